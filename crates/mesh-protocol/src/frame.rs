@@ -1,0 +1,371 @@
+//! What a link carries: a header of twelve bytes, then one structure.
+//!
+//! ```text
+//!  0       4       5       6       8           12
+//!  | MESH  | major | minor | kind  | body_bytes |  body …
+//! ```
+//! Integers are little-endian.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{check_count, decode, encode};
+use crate::{
+    DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode, FRAME_BODY_BYTES_MAX,
+    FRAME_HEADER_BYTES, KeyId, MeshId, PeerId, ProtocolVersion, RECORD_IDS_MAX,
+    RECORDS_PER_FRAME_MAX, RecordId, SignedRecord, TEXT_BYTES_MAX, TokenId, VersionRange,
+};
+
+const MAGIC: [u8; 4] = *b"MESH";
+
+/// The first frame on a link, from the side that dialled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Protocol versions that the dialler speaks.
+    pub versions: VersionRange,
+    /// The dialler's mesh.
+    pub mesh_id: MeshId,
+    /// Digest of the membership records that the dialler has.
+    pub records_digest: [u8; 32],
+    /// The pair secret that the dialler would go on using; none asks for a new one.
+    pub pair_key_id: Option<KeyId>,
+}
+
+/// The answer to [`Hello`]: the link is up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version that both will speak.
+    pub version: ProtocolVersion,
+    /// Digest of the membership records that the accepting side has.
+    pub records_digest: [u8; 32],
+    /// Whether both take a new pair secret from this link.
+    pub is_pair_key_renewed: bool,
+}
+
+/// The other answer, to a frame or a request; the link closes after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The stable word.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+/// One message with what its receiver needs to order and deduplicate it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliverItem {
+    /// Names the sender's outbox database: another number means that sequences start anew.
+    pub stream: u64,
+    /// The message's number in that outbox, growing.
+    pub sequence: u64,
+    /// 0 urgent, 1 normal, 2 bulk. Order is kept within one priority.
+    pub priority: u8,
+    /// When the message is worthless, Unix milliseconds by the sender's clock.
+    pub expires_at: u64,
+    /// Encoded [`WireMessage`](crate::WireMessage).
+    #[serde(with = "serde_bytes")]
+    pub message: Vec<u8>,
+}
+
+/// Messages to be committed, in order. One such frame per priority is under way at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliver {
+    /// Comes back in the answer.
+    pub batch_id: u64,
+    /// The messages, oldest first.
+    pub items: Vec<DeliverItem>,
+}
+
+/// What became of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeliverOutcome {
+    /// It is committed.
+    Stored,
+    /// It was committed before.
+    Duplicate,
+    /// Not now: try it again, and everything behind it, later.
+    Deferred(ErrorCode),
+    /// Never: trying again is of no use.
+    Refused(ErrorCode),
+}
+
+/// Answers [`Deliver`]: one outcome per item, in order, given after the commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliverResult {
+    /// The batch that is answered.
+    pub batch_id: u64,
+    /// One outcome per item.
+    pub outcomes: Vec<DeliverOutcome>,
+}
+
+/// A message that is handed over at once or not at all; nothing is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Comes back in the answer.
+    pub request_id: u64,
+    /// Encoded [`WireMessage`](crate::WireMessage).
+    #[serde(with = "serde_bytes")]
+    pub message: Vec<u8>,
+}
+
+/// Answers [`Live`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveResult {
+    /// The message that is answered.
+    pub request_id: u64,
+    /// None when it was handed to the subscribers.
+    pub error: Option<ErrorCode>,
+}
+
+/// A round trip on the link itself: heartbeat, clock comparison and `ping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkPing {
+    /// Comes back in the answer.
+    pub nonce: u64,
+    /// The sender's clock, Unix milliseconds.
+    pub sent_at: u64,
+}
+
+/// Says that the pair secret of this link is committed and may be used for sealing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairKeyStored {
+    /// Which secret.
+    pub key_id: KeyId,
+}
+
+/// The membership records that the sender has; the other side answers with those that are missing here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordIds {
+    /// Their ids.
+    pub ids: Vec<RecordId>,
+}
+
+/// Membership records that the receiver may lack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// The records; each is checked by whoever gets it.
+    pub records: Vec<SignedRecord>,
+}
+
+/// Asks an issuer for admission (join port only).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// Protocol versions that the joiner speaks.
+    pub versions: VersionRange,
+    /// The token.
+    pub token_id: TokenId,
+    /// The token's secret.
+    pub secret: [u8; 32],
+    /// The joiner's profile for this mesh, signed by it.
+    pub profile: SignedRecord,
+}
+
+impl std::fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinRequest").field("token_id", &self.token_id).finish_non_exhaustive()
+    }
+}
+
+/// Admits a joiner: every record of the mesh, the joiner's admission among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinReply {
+    /// The version that both will speak.
+    pub version: ProtocolVersion,
+    /// The issuer.
+    pub issuer: PeerId,
+    /// All records of the mesh.
+    pub records: Vec<SignedRecord>,
+}
+
+/// Shows a member the records that prove the sender's own membership (join port only).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduce {
+    /// The mesh.
+    pub mesh_id: MeshId,
+    /// Founding to own admission, and the sender's profile.
+    pub records: Vec<SignedRecord>,
+}
+
+/// One structure on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Opens a link.
+    Hello(Hello),
+    /// Accepts a link.
+    Welcome(Welcome),
+    /// Refuses a link, frame or request.
+    Refused(Refused),
+    /// Messages to be committed.
+    Deliver(Deliver),
+    /// What became of them.
+    DeliverResult(DeliverResult),
+    /// A message that is not stored.
+    Live(Live),
+    /// What became of it.
+    LiveResult(LiveResult),
+    /// Round trip, there.
+    Ping(LinkPing),
+    /// Round trip, back.
+    Pong(LinkPing),
+    /// A pair secret is committed.
+    PairKeyStored(PairKeyStored),
+    /// The records that the sender has.
+    RecordIds(RecordIds),
+    /// Records for the receiver.
+    Records(Records),
+    /// Asks for admission.
+    JoinRequest(JoinRequest),
+    /// Grants it.
+    JoinReply(JoinReply),
+    /// Proves membership.
+    Introduce(Introduce),
+}
+
+/// The twelve bytes in front of every frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The sender's version.
+    pub version: ProtocolVersion,
+    /// The kind of structure.
+    pub kind: u16,
+    /// Length of the body, bytes; checked against [`FRAME_BODY_BYTES_MAX`].
+    pub body_bytes: usize,
+}
+
+impl FrameHeader {
+    /// Reads a header. Nothing of the body is needed, so a body that is too large is never buffered.
+    ///
+    /// # Errors
+    /// [`DecodeError::Magic`], [`DecodeError::Version`] or [`DecodeError::TooLarge`].
+    pub fn decode(bytes: &[u8; FRAME_HEADER_BYTES]) -> Result<Self, DecodeError> {
+        let [m0, m1, m2, m3, major, minor, k0, k1, l0, l1, l2, l3] = *bytes;
+        if [m0, m1, m2, m3] != MAGIC {
+            return Err(DecodeError::Magic);
+        }
+        let version = ProtocolVersion { major, minor };
+        if major != ProtocolVersion::CURRENT.major {
+            return Err(DecodeError::Version { theirs: version });
+        }
+        let announced = u32::from_le_bytes([l0, l1, l2, l3]);
+        let body_bytes = usize::try_from(announced).unwrap_or(usize::MAX);
+        if body_bytes > FRAME_BODY_BYTES_MAX {
+            return Err(DecodeError::TooLarge {
+                bytes: u64::from(announced),
+                bytes_max: FRAME_BODY_BYTES_MAX,
+            });
+        }
+        Ok(Self { version, kind: u16::from_le_bytes([k0, k1]), body_bytes })
+    }
+}
+
+mod kind {
+    pub(super) const HELLO: u16 = 1;
+    pub(super) const WELCOME: u16 = 2;
+    pub(super) const REFUSED: u16 = 3;
+    pub(super) const DELIVER: u16 = 4;
+    pub(super) const DELIVER_RESULT: u16 = 5;
+    pub(super) const LIVE: u16 = 6;
+    pub(super) const LIVE_RESULT: u16 = 7;
+    pub(super) const PING: u16 = 8;
+    pub(super) const PONG: u16 = 9;
+    pub(super) const PAIR_KEY_STORED: u16 = 10;
+    pub(super) const RECORD_IDS: u16 = 11;
+    pub(super) const RECORDS: u16 = 12;
+    pub(super) const JOIN_REQUEST: u16 = 13;
+    pub(super) const JOIN_REPLY: u16 = 14;
+    pub(super) const INTRODUCE: u16 = 15;
+}
+
+impl Frame {
+    /// Encodes header and body.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when the body exceeds [`FRAME_BODY_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        const MAX: usize = FRAME_BODY_BYTES_MAX;
+        let (kind, body) = match self {
+            Self::Hello(body) => (kind::HELLO, encode(body, MAX)?),
+            Self::Welcome(body) => (kind::WELCOME, encode(body, MAX)?),
+            Self::Refused(body) => (kind::REFUSED, encode(body, MAX)?),
+            Self::Deliver(body) => (kind::DELIVER, encode(body, MAX)?),
+            Self::DeliverResult(body) => (kind::DELIVER_RESULT, encode(body, MAX)?),
+            Self::Live(body) => (kind::LIVE, encode(body, MAX)?),
+            Self::LiveResult(body) => (kind::LIVE_RESULT, encode(body, MAX)?),
+            Self::Ping(body) => (kind::PING, encode(body, MAX)?),
+            Self::Pong(body) => (kind::PONG, encode(body, MAX)?),
+            Self::PairKeyStored(body) => (kind::PAIR_KEY_STORED, encode(body, MAX)?),
+            Self::RecordIds(body) => (kind::RECORD_IDS, encode(body, MAX)?),
+            Self::Records(body) => (kind::RECORDS, encode(body, MAX)?),
+            Self::JoinRequest(body) => (kind::JOIN_REQUEST, encode(body, MAX)?),
+            Self::JoinReply(body) => (kind::JOIN_REPLY, encode(body, MAX)?),
+            Self::Introduce(body) => (kind::INTRODUCE, encode(body, MAX)?),
+        };
+        let too_large = |_| EncodeError::TooLarge { bytes_max: MAX };
+        let body_bytes = u32::try_from(body.len()).map_err(too_large)?;
+        let ProtocolVersion { major, minor } = ProtocolVersion::CURRENT;
+        let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + body.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[major, minor]);
+        bytes.extend_from_slice(&kind.to_le_bytes());
+        bytes.extend_from_slice(&body_bytes.to_le_bytes());
+        bytes.extend_from_slice(&body);
+        Ok(bytes)
+    }
+
+    /// Decodes the body that `header` announced.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnknownKind`] for a kind that may be skipped, else what is wrong with the body.
+    pub fn decode(header: &FrameHeader, body: &[u8]) -> Result<Self, DecodeError> {
+        const WHAT: &str = "frame";
+        if body.len() != header.body_bytes {
+            return Err(DecodeError::Malformed { what: WHAT });
+        }
+        let is_newer = header.version > ProtocolVersion::CURRENT;
+        let frame = match header.kind {
+            kind::HELLO => Self::Hello(decode(WHAT, body, is_newer)?),
+            kind::WELCOME => Self::Welcome(decode(WHAT, body, is_newer)?),
+            kind::REFUSED => Self::Refused(decode(WHAT, body, is_newer)?),
+            kind::DELIVER => Self::Deliver(decode(WHAT, body, is_newer)?),
+            kind::DELIVER_RESULT => Self::DeliverResult(decode(WHAT, body, is_newer)?),
+            kind::LIVE => Self::Live(decode(WHAT, body, is_newer)?),
+            kind::LIVE_RESULT => Self::LiveResult(decode(WHAT, body, is_newer)?),
+            kind::PING => Self::Ping(decode(WHAT, body, is_newer)?),
+            kind::PONG => Self::Pong(decode(WHAT, body, is_newer)?),
+            kind::PAIR_KEY_STORED => Self::PairKeyStored(decode(WHAT, body, is_newer)?),
+            kind::RECORD_IDS => Self::RecordIds(decode(WHAT, body, is_newer)?),
+            kind::RECORDS => Self::Records(decode(WHAT, body, is_newer)?),
+            kind::JOIN_REQUEST => Self::JoinRequest(decode(WHAT, body, is_newer)?),
+            kind::JOIN_REPLY => Self::JoinReply(decode(WHAT, body, is_newer)?),
+            kind::INTRODUCE => Self::Introduce(decode(WHAT, body, is_newer)?),
+            kind => return Err(DecodeError::UnknownKind { kind }),
+        };
+        frame.check_bounds()?;
+        Ok(frame)
+    }
+
+    fn check_bounds(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Refused(refused) => check_count("refusal", refused.message.len(), TEXT_BYTES_MAX),
+            Self::Deliver(deliver) => check_count("batch", deliver.items.len(), DELIVER_ITEMS_MAX),
+            Self::DeliverResult(result) => {
+                check_count("batch result", result.outcomes.len(), DELIVER_ITEMS_MAX)
+            }
+            Self::RecordIds(ids) => check_count("record ids", ids.ids.len(), RECORD_IDS_MAX),
+            Self::Records(records) => {
+                check_count("records", records.records.len(), RECORDS_PER_FRAME_MAX)
+            }
+            Self::Introduce(introduce) => {
+                check_count("introduction", introduce.records.len(), RECORDS_PER_FRAME_MAX)
+            }
+            Self::Hello(_)
+            | Self::Welcome(_)
+            | Self::Live(_)
+            | Self::LiveResult(_)
+            | Self::Ping(_)
+            | Self::Pong(_)
+            | Self::PairKeyStored(_)
+            | Self::JoinRequest(_)
+            | Self::JoinReply(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What travels between the agents of a mesh: ids, messages, payloads, membership records, frames,
+//! limits, error codes and protocol versions.
+//!
+//! Never in here: async, IO, a clock, randomness, keys or signatures. Bytes go in and values come
+//! out, or the other way round; every decoder bounds what it reads before it allocates and refuses
+//! bad input with an error instead of a panic.
+//!
+//! Start reading at [`MeshMessage`] (what an application sends), [`Frame`] (what a link carries) and
+//! [`Record`] (what membership is made of). The bytes are described in `docs/protocol.md`.
+
+mod address;
+mod codec;
+mod envelope;
+mod error;
+mod error_code;
+mod frame;
+mod hostname;
+mod ids;
+mod json_text;
+mod limits;
+mod message;
+mod payload;
+mod record;
+mod time;
+mod version;
+
+pub use address::Address;
+pub use envelope::{Envelope, EnvelopeHeader};
+pub use error::{DecodeError, EncodeError, ParseError, RecordError};
+pub use error_code::ErrorCode;
+pub use frame::{
+    Deliver, DeliverItem, DeliverOutcome, DeliverResult, Frame, FrameHeader, Hello, Introduce,
+    JoinReply, JoinRequest, LinkPing, Live, LiveResult, PairKeyStored, RecordIds, Records, Refused,
+    Welcome,
+};
+pub use hostname::Hostname;
+pub use ids::{KeyId, MeshId, MessageId, PeerId, RecordId, SealingPublicKey, Signature, TokenId};
+pub use json_text::JsonText;
+pub use limits::*;
+pub use message::{Encryption, MeshMessage, Recipient, WireMessage};
+pub use payload::{
+    Ack, ConfigUpdate, CustomJson, DatabaseOperation, DatabaseSync, ErrorNotice, FileTransfer,
+    MediaStream, MediaType, Payload, Ping, Pong, Unknown,
+};
+pub use record::{
+    Admission, FormerHostname, Founding, Profile, Record, RecordVerifier, Removal, SignedRecord,
+    VerifiedRecord,
+};
+pub use time::UnixMillis;
+pub use version::{ProtocolVersion, VersionRange};
+
+#[cfg(test)]
+mod tests;

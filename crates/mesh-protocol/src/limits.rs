@@ -1,0 +1,50 @@
+//! Every bound on what a peer may send. Sizes are bytes of the encoded form.
+
+/// Largest encoded message (header and payload). Larger ones are refused with `message_too_large`
+/// before they are buffered: bulk data travels as files or streams, not as one message.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Largest frame body. Fits one message of the largest size, or a batch, with its bookkeeping.
+pub const FRAME_BODY_BYTES_MAX: usize = 2 << 20;
+
+/// Length of the frame header: magic, version, kind, body length.
+pub const FRAME_HEADER_BYTES: usize = 12;
+
+/// Most messages in one [`Deliver`](crate::Deliver) frame.
+pub const DELIVER_ITEMS_MAX: usize = 512;
+
+/// Largest encoded membership record.
+pub const RECORD_BYTES_MAX: usize = 8 << 10;
+
+/// Most records in one [`Records`](crate::Records) frame; more go in several frames.
+pub const RECORDS_PER_FRAME_MAX: usize = 128;
+
+/// Most record ids in one [`RecordIds`](crate::RecordIds) frame (2 MiB / 32 bytes, with room to spare).
+pub const RECORD_IDS_MAX: usize = 32_768;
+
+/// Largest body that the join port accepts from a stranger.
+pub const JOIN_BODY_BYTES_MAX: usize = 64 << 10;
+
+/// Most addresses in a profile or a join token.
+pub const ADDRESSES_MAX: usize = 16;
+
+/// Longest host part of an address (a DNS name).
+pub const ADDRESS_HOST_BYTES_MAX: usize = 253;
+
+/// Longest hostname label of a member (RFC 1123 label length).
+pub const HOSTNAME_BYTES_MAX: usize = 63;
+
+/// Most former hostnames that a profile keeps alive.
+pub const FORMER_HOSTNAMES_MAX: usize = 8;
+
+/// Most record ids named by a removal or admission (standing records, overridden removals).
+pub const RECORD_REFERENCES_MAX: usize = 128;
+
+/// Longest application type of a custom JSON message.
+pub const APP_TYPE_BYTES_MAX: usize = 128;
+
+/// Longest free text (reason of a removal, text of an error, version string, note).
+pub const TEXT_BYTES_MAX: usize = 1024;
+
+/// Longest time a message may live, and the longest time a receiver remembers its id: 30 days.
+pub const MESSAGE_TTL_MILLIS_MAX: u64 = 30 * 24 * 3600 * 1000;

@@ -165,7 +165,7 @@ pub enum JoinStep {
 }
 
 /// What happens during a join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum JoinProgress {
     /// A step is done.
@@ -204,7 +204,7 @@ pub enum MemberStatus {
 }
 
 /// A member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerView {
     /// Its label.
     pub hostname: String,
@@ -230,8 +230,6 @@ pub struct PeerView {
     #[serde(rename = "self")]
     pub is_self: bool,
 }
-
-impl Eq for PeerView {}
 
 /// Expels a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Decides when each durable message is sent, sent again, given up or done; and, on the other side,
+//! whether a message that came over a link may be taken.
+//!
+//! Never in here: async, IO, a clock, randomness, SQL, keys, message bodies. Facts and the time go in
+//! through [`Outbound::handle_input`] and [`Outbound::handle_timeout`], wishes come out of
+//! [`Outbound::poll_output`]. Bodies stay in the database: the engine knows a message by its sequence.
+//!
+//! Start reading at [`Outbound`], then at its [`Input`] and [`Output`]. The receiver's rules are
+//! [`judge`] and [`is_below_floor`].
+
+mod backoff;
+mod config;
+mod entry;
+mod error;
+mod inbound;
+mod outbound;
+
+pub use config::{DeliveryConfig, InboundConfig};
+pub use entry::{Entry, Now, Priority};
+pub use error::QueueFull;
+pub use inbound::{InboundFacts, Judgement, SeenFloor, is_below_floor, judge, remembered_until};
+pub use outbound::{
+    End, Input, Outbound, OutboundStats, Output, Reservation, Timeout, WaitingState, WaitingView,
+};

@@ -1,8 +1,11 @@
 //! The one place that names bincode: little-endian, fixed-width integers, complete slices only.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use bincode::Options;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{DecodeError, EncodeError};
 
@@ -34,16 +37,104 @@ pub(crate) fn decode<T: DeserializeOwned>(
     decoded.map_err(|_| DecodeError::Malformed { what })
 }
 
-/// Refuses a collection that holds more than its stated bound.
+/// Names what holds more than its stated bound.
 pub(crate) const fn check_count(
     what: &'static str,
     count: usize,
     count_max: usize,
-) -> Result<(), DecodeError> {
-    if count > count_max { Err(DecodeError::Malformed { what }) } else { Ok(()) }
+) -> Result<(), &'static str> {
+    if count > count_max { Err(what) } else { Ok(()) }
 }
 
-/// Base64 in JSON, a byte string on the wire.
+/// Reads a collection. Its announced length is checked against `COUNT_MAX` before the first element
+/// is read, and room is made for elements that came, never for elements that were announced.
+pub(crate) fn list<'de, D, T, const COUNT_MAX: usize>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_seq(ListVisitor::<T, COUNT_MAX>(PhantomData))
+}
+
+struct ListVisitor<T, const COUNT_MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const COUNT_MAX: usize> Visitor<'de> for ListVisitor<T, COUNT_MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {COUNT_MAX} elements")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        if let Some(announced) = elements.size_hint().filter(|count| *count > COUNT_MAX) {
+            return Err(A::Error::invalid_length(announced, &self));
+        }
+        let mut list = Vec::new();
+        while let Some(element) = elements.next_element()? {
+            if list.len() == COUNT_MAX {
+                return Err(A::Error::invalid_length(list.len() + 1, &self));
+            }
+            list.push(element);
+        }
+        Ok(list)
+    }
+}
+
+/// Shows how many bytes there are instead of the bytes: what they say is the user's.
+pub(crate) struct ByteCount(pub(crate) usize);
+
+impl fmt::Debug for ByteCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}
+
+/// A fixed-size byte string: its bytes and nothing else, because both sides know the length.
+pub(crate) mod fixed {
+    use std::fmt;
+
+    use serde::de::{Error as _, SeqAccess, Visitor};
+    use serde::ser::SerializeTuple as _;
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer, const N: usize>(
+        bytes: &[u8; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut tuple = serializer.serialize_tuple(N)?;
+        for byte in bytes {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
+        deserializer.deserialize_tuple(N, FixedVisitor::<N>)
+    }
+
+    struct FixedVisitor<const N: usize>;
+
+    impl<'de, const N: usize> Visitor<'de> for FixedVisitor<N> {
+        type Value = [u8; N];
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{N} bytes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+            let mut bytes = [0; N];
+            for (index, byte) in bytes.iter_mut().enumerate() {
+                let element = elements.next_element()?;
+                *byte = element.ok_or_else(|| A::Error::invalid_length(index, &self))?;
+            }
+            Ok(bytes)
+        }
+    }
+}
+
+/// Base64 in JSON; on the wire a length and the bytes.
 pub(crate) mod binary {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -69,7 +160,7 @@ pub(crate) mod binary {
     }
 }
 
-/// A fixed-size byte string: base64 in JSON, raw bytes on the wire.
+/// A fixed-size byte string: base64 in JSON, [`fixed`] on the wire.
 pub(crate) mod binary_array {
     use serde::{Deserializer, Serializer};
 
@@ -80,7 +171,7 @@ pub(crate) mod binary_array {
         if serializer.is_human_readable() {
             super::binary::serialize(bytes, serializer)
         } else {
-            serde_bytes::serialize(&serde_bytes::ByteArray::new(*bytes), serializer)
+            super::fixed::serialize(bytes, serializer)
         }
     }
 
@@ -91,8 +182,7 @@ pub(crate) mod binary_array {
             let bytes = super::binary::deserialize(deserializer)?;
             bytes.try_into().map_err(|_| serde::de::Error::custom("wrong length of a byte string"))
         } else {
-            serde_bytes::deserialize::<serde_bytes::ByteArray<N>, D>(deserializer)
-                .map(serde_bytes::ByteArray::into_array)
+            super::fixed::deserialize(deserializer)
         }
     }
 }

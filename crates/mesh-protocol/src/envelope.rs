@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{decode, encode};
+use crate::codec::{ByteCount, decode, encode};
 use crate::{
     DecodeError, EncodeError, KeyId, MESSAGE_BYTES_MAX, MessageId, PeerId, ProtocolVersion,
     Signature, UnixMillis,
@@ -42,7 +42,7 @@ impl EnvelopeHeader {
 }
 
 /// A message sealed to one receiver and signed by its sender.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
     /// What everybody on the way may read.
     pub header: EnvelopeHeader,
@@ -51,6 +51,15 @@ pub struct Envelope {
     pub ciphertext: Vec<u8>,
     /// Ed25519 signature of the sender over header and ciphertext.
     pub signature: Signature,
+}
+
+impl std::fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Envelope")
+            .field("header", &self.header)
+            .field("ciphertext", &ByteCount(self.ciphertext.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Envelope {

@@ -8,11 +8,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{check_count, decode, encode};
+use crate::codec::{ByteCount, check_count, decode, encode, list};
 use crate::{
     DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode, FRAME_BODY_BYTES_MAX,
-    FRAME_HEADER_BYTES, KeyId, MeshId, PeerId, ProtocolVersion, RECORD_IDS_MAX,
-    RECORDS_PER_FRAME_MAX, RecordId, SignedRecord, TEXT_BYTES_MAX, TokenId, VersionRange,
+    FRAME_HEADER_BYTES, JOIN_RECORDS_MAX, KeyId, MeshId, PRIORITY_MAX, PeerId, ProtocolVersion,
+    RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, RecordId, SignedRecord, TEXT_BYTES_MAX, TokenId,
+    VersionRange,
 };
 
 const MAGIC: [u8; 4] = *b"MESH";
@@ -51,7 +52,7 @@ pub struct Refused {
 }
 
 /// One message with what its receiver needs to order and deduplicate it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliverItem {
     /// Names the sender's outbox database: another number means that sequences start anew.
     pub stream: u64,
@@ -66,12 +67,26 @@ pub struct DeliverItem {
     pub message: Vec<u8>,
 }
 
+impl std::fmt::Debug for DeliverItem {
+    /// Shows the message's length alone: an open message holds the user's words.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeliverItem")
+            .field("stream", &self.stream)
+            .field("sequence", &self.sequence)
+            .field("priority", &self.priority)
+            .field("expires_at", &self.expires_at)
+            .field("message", &ByteCount(self.message.len()))
+            .finish()
+    }
+}
+
 /// Messages to be committed, in order. One such frame per priority is under way at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deliver {
     /// Comes back in the answer.
     pub batch_id: u64,
     /// The messages, oldest first.
+    #[serde(deserialize_with = "list::<_, _, DELIVER_ITEMS_MAX>")]
     pub items: Vec<DeliverItem>,
 }
 
@@ -94,17 +109,28 @@ pub struct DeliverResult {
     /// The batch that is answered.
     pub batch_id: u64,
     /// One outcome per item.
+    #[serde(deserialize_with = "list::<_, _, DELIVER_ITEMS_MAX>")]
     pub outcomes: Vec<DeliverOutcome>,
 }
 
 /// A message that is handed over at once or not at all; nothing is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
     /// Comes back in the answer.
     pub request_id: u64,
     /// Encoded [`WireMessage`](crate::WireMessage).
     #[serde(with = "serde_bytes")]
     pub message: Vec<u8>,
+}
+
+impl std::fmt::Debug for Live {
+    /// Shows the message's length alone: an open message holds the user's words.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live")
+            .field("request_id", &self.request_id)
+            .field("message", &ByteCount(self.message.len()))
+            .finish()
+    }
 }
 
 /// Answers [`Live`].
@@ -136,6 +162,7 @@ pub struct PairKeyStored {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordIds {
     /// Their ids.
+    #[serde(deserialize_with = "list::<_, _, RECORD_IDS_MAX>")]
     pub ids: Vec<RecordId>,
 }
 
@@ -143,6 +170,7 @@ pub struct RecordIds {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     /// The records; each is checked by whoever gets it.
+    #[serde(deserialize_with = "list::<_, _, RECORDS_PER_FRAME_MAX>")]
     pub records: Vec<SignedRecord>,
 }
 
@@ -173,6 +201,7 @@ pub struct JoinReply {
     /// The issuer.
     pub issuer: PeerId,
     /// All records of the mesh.
+    #[serde(deserialize_with = "list::<_, _, JOIN_RECORDS_MAX>")]
     pub records: Vec<SignedRecord>,
 }
 
@@ -182,6 +211,7 @@ pub struct Introduce {
     /// The mesh.
     pub mesh_id: MeshId,
     /// Founding to own admission, and the sender's profile.
+    #[serde(deserialize_with = "list::<_, _, RECORDS_PER_FRAME_MAX>")]
     pub records: Vec<SignedRecord>,
 }
 
@@ -279,9 +309,11 @@ impl Frame {
     /// Encodes header and body.
     ///
     /// # Errors
-    /// [`EncodeError`] when the body exceeds [`FRAME_BODY_BYTES_MAX`].
+    /// [`EncodeError`] when the body exceeds [`FRAME_BODY_BYTES_MAX`] or a field its bound.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         const MAX: usize = FRAME_BODY_BYTES_MAX;
+        // What the other side would refuse is not sent.
+        self.check_bounds().map_err(|what| EncodeError::FieldTooLarge { what })?;
         let (kind, body) = match self {
             Self::Hello(body) => (kind::HELLO, encode(body, MAX)?),
             Self::Welcome(body) => (kind::WELCOME, encode(body, MAX)?),
@@ -339,14 +371,19 @@ impl Frame {
             kind::INTRODUCE => Self::Introduce(decode(WHAT, body, is_newer)?),
             kind => return Err(DecodeError::UnknownKind { kind }),
         };
-        frame.check_bounds()?;
+        frame.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
         Ok(frame)
     }
 
-    fn check_bounds(&self) -> Result<(), DecodeError> {
+    /// Names the field that breaks its bound, if one does.
+    fn check_bounds(&self) -> Result<(), &'static str> {
         match self {
             Self::Refused(refused) => check_count("refusal", refused.message.len(), TEXT_BYTES_MAX),
-            Self::Deliver(deliver) => check_count("batch", deliver.items.len(), DELIVER_ITEMS_MAX),
+            Self::Deliver(deliver) => {
+                check_count("batch", deliver.items.len(), DELIVER_ITEMS_MAX)?;
+                let is_known = |item: &DeliverItem| item.priority <= PRIORITY_MAX;
+                if deliver.items.iter().all(is_known) { Ok(()) } else { Err("priority") }
+            }
             Self::DeliverResult(result) => {
                 check_count("batch result", result.outcomes.len(), DELIVER_ITEMS_MAX)
             }
@@ -357,6 +394,9 @@ impl Frame {
             Self::Introduce(introduce) => {
                 check_count("introduction", introduce.records.len(), RECORDS_PER_FRAME_MAX)
             }
+            Self::JoinReply(reply) => {
+                check_count("join reply", reply.records.len(), JOIN_RECORDS_MAX)
+            }
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Live(_)
@@ -364,8 +404,7 @@ impl Frame {
             | Self::Ping(_)
             | Self::Pong(_)
             | Self::PairKeyStored(_)
-            | Self::JoinRequest(_)
-            | Self::JoinReply(_) => Ok(()),
+            | Self::JoinRequest(_) => Ok(()),
         }
     }
 }

@@ -109,7 +109,7 @@ macro_rules! byte_id {
                 if serializer.is_human_readable() {
                     serializer.collect_str(self)
                 } else {
-                    serde_bytes::ByteArray::new(self.0).serialize(serializer)
+                    crate::codec::fixed::serialize(&self.0, serializer)
                 }
             }
         }
@@ -120,8 +120,7 @@ macro_rules! byte_id {
                     let text = String::deserialize(deserializer)?;
                     text.parse().map_err(serde::de::Error::custom)
                 } else {
-                    serde_bytes::ByteArray::<$bytes>::deserialize(deserializer)
-                        .map(|bytes| Self(bytes.into_array()))
+                    crate::codec::fixed::deserialize(deserializer).map(Self)
                 }
             }
         }
@@ -219,7 +218,7 @@ impl Serialize for MessageId {
         if serializer.is_human_readable() {
             serializer.collect_str(self)
         } else {
-            serde_bytes::ByteArray::new(self.0).serialize(serializer)
+            crate::codec::fixed::serialize(&self.0, serializer)
         }
     }
 }
@@ -230,8 +229,7 @@ impl<'de> Deserialize<'de> for MessageId {
             let text = String::deserialize(deserializer)?;
             text.parse().map_err(serde::de::Error::custom)
         } else {
-            serde_bytes::ByteArray::<16>::deserialize(deserializer)
-                .map(|bytes| Self(bytes.into_array()))
+            crate::codec::fixed::deserialize(deserializer).map(Self)
         }
     }
 }

@@ -13,6 +13,9 @@ pub const FRAME_HEADER_BYTES: usize = 12;
 /// Most messages in one [`Deliver`](crate::Deliver) frame.
 pub const DELIVER_ITEMS_MAX: usize = 512;
 
+/// The least urgent priority of a [`DeliverItem`](crate::DeliverItem): 0 urgent, 1 normal, 2 bulk.
+pub const PRIORITY_MAX: u8 = 2;
+
 /// Largest encoded membership record.
 pub const RECORD_BYTES_MAX: usize = 8 << 10;
 
@@ -21,6 +24,9 @@ pub const RECORDS_PER_FRAME_MAX: usize = 128;
 
 /// Most record ids in one [`RecordIds`](crate::RecordIds) frame (2 MiB / 32 bytes, with room to spare).
 pub const RECORD_IDS_MAX: usize = 32_768;
+
+/// Most records in a [`JoinReply`](crate::JoinReply), which carries a mesh whole.
+pub const JOIN_RECORDS_MAX: usize = 8192;
 
 /// Largest body that the join port accepts from a stranger.
 pub const JOIN_BODY_BYTES_MAX: usize = 64 << 10;
@@ -42,6 +48,10 @@ pub const RECORD_REFERENCES_MAX: usize = 128;
 
 /// Longest application type of a custom JSON message.
 pub const APP_TYPE_BYTES_MAX: usize = 128;
+
+/// Deepest nesting of a JSON document in a message. The usual parsers stop at 128, and a document is
+/// shown inside others: one that cannot be shown must not get in.
+pub const JSON_DEPTH_MAX: u32 = 64;
 
 /// Longest free text (reason of a removal, text of an error, version string, note).
 pub const TEXT_BYTES_MAX: usize = 1024;

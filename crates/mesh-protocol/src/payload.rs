@@ -2,13 +2,14 @@
 //! and kinds are added, never changed.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use crate::codec::{binary, binary_array, check_count, decode, encode};
+use crate::codec::{ByteCount, binary, binary_array, check_count, decode, encode};
 use crate::{
     APP_TYPE_BYTES_MAX, DecodeError, EncodeError, ErrorCode, JsonText, MESSAGE_BYTES_MAX,
-    MessageId, ParseError, PeerId, TEXT_BYTES_MAX, UnixMillis,
+    MessageId, PeerId, TEXT_BYTES_MAX, UnixMillis,
 };
+
+mod json;
 
 /// The content of a message.
 ///
@@ -73,7 +74,7 @@ pub struct DatabaseSync {
 }
 
 /// One chunk of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileTransfer {
     /// Names the transfer that the chunk belongs to.
     #[serde(with = "binary_array")]
@@ -103,6 +104,17 @@ pub struct FileTransfer {
     pub is_final: bool,
 }
 
+impl std::fmt::Debug for FileTransfer {
+    /// Shows where the chunk belongs: its path and bytes are the user's.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileTransfer")
+            .field("chunk_index", &self.chunk_index)
+            .field("chunk_count", &self.chunk_count)
+            .field("chunk_data", &ByteCount(self.chunk_data.len()))
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a stream carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -114,7 +126,7 @@ pub enum MediaType {
 }
 
 /// One piece of a live stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaStream {
     /// Names the stream.
     #[serde(with = "binary_array")]
@@ -136,12 +148,26 @@ pub struct MediaStream {
     pub data: Vec<u8>,
 }
 
+impl std::fmt::Debug for MediaStream {
+    /// Shows where the piece belongs: its bytes are the user's.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MediaStream")
+            .field("media_type", &self.media_type)
+            .field("codec", &self.codec)
+            .field("sequence", &self.sequence)
+            .field("data", &ByteCount(self.data.len()))
+            .finish_non_exhaustive()
+    }
+}
+
 /// One change of the shared configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ConfigUpdate {
     /// Dotted key.
     pub key: String,
-    /// The new value; none when the key was removed.
+    /// The new value; none when the key was removed. In JSON a removal has no such member, because
+    /// `null` is a value.
+    #[serde(default, deserialize_with = "json::present")]
     pub value: Option<JsonText>,
     /// The key's version after the change, from 1.
     pub version: u64,
@@ -201,12 +227,21 @@ pub struct ErrorNotice {
 }
 
 /// A payload of a kind that this version does not know, kept byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Unknown {
     /// The kind's number on the wire; [`Unknown::KIND_NAMED`] when it came as JSON with an unknown name.
     pub kind: u16,
     /// The kind's bytes; the whole JSON document for [`Unknown::KIND_NAMED`].
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unknown")
+            .field("kind", &self.kind)
+            .field("body", &ByteCount(self.body.len()))
+            .finish()
+    }
 }
 
 impl Unknown {
@@ -264,21 +299,17 @@ impl Payload {
     /// Encodes the kind's structure, without the kind.
     pub(crate) fn encode_body(&self) -> Result<Vec<u8>, EncodeError> {
         const MAX: usize = MESSAGE_BYTES_MAX;
+        // What the other side would refuse is not sent.
+        self.check_bounds().map_err(|what| EncodeError::FieldTooLarge { what })?;
         match self {
             Self::DatabaseSync(body) => encode(body, MAX),
             Self::FileTransfer(body) => encode(body, MAX),
             Self::MediaStream(body) => encode(body, MAX),
             Self::ConfigUpdate(body) => encode(body, MAX),
-            Self::CustomJson(body) if body.app_type.len() > APP_TYPE_BYTES_MAX => {
-                Err(EncodeError::FieldTooLarge { what: "app_type" })
-            }
             Self::CustomJson(body) => encode(body, MAX),
             Self::Ping(body) => encode(body, MAX),
             Self::Pong(body) => encode(body, MAX),
             Self::Ack(body) => encode(body, MAX),
-            Self::Error(body) if body.message.len() > TEXT_BYTES_MAX => {
-                Err(EncodeError::FieldTooLarge { what: "message" })
-            }
             Self::Error(body) => encode(body, MAX),
             Self::Unknown(unknown) if unknown.body.len() > MAX => {
                 Err(EncodeError::TooLarge { bytes_max: MAX })
@@ -290,104 +321,48 @@ impl Payload {
     /// Decodes the structure of `kind`; a kind that is not known is kept as it came.
     pub(crate) fn decode_body(kind: u16, body: &[u8], is_newer: bool) -> Result<Self, DecodeError> {
         const WHAT: &str = "payload";
-        Ok(match kind {
+        let payload = match kind {
             kind::DATABASE_SYNC => Self::DatabaseSync(decode(WHAT, body, is_newer)?),
             kind::FILE_TRANSFER => Self::FileTransfer(decode(WHAT, body, is_newer)?),
             kind::MEDIA_STREAM => Self::MediaStream(decode(WHAT, body, is_newer)?),
             kind::CONFIG_UPDATE => Self::ConfigUpdate(decode(WHAT, body, is_newer)?),
-            kind::CUSTOM_JSON => {
-                let custom: CustomJson = decode(WHAT, body, is_newer)?;
-                check_count("app_type", custom.app_type.len(), APP_TYPE_BYTES_MAX)?;
-                Self::CustomJson(custom)
-            }
+            kind::CUSTOM_JSON => Self::CustomJson(decode(WHAT, body, is_newer)?),
             kind::PING => Self::Ping(decode(WHAT, body, is_newer)?),
             kind::PONG => Self::Pong(decode(WHAT, body, is_newer)?),
             kind::ACK => Self::Ack(decode(WHAT, body, is_newer)?),
-            kind::ERROR => {
-                let notice: ErrorNotice = decode(WHAT, body, is_newer)?;
-                check_count("message", notice.message.len(), TEXT_BYTES_MAX)?;
-                Self::Error(notice)
-            }
+            kind::ERROR => Self::Error(decode(WHAT, body, is_newer)?),
             _ => Self::Unknown(Unknown { kind, body: body.to_vec() }),
-        })
-    }
-
-    /// The JSON form.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        let data = match self {
-            Self::DatabaseSync(body) => serde_json::to_value(body),
-            Self::FileTransfer(body) => serde_json::to_value(body),
-            Self::MediaStream(body) => serde_json::to_value(body),
-            Self::ConfigUpdate(body) => serde_json::to_value(body),
-            Self::CustomJson(body) => serde_json::to_value(body),
-            Self::Ping(body) => serde_json::to_value(body),
-            Self::Pong(body) => serde_json::to_value(body),
-            Self::Ack(body) => serde_json::to_value(body),
-            Self::Error(body) => serde_json::to_value(body),
-            Self::Unknown(Unknown { kind: Unknown::KIND_NAMED, body })
-                if serde_json::from_slice::<Value>(body).is_ok() =>
-            {
-                return serde_json::from_slice(body).unwrap_or(Value::Null);
-            }
-            Self::Unknown(Unknown { kind, body }) => {
-                binary::serialize(body, serde_json::value::Serializer)
-                    .map(|body| json!({ "kind": kind, "body": body }))
-            }
         };
-        // Every structure above has string keys only, which is all that the conversion can fail on.
-        json!({ "type": self.type_name(), "data": data.unwrap_or(Value::Null) })
+        payload.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
+        Ok(payload)
     }
 
-    /// Reads the JSON form; a type that is not known is kept as it came.
-    ///
-    /// # Errors
-    /// [`ParseError::Characters`] when the document has no `type`, or its `data` does not fit the type.
-    pub fn from_json(document: &Value) -> Result<Self, ParseError> {
-        #[derive(Deserialize)]
-        struct RawUnknown {
-            kind: u16,
-            #[serde(with = "binary")]
-            body: Vec<u8>,
-        }
-        const WHAT: &str = "payload";
-        let wrong = |_| ParseError::Characters { what: WHAT };
-        let type_name = document
-            .get("type")
-            .and_then(Value::as_str)
-            .ok_or(ParseError::Characters { what: WHAT })?;
-        let data = document.get("data").cloned().unwrap_or(Value::Null);
-        Ok(match type_name {
-            "database_sync" => Self::DatabaseSync(serde_json::from_value(data).map_err(wrong)?),
-            "file_transfer" => Self::FileTransfer(serde_json::from_value(data).map_err(wrong)?),
-            "media_stream" => Self::MediaStream(serde_json::from_value(data).map_err(wrong)?),
-            "config_update" => Self::ConfigUpdate(serde_json::from_value(data).map_err(wrong)?),
-            "custom_json" => Self::CustomJson(serde_json::from_value(data).map_err(wrong)?),
-            "ping" => Self::Ping(serde_json::from_value(data).map_err(wrong)?),
-            "pong" => Self::Pong(serde_json::from_value(data).map_err(wrong)?),
-            "ack" => Self::Ack(serde_json::from_value(data).map_err(wrong)?),
-            "error" => Self::Error(serde_json::from_value(data).map_err(wrong)?),
-            "unknown" => {
-                let raw: RawUnknown = serde_json::from_value(data).map_err(wrong)?;
-                Self::Unknown(Unknown { kind: raw.kind, body: raw.body })
+    /// Names the field that breaks its bound, if one does.
+    fn check_bounds(&self) -> Result<(), &'static str> {
+        let check_depth = |what, document: &JsonText| {
+            if document.is_too_deep() { Err(what) } else { Ok(()) }
+        };
+        match self {
+            Self::DatabaseSync(sync) => {
+                check_depth("key", &sync.key)?;
+                check_depth("data", &sync.data)
             }
-            _ => Self::Unknown(Unknown {
-                kind: Unknown::KIND_NAMED,
-                body: document.to_string().into_bytes(),
-            }),
-        })
-    }
-}
-
-impl Serialize for Payload {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.to_json().serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Payload {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let document = Value::deserialize(deserializer)?;
-        Self::from_json(&document).map_err(serde::de::Error::custom)
+            Self::ConfigUpdate(update) => {
+                update.value.as_ref().map_or(Ok(()), |value| check_depth("value", value))
+            }
+            Self::CustomJson(custom) => {
+                check_count("app_type", custom.app_type.len(), APP_TYPE_BYTES_MAX)?;
+                check_depth("data", &custom.data)
+            }
+            Self::Error(notice) => check_count("message", notice.message.len(), TEXT_BYTES_MAX),
+            // It would read back as that kind, or not at all.
+            Self::Unknown(Unknown { kind: kind::DATABASE_SYNC..=kind::ERROR, .. }) => Err("kind"),
+            Self::FileTransfer(_)
+            | Self::MediaStream(_)
+            | Self::Ping(_)
+            | Self::Pong(_)
+            | Self::Ack(_)
+            | Self::Unknown(_) => Ok(()),
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{check_count, decode, encode};
+use crate::codec::{ByteCount, check_count, decode, encode, list};
 use crate::{
     ADDRESSES_MAX, Address, DecodeError, EncodeError, FORMER_HOSTNAMES_MAX, Hostname, MeshId,
     PeerId, RECORD_BYTES_MAX, RECORD_REFERENCES_MAX, RecordError, RecordId, SealingPublicKey,
@@ -37,6 +37,7 @@ pub struct Admission {
     /// When, by the sponsor's clock.
     pub admitted_at: UnixMillis,
     /// Removals of the subject that this admission knowingly overrides (a clean rejoin).
+    #[serde(deserialize_with = "list::<_, _, RECORD_REFERENCES_MAX>")]
     pub overrides: Vec<RecordId>,
 }
 
@@ -63,8 +64,10 @@ pub struct Profile {
     /// The member's label.
     pub hostname: Hostname,
     /// Names that are still answered.
+    #[serde(deserialize_with = "list::<_, _, FORMER_HOSTNAMES_MAX>")]
     pub former_hostnames: Vec<FormerHostname>,
     /// Where the member listens, the preferred address first.
+    #[serde(deserialize_with = "list::<_, _, ADDRESSES_MAX>")]
     pub addresses: Vec<Address>,
     /// What messages to the member are sealed to.
     pub sealing_key: SealingPublicKey,
@@ -92,6 +95,7 @@ pub struct Removal {
     /// Why, for people; at most 1,024 bytes.
     pub reason: String,
     /// Admissions and removals by the subject that stand. Any other, whatever date it bears, is void.
+    #[serde(deserialize_with = "list::<_, _, RECORD_REFERENCES_MAX>")]
     pub standing: Vec<RecordId>,
 }
 
@@ -178,11 +182,12 @@ impl Record {
             kind::REMOVAL => Self::Removal(decode(WHAT, body, false)?),
             other => return Err(DecodeError::UnknownKind { kind: other }),
         };
-        record.check_bounds()?;
+        record.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
         Ok(record)
     }
 
-    fn check_bounds(&self) -> Result<(), DecodeError> {
+    /// Names the field that breaks its bound, if one does.
+    fn check_bounds(&self) -> Result<(), &'static str> {
         match self {
             Self::Founding(_) => Ok(()),
             Self::Admission(admission) => {
@@ -206,7 +211,7 @@ impl Record {
 }
 
 /// A record with its signature, as it travels and is stored. Nothing in it has been checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedRecord {
     /// Who claims to have signed.
     pub signer: PeerId,
@@ -215,6 +220,16 @@ pub struct SignedRecord {
     pub body: Vec<u8>,
     /// Ed25519 signature over [`SignedRecord::signing_bytes`].
     pub signature: Signature,
+}
+
+impl std::fmt::Debug for SignedRecord {
+    /// Shows the body's length alone: whoever wants the content decodes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedRecord")
+            .field("signer", &self.signer)
+            .field("body", &ByteCount(self.body.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 /// Checks signatures and makes digests: the two things that need cryptography.

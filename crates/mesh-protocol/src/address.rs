@@ -58,6 +58,10 @@ impl FromStr for Address {
             };
         }
         let (host, port) = text.rsplit_once(':').ok_or(ParseError::Characters { what: WHAT })?;
+        // `parse` would take a sign as well.
+        if !port.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(ParseError::Characters { what: WHAT });
+        }
         let port: u16 = port.parse().map_err(|_| ParseError::Characters { what: WHAT })?;
         let is_name =
             host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));

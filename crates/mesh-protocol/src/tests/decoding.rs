@@ -1,0 +1,166 @@
+//! Bytes that nobody should send.
+
+use serde::de::value::{Error as ValueError, SeqDeserializer};
+
+use super::{decode_frame, fix_body_length, samples};
+use crate::codec::list;
+use crate::{
+    DecodeError, Envelope, ErrorCode, FRAME_HEADER_BYTES, Frame, FrameHeader, MeshMessage, Record,
+    WireMessage,
+};
+
+/// Hands the bytes to the decoder that the golden file's name asks for; says whether it took them.
+fn decode(name: &str, bytes: &[u8]) -> bool {
+    // What was taken must also be fit to be shown and passed on, or refused in an orderly way.
+    match name.split('_').next().unwrap() {
+        "frame" => {
+            decode_frame(bytes).map(|frame| (frame.encode().is_ok(), format!("{frame:?}"))).is_ok()
+        }
+        "record" => Record::decode(bytes).map(|record| record.encode().is_ok()).is_ok(),
+        "envelope" => Envelope::decode(bytes).map(|envelope| envelope.encode().is_ok()).is_ok(),
+        "wire" => WireMessage::decode(bytes).map(|message| message.encode().is_ok()).is_ok(),
+        "message" => MeshMessage::decode(bytes)
+            .map(|message| (message.encode().is_ok(), serde_json::to_string(&message).unwrap()))
+            .is_ok(),
+        other => panic!("no decoder for {other}"),
+    }
+}
+
+#[test]
+fn bytes_that_end_early_are_refused_wherever_they_end() {
+    for (name, bytes) in samples::all_bytes() {
+        assert!(decode(&name, &bytes), "{name}");
+        for end in 0..bytes.len() {
+            assert!(!decode(&name, &bytes[..end]), "{name} cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_whose_header_announces_the_shorter_body_is_refused_too() {
+    for (name, frame) in samples::frames() {
+        let bytes = frame.encode().unwrap();
+        for end in FRAME_HEADER_BYTES..bytes.len() {
+            let mut cut = bytes[..end].to_vec();
+            fix_body_length(&mut cut);
+            assert!(decode_frame(&cut).is_err(), "{name} cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_run_on_are_refused() {
+    for (name, mut bytes) in samples::all_bytes() {
+        bytes.push(0);
+        if name.starts_with("frame_") {
+            fix_body_length(&mut bytes);
+        }
+        assert!(!decode(&name, &bytes), "{name}");
+    }
+}
+
+#[test]
+fn any_flipped_bit_gives_an_error_or_another_value() {
+    for (name, mut bytes) in samples::all_bytes() {
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let _is_taken = decode(&name, &bytes);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+#[test]
+fn lengths_inside_that_promise_too_much_are_refused_without_making_room() {
+    // Whatever eight bytes hold a length, some offset hits them. A decoder that believed one of these
+    // would abort the process, which is what this test watches for.
+    for (name, bytes) in samples::all_bytes() {
+        for length in [u64::MAX, 1 << 60, 1 << 40, u64::from(u32::MAX), 1 << 31] {
+            for offset in 0..bytes.len().saturating_sub(8) {
+                let mut bytes = bytes.clone();
+                bytes[offset..offset + 8].copy_from_slice(&length.to_le_bytes());
+                let _is_taken = decode(&name, &bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_makes_room_for_what_came_and_not_for_what_was_announced() {
+    /// Announces 1,000 elements and holds one.
+    struct Boaster(Option<u64>);
+
+    impl Iterator for Boaster {
+        type Item = u64;
+
+        fn next(&mut self) -> Option<u64> {
+            self.0.take()
+        }
+
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            if self.0.is_some() { (1000, Some(1000)) } else { (0, Some(0)) }
+        }
+    }
+
+    let elements = SeqDeserializer::<_, ValueError>::new(Boaster(Some(7)));
+    let read: Vec<u64> = list::<_, _, 1000>(elements).unwrap();
+    assert_eq!(read, [7]);
+    assert!(read.capacity() < 10);
+
+    let elements = SeqDeserializer::<_, ValueError>::new(Boaster(Some(7)));
+    assert!(list::<_, u64, 999>(elements).is_err());
+}
+
+#[test]
+fn a_list_without_an_announced_length_stops_at_its_bound() {
+    let endless = std::iter::repeat(7_u64);
+    let elements = SeqDeserializer::<_, ValueError>::new(endless);
+    assert!(list::<_, u64, 3>(elements).is_err());
+}
+
+#[test]
+fn four_gibibytes_are_refused_by_the_header_alone() {
+    let mut header = *b"MESH\x01\x00\x04\x00\xff\xff\xff\xff";
+    let refusal = FrameHeader::decode(&header).unwrap_err();
+    assert_eq!(refusal.code(), ErrorCode::MessageTooLarge);
+    assert!(matches!(refusal, DecodeError::TooLarge { bytes: 0xffff_ffff, .. }));
+    header[8..].copy_from_slice(&0_u32.to_le_bytes());
+    assert_eq!(FrameHeader::decode(&header).unwrap().body_bytes, 0);
+}
+
+#[test]
+fn what_does_not_start_with_the_magic_is_no_frame() {
+    for stranger in [b"GET / HTTP/1", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x00", &[0; 12]]
+    {
+        assert_eq!(FrameHeader::decode(stranger), Err(DecodeError::Magic));
+    }
+}
+
+#[test]
+fn a_frame_of_an_unknown_kind_says_so_and_can_be_skipped() {
+    for kind in [0_u16, 16, 4711, u16::MAX] {
+        let mut bytes = Frame::Ping(crate::LinkPing { nonce: 1, sent_at: 2 }).encode().unwrap();
+        bytes[6..8].copy_from_slice(&kind.to_le_bytes());
+        let refusal = decode_frame(&bytes).unwrap_err();
+        assert_eq!(refusal, DecodeError::UnknownKind { kind });
+        assert_eq!(refusal.code(), ErrorCode::ProtocolError);
+    }
+}
+
+#[test]
+fn a_message_of_an_unknown_form_is_refused() {
+    let mut bytes = WireMessage::Plain(samples::ping_message()).encode().unwrap();
+    bytes[0] = 2;
+    assert_eq!(WireMessage::decode(&bytes), Err(DecodeError::Malformed { what: "message form" }));
+    assert_eq!(WireMessage::decode(&[]), Err(DecodeError::Malformed { what: "message form" }));
+}
+
+#[test]
+fn a_wire_message_names_its_id_and_sender_in_both_forms() {
+    for message in
+        [WireMessage::Plain(samples::ping_message()), WireMessage::Sealed(samples::envelope())]
+    {
+        assert_eq!(message.message_id(), samples::message_id());
+        assert_eq!(message.from(), samples::BAULDER);
+    }
+}

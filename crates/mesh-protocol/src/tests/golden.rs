@@ -1,0 +1,136 @@
+//! The bytes of version 1, kept in `fixtures/wire/v1`. `UPDATE_GOLDEN=1` rewrites the files: do that
+//! for a new kind only, because agents in the field speak the old bytes.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::{decode_frame, samples};
+use crate::{Envelope, MeshMessage, Payload, Record, WireMessage};
+
+fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/wire/v1"))
+}
+
+/// Compares with the file, or writes it when asked to; returns what the file holds.
+fn check(file: &str, expected: &str) -> String {
+    let path = folder().join(file);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, expected).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{file} ({error}): run the tests with UPDATE_GOLDEN=1"));
+    assert_eq!(golden, expected, "{file}: the form of version 1 has drifted");
+    golden
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for line in bytes.chunks(32) {
+        for byte in line {
+            write!(text, "{byte:02x}").unwrap();
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits: Vec<char> = text.chars().filter(|digit| !digit.is_whitespace()).collect();
+    let byte = |pair: &[char]| u8::from_str_radix(&String::from_iter(pair), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn check_hex(name: &str, bytes: &[u8]) -> Vec<u8> {
+    from_hex(&check(&format!("{name}.hex"), &to_hex(bytes)))
+}
+
+#[test]
+fn every_payload_keeps_its_json_form() {
+    for (name, payload) in samples::payloads() {
+        let json = serde_json::to_string(&payload).unwrap() + "\n";
+        let golden = check(&format!("payload_{name}.json"), &json);
+        assert_eq!(serde_json::from_str::<Payload>(&golden).unwrap(), payload, "{name}");
+    }
+}
+
+#[test]
+fn a_message_keeps_its_json_form() {
+    for (name, message) in
+        [("message", samples::ping_message()), ("message_broadcast", samples::broadcast())]
+    {
+        let json = serde_json::to_string(&message).unwrap() + "\n";
+        let golden = check(&format!("{name}.json"), &json);
+        assert_eq!(serde_json::from_str::<MeshMessage>(&golden).unwrap(), message, "{name}");
+    }
+}
+
+#[test]
+fn every_message_keeps_its_wire_form() {
+    let messages = samples::payloads()
+        .into_iter()
+        .map(|(name, payload)| (name, samples::message(payload)))
+        .chain([("broadcast", samples::broadcast())]);
+    for (name, message) in messages {
+        let golden = check_hex(&format!("message_{name}"), &message.encode().unwrap());
+        assert_eq!(MeshMessage::decode(&golden).unwrap(), message, "{name}");
+    }
+}
+
+#[test]
+fn both_forms_of_a_travelling_message_keep_their_bytes() {
+    for (name, message) in [
+        ("wire_message_plain", WireMessage::Plain(samples::ping_message())),
+        ("wire_message_sealed", WireMessage::Sealed(samples::envelope())),
+    ] {
+        let golden = check_hex(name, &message.encode().unwrap());
+        assert_eq!(WireMessage::decode(&golden).unwrap(), message, "{name}");
+    }
+    let golden = check_hex("envelope", &samples::envelope().encode().unwrap());
+    assert_eq!(Envelope::decode(&golden).unwrap(), samples::envelope());
+}
+
+#[test]
+fn every_frame_keeps_its_bytes() {
+    for (name, frame) in samples::frames() {
+        let golden = check_hex(&format!("frame_{name}"), &frame.encode().unwrap());
+        assert_eq!(decode_frame(&golden).unwrap(), frame, "{name}");
+    }
+}
+
+#[test]
+fn every_record_keeps_its_canonical_bytes() {
+    for (name, record) in samples::records() {
+        let golden = check_hex(&format!("record_{name}"), &record.encode().unwrap());
+        assert_eq!(Record::decode(&golden).unwrap(), record, "{name}");
+    }
+}
+
+#[test]
+fn every_golden_file_is_read_by_a_test() {
+    let hex = samples::all_bytes().into_iter().map(|(name, _)| format!("{name}.hex"));
+    let payloads = samples::payloads();
+    let json = payloads.iter().map(|(name, _)| format!("payload_{name}.json"));
+    let messages = ["message.json", "message_broadcast.json"].map(str::to_owned);
+    let expected: BTreeSet<String> = hex.chain(json).chain(messages).collect();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().into_string().unwrap()
+    };
+    let present: BTreeSet<String> = std::fs::read_dir(folder()).unwrap().map(name).collect();
+    let stale: Vec<_> = present.difference(&expected).collect();
+    assert!(stale.is_empty(), "no test reads {stale:?}");
+}
+
+#[test]
+fn every_known_kind_has_a_golden_file() {
+    let named: BTreeSet<_> = samples::payloads().iter().map(|(_, p)| p.type_name()).collect();
+    assert_eq!(named.len(), 10);
+    let kinds: BTreeSet<u16> = samples::frames()
+        .iter()
+        .map(|(_, frame)| {
+            let bytes = frame.encode().unwrap();
+            u16::from_le_bytes([bytes[6], bytes[7]])
+        })
+        .collect();
+    assert_eq!(kinds, (1..=15).collect());
+}

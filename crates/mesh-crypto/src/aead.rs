@@ -28,20 +28,24 @@ pub(crate) fn seal_in_place(
     Ok(())
 }
 
-/// Opens `sealed` into a buffer of its own, without a copy in between. The tag is checked before
-/// anything is decrypted.
-pub(crate) fn open(
+/// Length of what is inside `sealed`.
+pub(crate) fn opened_len(sealed: &[u8]) -> Result<usize, Refused> {
+    sealed.len().checked_sub(TAG_BYTES).ok_or(Refused)
+}
+
+/// Opens `sealed` into `plaintext`, which has [`opened_len`], without a copy in between. The tag is checked
+/// before anything is decrypted, so after a refusal `plaintext` is what it was.
+pub(crate) fn open_into(
     key: &[u8; 32],
     nonce: &[u8; NONCE_BYTES],
     context: &[u8],
     sealed: &[u8],
-) -> Result<Vec<u8>, Refused> {
+    plaintext: &mut [u8],
+) -> Result<(), Refused> {
     let (ciphertext, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(Refused)?;
-    let mut plaintext = vec![0; ciphertext.len()];
-    let buffer = InOutBuf::new(ciphertext, &mut plaintext).map_err(|_| Refused)?;
+    let buffer = InOutBuf::new(ciphertext, plaintext).map_err(|_| Refused)?;
     let nonce: &Nonce<_> = nonce.into();
     Aes256Gcm::new(key.into())
         .decrypt_inout_detached(nonce, context, buffer, tag.into())
-        .map_err(|_| Refused)?;
-    Ok(plaintext)
+        .map_err(|_| Refused)
 }

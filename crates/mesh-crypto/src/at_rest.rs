@@ -74,9 +74,11 @@ impl StoreKey {
         };
         let (nonce, ciphertext) =
             body.split_first_chunk::<NONCE_BYTES>().ok_or(AtRestError::Sealed)?;
-        aead::open(&self.key, nonce, context, ciphertext)
-            .map(Zeroizing::new)
-            .map_err(|_| AtRestError::Sealed)
+        let len = aead::opened_len(ciphertext).map_err(|_| AtRestError::Sealed)?;
+        let mut plaintext = Zeroizing::new(vec![0; len]);
+        aead::open_into(&self.key, nonce, context, ciphertext, &mut plaintext)
+            .map_err(|_| AtRestError::Sealed)?;
+        Ok(plaintext)
     }
 }
 

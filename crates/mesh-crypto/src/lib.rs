@@ -20,6 +20,7 @@ mod join_token;
 mod key_file;
 mod node_key;
 mod opener;
+mod scratch;
 mod sealer;
 mod sealing_key;
 mod spki;

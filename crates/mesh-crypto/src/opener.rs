@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use crate::context_cache::ContextCache;
 use crate::envelope::{MESSAGE_NONCE, context_info, is_signed, message_key};
 use crate::hpke_context::{PreShared, ReceiverContext, setup_as_receiver};
+use crate::scratch::Scratch;
 use crate::{OpenError, PairSecret, SealingKey, aead};
 
 /// Opens envelopes that were sealed for this node.
@@ -15,6 +16,7 @@ use crate::{OpenError, PairSecret, SealingKey, aead};
 /// Only an envelope that opened leaves a context behind: what is forged displaces nothing.
 pub struct Opener {
     contexts: ContextCache<ContextId, ReceiverContext<AesGcm256>>,
+    scratch: Scratch,
 }
 
 /// Everything that a context is made of.
@@ -43,7 +45,7 @@ impl Opener {
     /// Starts without contexts.
     #[must_use]
     pub const fn new() -> Self {
-        Self { contexts: ContextCache::new() }
+        Self { contexts: ContextCache::new(), scratch: Scratch::new() }
     }
 
     /// Checks the signature, opens the envelope with the keys that its header names, and checks that
@@ -80,12 +82,16 @@ impl Opener {
                 (key_from(&context, header)?, Some(context))
             }
         };
-        let plaintext = aead::open(&key, &MESSAGE_NONCE, &header_bytes, &envelope.ciphertext)
-            .map_err(|_| OpenError::Ciphertext)?;
+        let len = aead::opened_len(&envelope.ciphertext).map_err(|_| OpenError::Ciphertext)?;
+        let message = self.scratch.lend(len, |plaintext| {
+            aead::open_into(&key, &MESSAGE_NONCE, &header_bytes, &envelope.ciphertext, plaintext)
+                .map_err(|_| OpenError::Ciphertext)?;
+            Ok(MeshMessage::decode(plaintext).map_err(OpenError::Decode))
+        })?;
         if let Some(fresh) = fresh {
             self.contexts.insert(context_id, fresh);
         }
-        let message = MeshMessage::decode(&plaintext).map_err(OpenError::Decode)?;
+        let message = message?;
         check_agreement(header, &message)?;
         Ok(message)
     }
@@ -107,7 +113,7 @@ impl Default for Opener {
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opener").field("contexts", &self.contexts.len()).finish()
+        f.debug_struct("Opener").field("contexts", &self.contexts.len()).finish_non_exhaustive()
     }
 }
 

@@ -61,3 +61,12 @@ fn the_test_would_notice_a_secret() {
     let shown = std::panic::catch_unwind(|| assert_shows_nothing(&SECRET));
     assert!(shown.is_err());
 }
+
+#[test]
+fn keys_and_what_works_with_them_may_move_between_tasks() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<KeyFile>();
+    check::<JoinToken>();
+    check::<Sealer>();
+    check::<Opener>();
+}

@@ -107,9 +107,9 @@ impl JoinToken {
         mesh_id: MeshId,
         issuer: PeerId,
         token_id: TokenId,
+        secret: TokenSecret,
         expires_at: UnixMillis,
         addresses: Vec<Address>,
-        secret: TokenSecret,
     ) -> Self {
         Self { mesh_id, issuer, token_id, expires_at, addresses, secret }
     }
@@ -209,9 +209,9 @@ fn read_body(body: &[u8]) -> Option<JoinToken> {
             MeshId::from_bytes(*mesh_id),
             PeerId::from_bytes(*issuer),
             TokenId::from_bytes(*token_id),
+            TokenSecret::from_bytes(Zeroizing::new(*secret)),
             UnixMillis(u64::from_le_bytes(*expires_at)),
             addresses,
-            TokenSecret::from_bytes(Zeroizing::new(*secret)),
         )
     })
 }

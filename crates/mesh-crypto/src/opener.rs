@@ -155,3 +155,6 @@ fn check_agreement(header: &EnvelopeHeader, message: &MeshMessage) -> Result<(),
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

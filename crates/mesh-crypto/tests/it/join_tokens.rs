@@ -14,9 +14,9 @@ fn fake(addresses: &[&str]) -> JoinToken {
         MeshId::from_bytes([0x11; 32]),
         PeerId::from_bytes([0x22; 32]),
         TokenId::from_bytes([0x33; 16]),
+        secret(0x44),
         UnixMillis(1_800_000_000_000),
         addresses.iter().map(|text| text.parse().unwrap()).collect(),
-        secret(0x44),
     )
 }
 
@@ -123,9 +123,9 @@ proptest! {
             MeshId::from_bytes([start; 32]),
             PeerId::from_bytes([start.wrapping_add(1); 32]),
             TokenId::from_bytes([start.wrapping_add(2); 16]),
+            TokenSecret::generate(&mut Counter(start)),
             UnixMillis(expires_at),
             ports.iter().map(|port| format!("mint.example:{port}").parse::<Address>().unwrap()).collect(),
-            TokenSecret::generate(&mut Counter(start)),
         );
         assert_same(&JoinToken::parse(&token.encode()).unwrap(), &token);
     }

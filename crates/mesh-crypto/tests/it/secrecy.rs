@@ -48,9 +48,9 @@ fn debug_shows_nothing_secret() {
         MeshId::from_bytes([1; 32]),
         PeerId::from_bytes([2; 32]),
         TokenId::from_bytes([3; 16]),
+        TokenSecret::from_bytes(secret()),
         UnixMillis(4),
         vec!["192.0.2.7:13500".parse().unwrap()],
-        TokenSecret::from_bytes(secret()),
     ));
     assert_shows_nothing(&Sealer::new(node_key));
     assert_shows_nothing(&Opener::new());

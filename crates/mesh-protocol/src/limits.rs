@@ -26,7 +26,7 @@ pub const RECORDS_PER_FRAME_MAX: usize = 128;
 pub const RECORD_IDS_MAX: usize = 32_768;
 
 /// Most records in a [`JoinReply`](crate::JoinReply), which carries a mesh whole.
-pub const JOIN_RECORDS_MAX: usize = 8192;
+pub const JOIN_RECORDS_MAX: usize = 16_384;
 
 /// Largest body that the join port accepts from a stranger.
 pub const JOIN_BODY_BYTES_MAX: usize = 64 << 10;

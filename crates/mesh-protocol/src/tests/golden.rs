@@ -12,6 +12,11 @@ fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/wire/v1"))
 }
 
+fn protocol_page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
 /// Compares with the file, or writes it when asked to; returns what the file holds.
 fn check(file: &str, expected: &str) -> String {
     let path = folder().join(file);
@@ -133,4 +138,31 @@ fn every_known_kind_has_a_golden_file() {
         })
         .collect();
     assert_eq!(kinds, (1..=15).collect());
+}
+
+#[test]
+fn the_worked_example_of_the_protocol_page_is_the_golden_frame() {
+    let page = protocol_page();
+    let (_, example) = page.split_once("## 15. Worked example").unwrap();
+    let block = example.split("```").nth(1).unwrap().trim_start_matches("text\n");
+    // Bytes, at least two blanks, what they mean.
+    let bytes: String = block.lines().filter_map(|line| line.split("  ").next()).collect();
+    let (_, deliver) = samples::frames().into_iter().find(|(name, _)| *name == "deliver").unwrap();
+    assert_eq!(from_hex(&bytes), deliver.encode().unwrap());
+}
+
+#[test]
+fn the_protocol_page_names_every_frame_payload_and_error_code() {
+    let page = protocol_page();
+    for (name, payload) in samples::payloads() {
+        let row = format!("| {} | `{}` |", payload.kind(), payload.type_name());
+        let is_unknown = matches!(payload, Payload::Unknown(_));
+        assert_eq!(page.contains(&row), !is_unknown, "{name}");
+    }
+    for code in crate::ErrorCode::ALL {
+        assert!(page.contains(&format!("`{code}`")), "{code}");
+    }
+    for kind in 1..=15 {
+        assert!(page.contains(&format!("\n| {kind} | ")), "frame kind {kind}");
+    }
 }

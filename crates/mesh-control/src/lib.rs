@@ -1,14 +1,23 @@
 //! The local admin API of an agent: HTTP with JSON over a Unix socket.
 //!
-//! One set of types serves both ends: [`serve`] answers for whatever implements [`ControlApi`], and
-//! [`ControlClient`] asks. Never in here: what a request means (that is the node's), or a TCP port.
+//! One set of types serves both ends: [`ControlServer`] answers for whatever implements
+//! [`ControlApi`], and [`ControlClient`] asks. Never in here: what a request means (that is the
+//! node's), or a TCP port.
 //!
 //! Start reading at [`ControlApi`]. The routes are described in `docs/control-api.md`.
 
 mod api;
+mod client;
+mod error;
+mod paths;
+mod server;
 mod types;
 
 pub use api::{ApiError, ControlApi};
+pub use client::{ControlClient, ControlStream};
+pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument};
+pub use paths::{default_data_dir, default_socket_path, socket_path_in};
+pub use server::ControlServer;
 pub use types::{
     DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView,
     JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView, PeerCounts, PeerRef,

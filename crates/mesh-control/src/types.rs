@@ -431,7 +431,7 @@ pub struct OutboxView {
     pub attempts: u32,
     /// When it is tried again; none when it is under way or waits for a link.
     pub next_attempt_at: Option<UnixMillis>,
-    /// What it waits for (`waiting_for_link`, `sending`, `retrying`), or how it ended (`expired`, `refused`).
+    /// What it waits for (`queued`, `sending`, `retrying`, `waiting_for_link`), or how it ended (`expired`, `refused`).
     pub state: String,
     /// Why the last attempt failed, or why it was refused.
     pub reason: Option<ErrorCode>,

@@ -1,0 +1,132 @@
+//! What goes in and out of a route: JSON, server-sent events, and errors of one shape.
+
+use std::time::Duration;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, RequestExt as _};
+use bytes::Bytes;
+use mesh_protocol::ErrorCode;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::{ApiError, ErrorDocument};
+
+/// Largest request body; a message of the largest size fits with its escapes.
+pub(super) const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// How long a request body may take to arrive.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+const API_HINT: &str = "the routes and their fields are described in docs/control-api.md";
+
+/// An error on its way out.
+#[derive(Debug)]
+pub(super) struct Refusal(ApiError);
+
+impl Refusal {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>, hint: &str) -> Self {
+        Self(ApiError::new(code, message, hint))
+    }
+
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::BadRequest, message, API_HINT)
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::NotFound, message, API_HINT)
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = status_of(self.0.code);
+        tracing::debug!(code = %self.0.code, message = self.0.message, "control request refused");
+        (status, Json(ErrorDocument { error: self.0 })).into_response()
+    }
+}
+
+/// The status that goes with a code. Clients go by the code; the status serves generic tools.
+const fn status_of(code: ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::BadRequest
+        | ErrorCode::HostnameInvalid
+        | ErrorCode::SchemaInvalid
+        | ErrorCode::TokenInvalid => StatusCode::BAD_REQUEST,
+        ErrorCode::NotAMember | ErrorCode::PathRefused | ErrorCode::SecretFound => {
+            StatusCode::FORBIDDEN
+        }
+        ErrorCode::NotFound | ErrorCode::UnknownPeer => StatusCode::NOT_FOUND,
+        ErrorCode::AlreadyMember
+        | ErrorCode::ChecksumMismatch
+        | ErrorCode::ClockSkew
+        | ErrorCode::HostnameTaken
+        | ErrorCode::MessageExpired
+        | ErrorCode::MessageMisdirected
+        | ErrorCode::SealInvalid
+        | ErrorCode::TokenExpired
+        | ErrorCode::TokenRevoked
+        | ErrorCode::TokenUsed
+        | ErrorCode::VersionUnsupported => StatusCode::CONFLICT,
+        ErrorCode::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::AgentUnreachable
+        | ErrorCode::IssuerUnreachable
+        | ErrorCode::PeerUnreachable
+        | ErrorCode::ProtocolError => StatusCode::BAD_GATEWAY,
+        ErrorCode::QueueFull | ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::Internal | ErrorCode::StorageError => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A JSON body, whatever content type it claims; an empty one reads as `{}`.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let bytes = timeout(BODY_WAIT_MAX, request.extract::<Bytes, _>())
+            .await
+            .map_err(|_| Refusal::bad_request("the body did not arrive in time"))?
+            .map_err(|rejection| body_refusal(&rejection))?;
+        let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        serde_json::from_slice(text).map(Self).map_err(|error| {
+            Refusal::bad_request(format!("the body is not the JSON of this route: {error}"))
+        })
+    }
+}
+
+fn body_refusal(rejection: &BytesRejection) -> Refusal {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let message = format!("the body exceeds {BODY_BYTES_MAX} bytes; nothing was done");
+        return Refusal::new(ErrorCode::MessageTooLarge, message, "send it in smaller parts");
+    }
+    Refusal::bad_request("the body could not be read")
+}
+
+/// The part behind the question mark.
+#[derive(Debug)]
+pub(super) struct Parameters<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(Refusal::bad_request(rejection.body_text())),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The API over a real socket: both ends against each other, and what strangers may send.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
+mod contract;
+mod documented;
+mod errors;
+mod fake;
+mod harness;
+mod limits;
+mod socket;
+mod streams;

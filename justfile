@@ -1,0 +1,46 @@
+# Recipes for developers. The gate is .ci/run, which needs nothing but Rust, a C compiler and Python.
+
+# Everything that is quick: format, lints, walls, spelling, documentation.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo fetch --locked
+    cargo deny --offline --exclude-dev check bans licenses sources
+    typos
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# All tests, with the runner that is there.
+test *ARGS:
+    if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace {{ARGS}}; else cargo test --workspace {{ARGS}}; fi
+    cargo test --workspace --doc
+
+# Three real agents on this machine.
+demo:
+    cargo demo
+
+# Every figure with its ratio to the raw limit of the same run.
+bench:
+    cargo bench --workspace
+
+# Looks at changed snapshots.
+snap:
+    cargo insta review
+
+# Rewrites the golden files of the wire. For new kinds only: agents in the field speak the old bytes.
+fixtures:
+    UPDATE_GOLDEN=1 cargo test -p mesh-protocol golden
+    git diff --stat fixtures/wire
+
+# Searches one decoder for panics: just fuzz frame 60
+fuzz TARGET="frame" SECONDS="60":
+    fuzz/seeds.sh
+    cd fuzz && cargo +nightly fuzz run {{TARGET}} corpus/{{TARGET}} seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
+
+# Starts a decision record with the next number: just decision a-title-in-words
+decision TITLE:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    last=$(ls docs/decisions | sed -n 's/^\([0-9]\{4\}\)-.*/\1/p' | sort | tail -1)
+    file=$(printf 'docs/decisions/%04d-%s.md' $((10#$last + 1)) '{{TITLE}}')
+    printf '# %04d %s\n\n## Situation\n\n## Choice\n\n## Price\n' $((10#$last + 1)) '{{TITLE}}' > "$file"
+    echo "$file"

@@ -85,6 +85,10 @@ pub struct SeenFloor {
 
 /// Whether a message is a duplicate because it is not above the `floor` of its sender.
 /// A floor of another stream or priority says nothing about it.
+///
+/// The last question of three: first whether the id is remembered (a duplicate), then whether the message
+/// is refused by [`judge`] or cannot be opened, then this. What was refused lies below the floor as well;
+/// when the refusal was lost on its way back, it must be refused again and not be taken for delivered.
 #[must_use]
 pub fn is_below_floor(
     stream: u64,

@@ -1,0 +1,169 @@
+//! A peer that does what it likes: TLS and HTTP/2 by hand.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::TokioIo;
+use mesh_crypto::{NodeKey, spki_der};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, ClientConfig};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::task::TaskTracker;
+
+pub(crate) const LINK: &[u8] = b"mesh/1";
+pub(crate) const JOIN: &[u8] = b"mesh-join/1";
+
+#[derive(Debug)]
+struct TrustsAnybody;
+
+impl ServerCertVerifier for TrustsAnybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+/// Client settings with resumption left on: whether it happens is up to the server.
+pub(crate) fn config(key: Option<&NodeKey>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
+    let kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768];
+    let provider = Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() });
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(TrustsAnybody));
+    let mut config = match key {
+        None => builder.with_no_client_auth(),
+        Some(key) => {
+            let der = key.to_pkcs8_der();
+            let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.to_vec()));
+            let signer = provider.key_provider.load_private_key(private).unwrap();
+            let public = CertificateDer::from(spki_der(&key.peer_id()));
+            let certified = Arc::new(CertifiedKey::new(vec![public], signer));
+            let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified));
+            builder.with_client_cert_resolver(resolver)
+        }
+    };
+    config.alpn_protocols = alpn.iter().map(|alpn| alpn.to_vec()).collect();
+    Arc::new(config)
+}
+
+pub(crate) async fn tls(
+    addr: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(addr).await?;
+    TlsConnector::from(config).connect(ServerName::from(addr.ip()), tcp).await
+}
+
+type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>;
+pub(crate) type Requests = SendRequest<Body>;
+
+#[derive(Clone)]
+struct Executor(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// HTTP/2 over a TLS connection of the given kind.
+pub(crate) async fn http2(addr: SocketAddr, key: &NodeKey, alpn: &[u8]) -> Requests {
+    let tls = tls(addr, config(Some(key), &[alpn])).await.unwrap();
+    let tracker = TaskTracker::new();
+    let (requests, connection) =
+        hyper::client::conn::http2::Builder::new(Executor(tracker.clone()))
+            .handshake(TokioIo::new(tls))
+            .await
+            .unwrap();
+    tracker.spawn(async move { drop(connection.await) });
+    requests
+}
+
+pub(crate) fn request(method: &str, path: &str, body: Body) -> http::Request<Body> {
+    http::Request::builder().method(method).uri(format!("https://mesh{path}")).body(body).unwrap()
+}
+
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed()
+}
+
+/// A body that is written piece by piece, and ends when the sender is dropped.
+pub(crate) fn streamed() -> (mpsc::UnboundedSender<Bytes>, Body) {
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
+    let pieces = futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx));
+    let frames = futures_util::StreamExt::map(pieces, |piece| {
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(piece))
+    });
+    (sender, http_body_util::BodyExt::boxed(StreamBody::new(frames)))
+}
+
+/// Opens lane 0 with `bytes` as the beginning of its body.
+pub(crate) async fn open_lane(
+    requests: &mut Requests,
+    lane: u8,
+    bytes: impl Into<Bytes>,
+) -> (mpsc::UnboundedSender<Bytes>, http::Response<hyper::body::Incoming>) {
+    let (sender, body) = streamed();
+    sender.send(bytes.into()).unwrap();
+    let path = format!("/v1/lane/{lane}");
+    let response = requests.send_request(request("POST", &path, body)).await.unwrap();
+    (sender, response)
+}
+
+/// The frame that a response carries as its body.
+pub(crate) async fn frame_of(
+    response: http::Response<hyper::body::Incoming>,
+) -> mesh_protocol::Frame {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let (header, body) = bytes.split_first_chunk().unwrap();
+    mesh_protocol::Frame::decode(&mesh_protocol::FrameHeader::decode(header).unwrap(), body)
+        .unwrap()
+}

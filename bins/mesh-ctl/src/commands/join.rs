@@ -1,0 +1,91 @@
+use std::io::{self, Read as _};
+
+use clap::Args;
+use futures_util::StreamExt as _;
+use mesh_control::{ApiError, JoinProgress, JoinRequestBody, PeerView};
+use mesh_protocol::{ErrorCode, MeshId};
+use serde::Serialize;
+
+use super::{Context, peers};
+use crate::exit::{Exit, Failure};
+use crate::progress::patiently;
+use crate::text::{GOOD, plain, styled};
+
+pub(crate) const EXAMPLE: &str = "\
+A token is a secret, and every user of this machine can read the arguments of a command. Give it
+on standard input (`join -`) or in MESH_JOIN_TOKEN where that matters.
+
+Examples:
+  mesh-ctl join -                       # paste the token, then Ctrl-D
+  ssh mint mesh-ctl token create --json | jq -r .token | mesh-ctl join -
+  mesh-ctl join TOKEN";
+
+/// Longest text that is read as a token; a real one has a few hundred bytes.
+const TOKEN_BYTES_MAX: u64 = 16 << 10;
+
+#[derive(Args)]
+pub(crate) struct JoinArgs {
+    /// The token's text, or - to read it from standard input
+    #[arg(value_name = "TOKEN", env = "MESH_JOIN_TOKEN", hide_env_values = true)]
+    token: String,
+}
+
+/// How a join ended.
+#[derive(Serialize)]
+struct Joined {
+    mesh_id: MeshId,
+    peers: Vec<PeerView>,
+}
+
+pub(crate) async fn run(args: JoinArgs, context: &Context) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let request = JoinRequestBody { token: token_text(args.token)? };
+    let mut progress = patiently("asking the agent", client.join(&request)).await?;
+    while let Some(item) = patiently("joining", progress.next()).await {
+        match item? {
+            JoinProgress::Step { step: _, number, total, detail } => {
+                context.output.news(&step_line(number, total, &detail))?;
+            }
+            JoinProgress::Done { mesh_id, peers } => {
+                context.output.show(&Joined { mesh_id, peers }, render)?;
+                return Ok(Exit::Done);
+            }
+            JoinProgress::Failed { error } => return Err(error.into()),
+        }
+    }
+    Err(ApiError::new(
+        ErrorCode::AgentUnreachable,
+        "the agent stopped before the join was over",
+        "start it and join again with the same token: a join that was half done is completed",
+    )
+    .into())
+}
+
+fn token_text(given: String) -> Result<String, Failure> {
+    let text = if given == "-" {
+        let mut text = String::new();
+        io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(|error| {
+            Failure::usage(format!("reading the token failed: {error}"), "a token is plain text")
+        })?;
+        text
+    } else {
+        given
+    };
+    match text.trim() {
+        "" => Err(Failure::usage(
+            "the token is empty",
+            "`mesh-ctl token create` on a member makes one",
+        )),
+        token => Ok(token.to_owned()),
+    }
+}
+
+fn step_line(number: u8, total: u8, detail: &str) -> String {
+    format!("{} {}", styled(GOOD, &format!("[{number}/{total}]")), plain(detail))
+}
+
+fn render(joined: &Joined) -> String {
+    let Joined { mesh_id, peers } = joined;
+    let count = peers.len();
+    format!("Joined mesh {} with {count} members.\n\n{}", mesh_id.short(), peers::render(peers))
+}

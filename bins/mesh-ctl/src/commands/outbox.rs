@@ -1,0 +1,45 @@
+use mesh_control::OutboxView;
+
+use super::Context;
+use crate::clock;
+use crate::exit::{Exit, Failure};
+use crate::progress::patiently;
+use crate::text::{BAD, Columns, NORMAL, bytes, or_dash, plain, until};
+
+pub(crate) const EXAMPLE: &str = "\
+Examples:
+  mesh-ctl outbox
+  mesh-ctl outbox --json | jq length";
+
+pub(crate) async fn run(context: &Context) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let waiting = patiently("reading the outbox", client.outbox()).await?;
+    context.output.show(&waiting, |waiting| render(waiting))?;
+    Ok(Exit::Done)
+}
+
+fn render(waiting: &[OutboxView]) -> String {
+    if waiting.is_empty() {
+        return "Nothing waits.\n".to_owned();
+    }
+    let now = clock::now();
+    let titles = ["TO", "STATE", "REASON", "ATTEMPTS", "NEXT", "ENDS", "SIZE", "MESSAGE"];
+    let mut columns = Columns::new(titles);
+    for message in waiting {
+        let ended = matches!(message.state.as_str(), "expired" | "refused");
+        columns.row(
+            if ended { BAD } else { NORMAL },
+            [
+                plain(&message.to),
+                plain(&message.state),
+                or_dash(message.reason.map(|code| code.to_string())),
+                message.attempts.to_string(),
+                or_dash(message.next_attempt_at.map(|at| until(at, now))),
+                until(message.expires_at, now),
+                bytes(message.bytes),
+                message.message_id.to_string(),
+            ],
+        );
+    }
+    columns.render()
+}

@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use mesh_control::{QueueView, StatusView};
+
+use super::Context;
+use crate::exit::{Exit, Failure};
+use crate::progress::patiently;
+use crate::text::{BAD, Columns, NORMAL, ODD, bytes, or_dash, plain, span, styled};
+
+pub(crate) const EXAMPLE: &str = "\
+Examples:
+  mesh-ctl status
+  mesh-ctl status --json | jq .peers.active";
+
+pub(crate) async fn run(context: &Context) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let status = patiently("asking the agent", client.status()).await?;
+    context.output.show(&status, render)?;
+    Ok(Exit::Done)
+}
+
+fn render(status: &StatusView) -> String {
+    let mut lines = Columns::untitled();
+    let mut line = |name: &str, value: String| lines.row(NORMAL, [name.to_owned(), value]);
+    line("hostname", plain(&status.hostname));
+    line("peer id", status.peer_id.to_string());
+    line("mesh id", status.mesh_id.to_string());
+    line("version", plain(&status.version));
+    let uptime = span(Duration::from_secs(status.uptime_seconds));
+    line("running", format!("{uptime} (process {})", status.pid));
+    line("listens on", or_dash(Some(plain(&status.listen.join(", ")))));
+    line("data", plain(&status.data_dir));
+    line("peers", format!("{} active, {} inactive", status.peers.active, status.peers.inactive));
+    line("outbox", queue(&status.outbox));
+    line("inbox", queue(&status.inbox));
+    line(
+        "sync",
+        match status.sync.behind {
+            0 => "up to date".to_owned(),
+            behind => styled(ODD, &format!("{behind} linked members know other records")),
+        },
+    );
+    let mut text = lines.render();
+    if status.removed {
+        text.push_str(&styled(BAD, "This agent was expelled from its mesh."));
+        text.push('\n');
+    }
+    text
+}
+
+fn queue(queue: &QueueView) -> String {
+    let QueueView { messages, bytes: size, messages_max, bytes_max } = queue;
+    format!("{messages} of {messages_max} messages, {} of {}", bytes(*size), bytes(*bytes_max))
+}

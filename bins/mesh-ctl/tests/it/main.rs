@@ -1,0 +1,18 @@
+//! The command as a user meets it: its output, its exit codes, its help.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
+mod demo;
+mod errors;
+#[path = "../../../../crates/mesh-control/tests/it/fake.rs"]
+mod fake;
+mod follow;
+mod harness;
+mod help;
+mod input;
+mod snapshots;

@@ -1,0 +1,78 @@
+//! What each command prints. JSON is a contract; the text for people is kept so that a change of it
+//! is meant.
+
+use insta::assert_snapshot;
+
+use crate::harness::{FIXED, Machine};
+
+const COMMANDS: [(&str, &[&str]); 18] = [
+    ("status", &["status"]),
+    ("token_create", &["token", "create", "--ttl", "1h", "--note", "for mint"]),
+    ("token_list", &["token", "list"]),
+    ("token_revoke", &["token", "revoke", "a2a2"]),
+    ("join", &["join", "TOKEN"]),
+    ("peers", &["peers"]),
+    ("peers_remove", &["peers", "remove", "oak", "--reason", "sold"]),
+    ("hostname", &["hostname", "elm"]),
+    ("ping", &["ping", "mint", "-c", "2", "--interval-ms", "1"]),
+    ("send", &["send", "--to", "mint", "hello"]),
+    ("send_wait", &["send", "--to", "mint", "hello", "--wait"]),
+    ("send_old_name", &["send", "--to", "old", "hello", "--wait"]),
+    ("send_broadcast", &["send", "--broadcast", "hello", "--wait=1"]),
+    ("inbox", &["inbox"]),
+    ("inbox_filtered", &["inbox", "--app-type", "text", "--from", "mint", "--limit", "1"]),
+    ("inbox_followed", &["inbox", "--follow", "--limit", "3", "--ack"]),
+    ("outbox", &["outbox"]),
+    ("events", &["events", "--limit", "2"]),
+];
+
+fn exit_code(name: &str) -> i32 {
+    // A delivery to oak still waits.
+    if name == "send_broadcast" { 5 } else { 0 }
+}
+
+#[test]
+fn json_is_stable() {
+    let machine = Machine::start(FIXED);
+    for (name, arguments) in COMMANDS {
+        let ended = machine.ctl(&[arguments, &["--json"]].concat());
+        assert_eq!(ended.code, exit_code(name), "{name}: {}", ended.stderr);
+        assert_eq!(ended.stderr, "", "{name}");
+        for document in serde_json::Deserializer::from_str(&ended.stdout).into_iter() {
+            let _whole: serde_json::Value = document.expect("it is JSON");
+        }
+        assert_snapshot!(format!("{name}.json"), ended.stdout);
+    }
+}
+
+#[test]
+fn text_for_people_is_stable_and_free_of_what_terminals_obey() {
+    let machine = Machine::today();
+    for (name, arguments) in COMMANDS {
+        let ended = machine.ctl(arguments);
+        assert_eq!(ended.code, exit_code(name), "{name}: {}", ended.stderr);
+        let shown = format!("{}{}", ended.stdout, ended.stderr);
+        let active =
+            |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+        assert!(!shown.contains(active), "{name}: {shown:?}");
+        insta::with_settings!({filters => vec![
+            (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[time]"),
+        ]}, {
+            assert_snapshot!(format!("{name}.text"), shown);
+        });
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_those_who_insist() {
+    let machine = Machine::start(FIXED);
+    assert!(!machine.ctl(&["peers"]).stdout.contains('\u{1b}'));
+    let mut forced = crate::harness::command();
+    forced.env("MESH_SOCKET", &machine.socket).env("CLICOLOR_FORCE", "1");
+    let forced = crate::harness::ended(forced.arg("peers"));
+    assert!(forced.stdout.contains("\u{1b}[1m"), "{:?}", forced.stdout);
+    let mut refused = crate::harness::command();
+    refused.env("MESH_SOCKET", &machine.socket).env("NO_COLOR", "1");
+    let refused = crate::harness::ended(refused.arg("peers"));
+    assert!(!refused.stdout.contains('\u{1b}'));
+}

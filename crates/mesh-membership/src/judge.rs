@@ -1,0 +1,159 @@
+//! Which admissions and removals count, decided from their set alone.
+//!
+//! # The rule
+//! An *act* is an admission or a removal. An act counts when
+//! 1. its signer has a **voice**: it is the founder, or an admission of it counts; and
+//! 2. no removal of its signer that counts **silences** it. A removal silences every act of its subject
+//!    that it does not list as standing, whatever date the act bears, with one exception: a **rejoin**, an
+//!    admission that counts and overrides this removal, lifts it for acts dated at or after both of them.
+//!    A removal does not silence itself, so a member may remove itself.
+//!
+//! Nothing counts by its own doing: circles of admissions give nobody a voice, and nobody comes back by
+//! an act that needs its own return.
+//!
+//! A peer **belongs** when it is the founder and no removal of it counts, or when an admission of it
+//! counts that overrides every removal of it that counts.
+//!
+//! Where removals silence each other in a circle this leaves a **contest**: acts that wait for one another
+//! and for nothing else. In each contest the act of the most senior signer counts, of those whose signers
+//! have a voice and are not removed for certain (ties: removals before admissions, then the smaller id);
+//! and the rule goes on from there. Seniority is the least number of admissions that lead to a peer from
+//! the founding record through acts that count, then the smaller peer id. Who comes back by a rejoin has
+//! the seniority that it had.
+//!
+//! # What follows
+//! - Acts of removed peers that are not listed change nothing, nor do acts of those they would admit, as
+//!   long as each removal in force was signed by a senior of its subject and rests on no rejoin: to undo
+//!   the removal such an act would have to win a contest that holds an act of somebody more senior.
+//! - The price: a senior that a junior removed can contest it by removing the junior, also with an old
+//!   date, for dates prove nothing. A stolen key of a founder wins every contest.
+//! - A rejoin believes the peer's key again: its acts of a later date count, whenever they were signed.
+//!   A peer whose key was stolen comes back under a new key, not by a rejoin.
+//!
+//! # Why it ends, and why order does not matter
+//! An act is decided once and for all. [`Case::deduce`] decides what must be so whatever becomes of the
+//! open acts; its steps never take anything back, so their order is of no consequence. When it stands
+//! still, [`Case::drop_unfounded`] voids what could count by its own doing only. When both stand still,
+//! every open act waits for an open act; the contests that wait for nothing outside themselves are
+//! independent of each other, and in each of them [`Case::contest_winners`] decides one act. So every
+//! round of [`Case::settle`] decides at least one act, and there are finitely many.
+//!
+//! A contest has an act that may win: in the order in which `drop_unfounded` found its acts founded, take
+//! the first. What gives it a voice and lifts its removals was founded before it, so it is not open, else
+//! the act would wait for it and it would be in the contest.
+
+mod case;
+mod contest;
+mod fact;
+mod silence;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_protocol::{PeerId, RecordId, UnixMillis};
+
+pub(crate) use fact::{ActKind, Fact};
+
+#[cfg(test)]
+pub(crate) use contest::closed_groups;
+
+use case::{Act, Case, PartyNo, Status};
+
+/// How a member came to belong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Admissions between the founding record and the member.
+    pub(crate) depth: u32,
+    /// The latest date on the way from the founding record, of the way on which it is least.
+    pub(crate) joined_at: UnixMillis,
+    /// Who vouched; none for the founder.
+    pub(crate) sponsor: Option<PeerId>,
+}
+
+/// What the records say, without the profiles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    /// The admissions and removals that count.
+    pub(crate) counting: BTreeSet<RecordId>,
+    /// Distance to the founding record, of every peer that has a voice.
+    pub(crate) depths: BTreeMap<PeerId, u32>,
+    /// Who belongs.
+    pub(crate) places: BTreeMap<PeerId, Place>,
+    /// The removals that count, of every peer that has any, whether it came back or not.
+    pub(crate) removals: BTreeMap<PeerId, Vec<RecordId>>,
+}
+
+impl Judgement {
+    /// The removals of `peer` that count.
+    pub(crate) fn removals_of(&self, peer: &PeerId) -> &[RecordId] {
+        self.removals.get(peer).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether `one` prevails over `other` in a contest.
+    pub(crate) fn is_senior(&self, one: &PeerId, other: &PeerId) -> bool {
+        let rank = |peer: &PeerId| (self.depths.get(peer).copied().unwrap_or(u32::MAX), *peer);
+        rank(one) < rank(other)
+    }
+}
+
+/// Applies the rule.
+pub(crate) fn judge<'a>(
+    founder: PeerId,
+    founded_at: UnixMillis,
+    facts: impl IntoIterator<Item = Fact<'a>>,
+) -> Judgement {
+    let mut case = Case::new(founder, facts);
+    case.settle();
+    let depths = case.depths();
+    let since = case.since(founded_at);
+    let mut judgement = Judgement {
+        counting: case.acts().filter(|act| act.status == Status::Counts).map(|a| a.id).collect(),
+        depths: depths.iter().map(|(party, depth)| (case[*party].id, *depth)).collect(),
+        ..Judgement::default()
+    };
+    for party in case.party_numbers() {
+        let id = case[party].id;
+        if let Some(place) = place(&case, party, &depths, &since) {
+            judgement.places.insert(id, place);
+        }
+        let removals: Vec<RecordId> =
+            case.counting(&case[party].removals).map(|(_, removal)| removal.id).collect();
+        if !removals.is_empty() {
+            judgement.removals.insert(id, removals);
+        }
+    }
+    judgement
+}
+
+/// The party's place among the members, if it belongs.
+fn place(
+    case: &Case,
+    party: PartyNo,
+    depths: &BTreeMap<PartyNo, u32>,
+    since: &BTreeMap<PartyNo, UnixMillis>,
+) -> Option<Place> {
+    let removals: Vec<_> = case.counting(&case[party].removals).map(|(no, _)| no).collect();
+    if party == case.founder() && removals.is_empty() {
+        return Some(Place { depth: 0, joined_at: *since.get(&party)?, sponsor: None });
+    }
+    let is_effective =
+        |admission: &Act| removals.iter().all(|removal| admission.references.contains(removal));
+    let mut least: Option<(UnixMillis, u32, RecordId, PeerId)> = None;
+    let mut depth = u32::MAX;
+    for (_, admission) in case.counting(&case[party].admissions) {
+        if !is_effective(admission) {
+            continue;
+        }
+        let sponsor = admission.signer;
+        let (Some(sponsor_depth), Some(sponsor_since)) =
+            (depths.get(&sponsor), since.get(&sponsor))
+        else {
+            continue;
+        };
+        let way = sponsor_depth.saturating_add(1);
+        let joined_at = admission.at.max(*sponsor_since);
+        let candidate = (joined_at, way, admission.id, case[sponsor].id);
+        least = Some(least.map_or(candidate, |least| least.min(candidate)));
+        depth = depth.min(way);
+    }
+    least.map(|(joined_at, _, _, sponsor)| Place { depth, joined_at, sponsor: Some(sponsor) })
+}

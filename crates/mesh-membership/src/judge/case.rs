@@ -1,0 +1,336 @@
+//! The acts under judgement, numbered densely, and the steps that decide them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::{Index, IndexMut};
+
+use mesh_protocol::{PeerId, RecordId, UnixMillis};
+
+use super::silence::Silence;
+use super::{ActKind, Fact};
+
+/// Number of a peer, in the order of peer ids. Made by [`Case::new`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PartyNo(usize);
+
+/// Number of an act, in the order of record ids. Made by [`Case::new`] only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ActNo(usize);
+
+/// What is known of an act. It leaves `Open` once and never comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Open,
+    Counts,
+    Void,
+}
+
+/// An admission or a removal.
+#[derive(Debug)]
+pub(super) struct Act {
+    pub(super) id: RecordId,
+    pub(super) kind: ActKind,
+    pub(super) signer: PartyNo,
+    pub(super) subject: PartyNo,
+    pub(super) at: UnixMillis,
+    /// Of a removal: the acts by its subject that it does not silence, itself included. Of an admission:
+    /// the removals of its subject that it overrides.
+    pub(super) references: BTreeSet<ActNo>,
+    pub(super) status: Status,
+}
+
+/// A peer that signed an act or is the subject of one.
+#[derive(Debug)]
+pub(super) struct Party {
+    pub(super) id: PeerId,
+    pub(super) signed: Vec<ActNo>,
+    pub(super) admissions: Vec<ActNo>,
+    pub(super) removals: Vec<ActNo>,
+}
+
+/// Whether a party's acts can count at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    None,
+    Open,
+    Certain,
+}
+
+/// Everything under judgement.
+#[derive(Debug)]
+pub(super) struct Case {
+    founder: PartyNo,
+    parties: Vec<Party>,
+    acts: Vec<Act>,
+}
+
+impl Index<PartyNo> for Case {
+    type Output = Party;
+
+    #[expect(clippy::indexing_slicing, reason = "a number is made with its party, which stays")]
+    fn index(&self, party: PartyNo) -> &Party {
+        &self.parties[party.0]
+    }
+}
+
+impl IndexMut<PartyNo> for Case {
+    #[expect(clippy::indexing_slicing, reason = "a number is made with its party, which stays")]
+    fn index_mut(&mut self, party: PartyNo) -> &mut Party {
+        &mut self.parties[party.0]
+    }
+}
+
+impl Index<ActNo> for Case {
+    type Output = Act;
+
+    #[expect(clippy::indexing_slicing, reason = "a number is made with its act, which stays")]
+    fn index(&self, act: ActNo) -> &Act {
+        &self.acts[act.0]
+    }
+}
+
+impl IndexMut<ActNo> for Case {
+    #[expect(clippy::indexing_slicing, reason = "a number is made with its act, which stays")]
+    fn index_mut(&mut self, act: ActNo) -> &mut Act {
+        &mut self.acts[act.0]
+    }
+}
+
+impl Case {
+    pub(super) fn new<'a>(founder: PeerId, facts: impl IntoIterator<Item = Fact<'a>>) -> Self {
+        let facts: BTreeMap<RecordId, Fact<'a>> =
+            facts.into_iter().map(|fact| (fact.id, fact)).collect();
+        let mut party_numbers = BTreeMap::from([(founder, PartyNo(0))]);
+        for fact in facts.values() {
+            party_numbers.insert(fact.signer, PartyNo(0));
+            party_numbers.insert(fact.subject, PartyNo(0));
+        }
+        for (index, number) in party_numbers.values_mut().enumerate() {
+            *number = PartyNo(index);
+        }
+        let act_numbers: BTreeMap<RecordId, ActNo> =
+            facts.keys().enumerate().map(|(index, id)| (*id, ActNo(index))).collect();
+        let new_party = |id: &PeerId| Party {
+            id: *id,
+            signed: Vec::new(),
+            admissions: Vec::new(),
+            removals: Vec::new(),
+        };
+        // Every peer looked up was inserted above; the founder stands in for what cannot happen.
+        let founder = party_numbers.get(&founder).copied().unwrap_or(PartyNo(0));
+        let number_of = |peer: &PeerId| party_numbers.get(peer).copied().unwrap_or(founder);
+        let mut case = Self {
+            founder,
+            parties: party_numbers.keys().map(new_party).collect(),
+            acts: Vec::with_capacity(facts.len()),
+        };
+        for fact in facts.values() {
+            let act = Act {
+                id: fact.id,
+                kind: fact.kind,
+                signer: number_of(&fact.signer),
+                subject: number_of(&fact.subject),
+                at: fact.at,
+                references: BTreeSet::new(),
+                status: Status::Open,
+            };
+            let number = ActNo(case.acts.len());
+            case[act.signer].signed.push(number);
+            match act.kind {
+                ActKind::Admission => case[act.subject].admissions.push(number),
+                ActKind::Removal => case[act.subject].removals.push(number),
+            }
+            case.acts.push(act);
+        }
+        case.link_references(&facts, &act_numbers);
+        case
+    }
+
+    /// Resolves references, leaving out those that mean nothing: to unknown records, to acts of others.
+    fn link_references(
+        &mut self,
+        facts: &BTreeMap<RecordId, Fact<'_>>,
+        act_numbers: &BTreeMap<RecordId, ActNo>,
+    ) {
+        for (fact, number) in facts.values().zip((0..).map(ActNo)) {
+            let (kind, signer, subject) = {
+                let act = &self[number];
+                (act.kind, act.signer, act.subject)
+            };
+            let is_meant = |reference: &ActNo| match kind {
+                ActKind::Removal => self[*reference].signer == subject,
+                ActKind::Admission => {
+                    let other = &self[*reference];
+                    other.kind == ActKind::Removal && other.subject == subject
+                }
+            };
+            let known = fact.references.iter().filter_map(|id| act_numbers.get(id).copied());
+            let mut references: BTreeSet<ActNo> = known.filter(is_meant).collect();
+            if kind == ActKind::Removal && signer == subject {
+                references.insert(number);
+            }
+            self[number].references = references;
+        }
+    }
+
+    pub(super) const fn founder(&self) -> PartyNo {
+        self.founder
+    }
+
+    pub(super) fn acts(&self) -> impl Iterator<Item = &Act> {
+        self.acts.iter()
+    }
+
+    pub(super) fn act_numbers(&self) -> impl Iterator<Item = ActNo> + use<> {
+        (0..self.acts.len()).map(ActNo)
+    }
+
+    pub(super) fn party_numbers(&self) -> impl Iterator<Item = PartyNo> + use<> {
+        (0..self.parties.len()).map(PartyNo)
+    }
+
+    /// Those of `acts` that count.
+    pub(super) fn counting<'a>(
+        &'a self,
+        acts: &'a [ActNo],
+    ) -> impl Iterator<Item = (ActNo, &'a Act)> {
+        let known = acts.iter().map(|number| (*number, &self[*number]));
+        known.filter(|(_, act)| act.status == Status::Counts)
+    }
+
+    /// Decides every act.
+    pub(super) fn settle(&mut self) {
+        let mut decisions = Vec::new();
+        let mut touched: BTreeSet<PartyNo> = self.party_numbers().collect();
+        loop {
+            self.deduce(touched);
+            self.drop_unfounded(&mut decisions);
+            if decisions.is_empty() {
+                let winners = self.contest_winners();
+                decisions.extend(winners.into_iter().map(|winner| (winner, Status::Counts)));
+            }
+            if decisions.is_empty() {
+                return;
+            }
+            touched = self.apply(&mut decisions);
+        }
+    }
+
+    /// Decides what must be so whatever becomes of the open acts.
+    fn deduce(&mut self, touched: BTreeSet<PartyNo>) {
+        let mut decisions = Vec::new();
+        let mut queue: VecDeque<PartyNo> = touched.iter().copied().collect();
+        let mut waiting = touched;
+        while let Some(party) = queue.pop_front() {
+            waiting.remove(&party);
+            self.deduce_acts_of(party, &mut decisions);
+            for subject in self.apply(&mut decisions) {
+                if waiting.insert(subject) {
+                    queue.push_back(subject);
+                }
+            }
+        }
+    }
+
+    fn deduce_acts_of(&self, party: PartyNo, decisions: &mut Vec<(ActNo, Status)>) {
+        let is_open = |number: &ActNo| self[*number].status == Status::Open;
+        let open: Vec<ActNo> = self[party].signed.iter().copied().filter(is_open).collect();
+        if open.is_empty() {
+            return;
+        }
+        let voice = self.voice(party);
+        let certain = Silence::certain(self, party);
+        let possible = Silence::possible(self, party);
+        for number in open {
+            let at = self[number].at;
+            if voice == Voice::None || certain.covers(number, at) {
+                decisions.push((number, Status::Void));
+            } else if voice == Voice::Certain && !possible.covers(number, at) {
+                decisions.push((number, Status::Counts));
+            }
+        }
+    }
+
+    fn voice(&self, party: PartyNo) -> Voice {
+        let admissions = &self[party].admissions;
+        let has = |status| admissions.iter().any(|number| self[*number].status == status);
+        if party == self.founder || has(Status::Counts) {
+            Voice::Certain
+        } else if has(Status::Open) {
+            Voice::Open
+        } else {
+            Voice::None
+        }
+    }
+
+    /// Voids the open acts that nothing but themselves could let count: of parties that only a circle of
+    /// admissions leads to, or that only their own acts could bring back.
+    fn drop_unfounded(&self, decisions: &mut Vec<(ActNo, Status)>) {
+        let mut founded: BTreeSet<ActNo> = BTreeSet::new();
+        let mut queue = VecDeque::from([self.founder]);
+        while let Some(party) = queue.pop_front() {
+            let silence = Silence::unless_founded(self, party, &founded);
+            for number in &self[party].signed {
+                let act = &self[*number];
+                let is_founded = match act.status {
+                    Status::Open => !silence.covers(*number, act.at),
+                    // The winner of a contest counts even though a later decision would silence it.
+                    Status::Counts => true,
+                    Status::Void => false,
+                };
+                if is_founded && founded.insert(*number) && act.kind == ActKind::Admission {
+                    queue.push_back(act.subject);
+                }
+            }
+        }
+        for number in self.act_numbers() {
+            if self[number].status == Status::Open && !founded.contains(&number) {
+                decisions.push((number, Status::Void));
+            }
+        }
+    }
+
+    /// Writes decisions down. Returns the parties whose acts may now be decided as well.
+    fn apply(&mut self, decisions: &mut Vec<(ActNo, Status)>) -> BTreeSet<PartyNo> {
+        let mut touched = BTreeSet::new();
+        for (number, status) in decisions.drain(..) {
+            let act = &mut self[number];
+            act.status = status;
+            touched.insert(act.subject);
+        }
+        touched
+    }
+
+    /// Least number of admissions that count from the founding record to each party with a voice.
+    pub(super) fn depths(&self) -> BTreeMap<PartyNo, u32> {
+        let mut depths = BTreeMap::from([(self.founder, 0)]);
+        let mut queue = VecDeque::from([(self.founder, 0_u32)]);
+        while let Some((party, depth)) = queue.pop_front() {
+            for (_, act) in self.counting(&self[party].signed) {
+                if act.kind == ActKind::Admission && !depths.contains_key(&act.subject) {
+                    depths.insert(act.subject, depth.saturating_add(1));
+                    queue.push_back((act.subject, depth.saturating_add(1)));
+                }
+            }
+        }
+        depths
+    }
+
+    /// For each party with a voice the latest date on its way from the founding record, of the way on
+    /// which that is least: nobody gains by dating an admission before the sponsor's own.
+    pub(super) fn since(&self, founded_at: UnixMillis) -> BTreeMap<PartyNo, UnixMillis> {
+        let mut since = BTreeMap::new();
+        let mut queue = BTreeSet::from([(founded_at, self.founder)]);
+        while let Some((at, party)) = queue.pop_first() {
+            if since.contains_key(&party) {
+                continue;
+            }
+            since.insert(party, at);
+            for (_, act) in self.counting(&self[party].signed) {
+                if act.kind == ActKind::Admission && !since.contains_key(&act.subject) {
+                    queue.insert((at.max(act.at), act.subject));
+                }
+            }
+        }
+        since
+    }
+}

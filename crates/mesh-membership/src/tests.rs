@@ -1,0 +1,2 @@
+mod parts;
+pub(crate) mod world;

@@ -7,7 +7,7 @@ use mesh_control::{ApiError, ErrorDocument};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
-use crate::text::{BAD, ODD, plain, styled};
+use crate::text::{BAD, ODD, plain, plain_json, styled};
 
 /// Where a command prints. Colours are left out unless a terminal is there to show them.
 pub(crate) struct Output {
@@ -31,7 +31,7 @@ impl Output {
     ) -> io::Result<()> {
         if self.is_json {
             let document = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-            self.print(&format!("{document}\n"))
+            self.print(&format!("{}\n", plain_json(&document)))
         } else {
             self.print(&render(value))
         }
@@ -44,7 +44,7 @@ impl Output {
         render: impl FnOnce(&T) -> String,
     ) -> io::Result<()> {
         let line = if self.is_json {
-            serde_json::to_string(value).map_err(io::Error::other)?
+            plain_json(&serde_json::to_string(value).map_err(io::Error::other)?)
         } else {
             render(value)
         };

@@ -56,6 +56,23 @@ pub(crate) fn json(value: &Value) -> String {
     plain(&value.to_string())
 }
 
+/// A JSON text with the same characters escaped as JSON does it: the value stays the same. Line
+/// feeds are left, since in a JSON text they stand between values only.
+pub(crate) fn plain_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character == '\n' || !is_active(character) {
+            shown.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string cannot fail.
+            let _infallible = write!(shown, "\\u{unit:04x}");
+        }
+    }
+    shown
+}
+
 /// `3 h ago`.
 pub(crate) fn ago(at: UnixMillis, now: UnixMillis) -> String {
     match now.since(at) {
@@ -69,14 +86,15 @@ pub(crate) fn until(at: UnixMillis, now: UnixMillis) -> String {
     if at <= now { ago(at, now) } else { format!("in {}", span(at.since(now))) }
 }
 
-/// A duration by its largest unit, rounded down.
+/// A duration by its largest unit, rounded to the nearest.
 pub(crate) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..86_400 => format!("{} h", seconds / 3_600),
-        86_400.. => format!("{} d", seconds / 86_400),
+    let seconds = duration.as_millis().saturating_add(500) / 1000;
+    let nearest = |unit: u128| (seconds + unit / 2) / unit;
+    match (nearest(60), nearest(3_600), nearest(86_400)) {
+        _ if seconds < 60 => format!("{seconds} s"),
+        (minutes @ 0..60, _, _) => format!("{minutes} min"),
+        (_, hours @ 0..24, _) => format!("{hours} h"),
+        (_, _, days) => format!("{days} d"),
     }
 }
 

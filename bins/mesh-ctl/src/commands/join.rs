@@ -2,14 +2,14 @@ use std::io::{self, Read as _};
 
 use clap::Args;
 use futures_util::StreamExt as _;
-use mesh_control::{ApiError, JoinProgress, JoinRequestBody, PeerView};
+use mesh_control::{ApiError, JoinProgress, JoinRequestBody, JoinStep, PeerView};
 use mesh_protocol::{ErrorCode, MeshId};
 use serde::Serialize;
 
 use super::{Context, peers};
 use crate::exit::{Exit, Failure};
 use crate::progress::patiently;
-use crate::text::{GOOD, plain, styled};
+use crate::text::{DIM, GOOD, plain, styled};
 
 pub(crate) const EXAMPLE: &str = "\
 A token is a secret, and every user of this machine can read the arguments of a command. Give it
@@ -43,8 +43,8 @@ pub(crate) async fn run(args: JoinArgs, context: &Context) -> Result<Exit, Failu
     let mut progress = patiently("asking the agent", client.join(&request)).await?;
     while let Some(item) = patiently("joining", progress.next()).await {
         match item? {
-            JoinProgress::Step { step: _, number, total, detail } => {
-                context.output.news(&step_line(number, total, &detail))?;
+            JoinProgress::Step { step, number, total, detail } => {
+                context.output.news(&step_line(step, number, total, &detail))?;
             }
             JoinProgress::Done { mesh_id, peers } => {
                 context.output.show(&Joined { mesh_id, peers }, render)?;
@@ -80,8 +80,20 @@ fn token_text(given: String) -> Result<String, Failure> {
     }
 }
 
-fn step_line(number: u8, total: u8, detail: &str) -> String {
-    format!("{} {}", styled(GOOD, &format!("[{number}/{total}]")), plain(detail))
+fn step_line(step: JoinStep, number: u8, total: u8, detail: &str) -> String {
+    let number = styled(GOOD, &format!("[{number}/{total}]"));
+    let done = match step {
+        JoinStep::TokenChecked => "token checked",
+        JoinStep::IssuerReached => "issuer reached",
+        JoinStep::Admitted => "admitted",
+        JoinStep::PeersReceived => "members received",
+        JoinStep::PeersStored => "members stored",
+        JoinStep::MembersLinked => "members linked",
+    };
+    match detail {
+        "" => format!("{number} {done}"),
+        detail => format!("{number} {done:16}  {}", styled(DIM, &plain(detail))),
+    }
 }
 
 fn render(joined: &Joined) -> String {

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use mesh_control::{ApiError, DeliveryState, DeliveryView, SendPriority, SendReply, SendRequest};
-use mesh_protocol::{ErrorCode, MESSAGE_BYTES_MAX};
+use mesh_protocol::{ErrorCode, MESSAGE_BYTES_MAX, MessageId};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -78,6 +79,15 @@ impl From<Priority> for SendPriority {
     }
 }
 
+/// A message that was sent.
+#[derive(Serialize)]
+struct Sent<'a> {
+    message_id: MessageId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliveries: Option<&'a [DeliveryView]>,
+    warnings: &'a [String],
+}
+
 pub(crate) async fn run(args: SendArgs, context: &Context) -> Result<Exit, Failure> {
     let client = context.client()?;
     let wait_seconds = args.wait;
@@ -86,8 +96,10 @@ pub(crate) async fn run(args: SendArgs, context: &Context) -> Result<Exit, Failu
     for warning in &reply.warnings {
         context.output.warn(warning);
     }
-    let document = document(&reply, wait_seconds.is_some())?;
-    context.output.show(&document, |_| render(&reply, wait_seconds.is_some()))?;
+    let SendReply { message_id, deliveries, warnings } = &reply;
+    // Without a wait nobody looked at the deliveries, so nothing is said of them.
+    let deliveries = wait_seconds.is_some().then_some(deliveries.as_slice());
+    context.output.show(&Sent { message_id: *message_id, deliveries, warnings }, render)?;
     Ok(exit(&reply.deliveries))
 }
 
@@ -134,25 +146,16 @@ fn read_stdin() -> Result<String, Failure> {
     Ok(text)
 }
 
-/// The reply; without a wait it says nothing of deliveries, since none was looked at.
-fn document(reply: &SendReply, is_waiting: bool) -> Result<Value, Failure> {
-    let mut document = serde_json::to_value(reply).map_err(io::Error::other)?;
-    if let (false, Value::Object(fields)) = (is_waiting, &mut document) {
-        fields.remove("deliveries");
-    }
-    Ok(document)
-}
-
-fn render(reply: &SendReply, is_waiting: bool) -> String {
-    let id = reply.message_id;
-    if !is_waiting {
+fn render(sent: &Sent<'_>) -> String {
+    let id = sent.message_id;
+    let Some(deliveries) = sent.deliveries else {
         return format!("Message {id} is committed and on its way.\n");
-    }
-    if reply.deliveries.is_empty() {
+    };
+    if deliveries.is_empty() {
         return format!("Message {id} had nobody to go to: this agent is the only member.\n");
     }
     let mut columns = Columns::new(["TO", "STATE", "TIME", "VIA", "REASON"]);
-    for delivery in &reply.deliveries {
+    for delivery in deliveries {
         let (style, state) = match delivery.state {
             DeliveryState::Acked => (GOOD, "acked"),
             DeliveryState::Queued => (ODD, "queued"),

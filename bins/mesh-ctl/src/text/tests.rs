@@ -14,13 +14,23 @@ fn what_a_terminal_would_obey_is_shown_instead() {
 }
 
 #[test]
+fn json_stays_the_same_value_when_it_is_made_harmless() {
+    let value = serde_json::json!({"a\u{9b}": ["\u{1b}\u{202e}\u{7f}é\u{e0001}\u{1f980}", "\n"]});
+    let text = plain_json(&serde_json::to_string_pretty(&value).unwrap());
+    assert!(!text.contains(|c| c != '\n' && is_active(c)), "{text}");
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+}
+
+#[test]
 fn times_are_told_by_their_largest_unit() {
     let now = UnixMillis(1_000_000_000);
     let before = |seconds: u64| UnixMillis(now.0 - seconds * 1000);
     assert_eq!(ago(now, now), "now");
     assert_eq!(ago(before(1), now), "1 s ago");
-    assert_eq!(ago(before(119), now), "1 min ago");
-    assert_eq!(ago(before(7_199), now), "1 h ago");
+    assert_eq!(ago(before(119), now), "2 min ago");
+    assert_eq!(ago(before(65), now), "1 min ago");
+    assert_eq!(ago(before(3_599), now), "1 h ago");
+    assert_eq!(ago(before(86_399), now), "1 d ago");
     assert_eq!(ago(before(200_000), now), "2 d ago");
     assert_eq!(ago(UnixMillis(now.0 + 5_000), now), "now");
     assert_eq!(until(UnixMillis(now.0 + 5_000), now), "in 5 s");

@@ -31,6 +31,11 @@ fn exit_code(name: &str) -> i32 {
     if name == "send_broadcast" { 5 } else { 0 }
 }
 
+/// Whether a terminal would obey it.
+fn is_active(character: char) -> bool {
+    character.is_control() && character != '\n' || ('\u{202a}'..='\u{202e}').contains(&character)
+}
+
 #[test]
 fn json_is_stable() {
     let machine = Machine::start(FIXED);
@@ -41,6 +46,7 @@ fn json_is_stable() {
         for document in serde_json::Deserializer::from_str(&ended.stdout).into_iter() {
             let _whole: serde_json::Value = document.expect("it is JSON");
         }
+        assert!(!ended.stdout.contains(is_active), "{name}: {}", ended.stdout);
         assert_snapshot!(format!("{name}.json"), ended.stdout);
     }
 }

@@ -61,7 +61,7 @@ impl FakeAgent {
         let view = |number: u8, hostname: &str, seen: Option<u64>| PeerView {
             hostname: hostname.to_owned(),
             peer_id: peer(number),
-            status: if seen == Some(0) { MemberStatus::Active } else { MemberStatus::Inactive },
+            status: if seen == Some(65) { MemberStatus::Active } else { MemberStatus::Inactive },
             last_seen_at: seen.map(|seconds| self.ago(seconds)),
             joined_at: self.ago(86_400 * u64::from(number)),
             addresses: vec![format!("192.0.2.{number}:13500")],
@@ -72,8 +72,8 @@ impl FakeAgent {
             is_self: number == 1,
         };
         vec![
-            view(1, "baulder", Some(0)),
-            view(2, "mint", Some(0)),
+            view(1, "baulder", Some(65)),
+            view(2, "mint", Some(65)),
             view(3, "oak", Some(7_200)),
             view(4, HOSTILE, None),
         ]
@@ -296,7 +296,7 @@ impl ControlApi for FakeAgent {
         };
         let waiting = vec![
             view(0, "waiting_for_link", None, None),
-            view(4, "retrying", Some(12), Some(ErrorCode::QueueFull)),
+            view(4, "retrying", Some(720), Some(ErrorCode::QueueFull)),
         ];
         self.answer("outbox".to_owned(), waiting)
     }

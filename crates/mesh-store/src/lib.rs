@@ -1,1 +1,48 @@
-//! Placeholder.
+//! The private database `mesh.db`: membership records, `agent_peers`, `peer_keys`, sealing keys,
+//! `join_tokens`, outbox, inbox with the ids that were seen, audit. SQLite through sqlx.
+//!
+//! Whatever a method has reported as done has been committed with `synchronous=FULL` in WAL mode. One
+//! task writes, on one connection, and puts everything that waits into one commit; the methods that
+//! do not wait (`finish_outbox`, `note_attempt`, `note_peer_seen`, `audit`) ride along with the next
+//! commit, or get their own after [`StoreConfig::lazy_delay`]. A small pool of connections reads.
+//!
+//! Never in here: a clear secret (secret columns arrive sealed and leave sealed), decisions about
+//! delivery or membership, a clock (every moment is an argument), SQL outside this crate.
+//!
+//! Start reading at [`Store`], then `migrations/0001_mesh.sql` for the tables, then `writer.rs` for how
+//! commits are grouped. Every statement is a named constant, collected in `statements.rs` and
+//! compiled by SQLite against the migrated schema each time a database is opened.
+
+mod audit;
+mod backup;
+mod columns;
+mod config;
+mod error;
+mod inbox;
+mod meta;
+mod open;
+mod outbox;
+mod pair_keys;
+mod peers;
+mod prune;
+mod query;
+mod readers;
+mod records;
+mod sealing_keys;
+mod statements;
+mod store;
+mod tokens;
+mod writer;
+
+pub use audit::AuditRow;
+pub use config::StoreConfig;
+pub use error::{OpenError, StoreError};
+pub use inbox::{InboxOutcome, InboxQuery, InboxRow, NewInbox};
+pub use outbox::{NewOutbox, OutboxEnd, OutboxRow};
+pub use pair_keys::PairKeyRow;
+pub use peers::{PeerRow, PeerStatus};
+pub use prune::Pruned;
+pub use records::{NewMesh, StoredRecord};
+pub use sealing_keys::SealingKeyRow;
+pub use store::{Counts, Store};
+pub use tokens::{Redeem, RevokeOutcome, TokenRow};

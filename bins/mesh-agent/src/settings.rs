@@ -1,0 +1,189 @@
+//! Where settings come from: a flag, else `MESH_…`, else the configuration file, else the default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use mesh_node::{Address, Hostname, Node, NodeBuilder, default_data_dir};
+use serde::Deserialize;
+
+/// A configuration file is small; more is not one.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// One member of an agent mesh: membership, sealed durable messages, a local admin socket.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mesh-agent",
+    version,
+    after_help = "Examples:\n  mesh-agent                                     start with nothing configured\n  mesh-agent --hostname mint --listen 100.64.0.7:13500\n  mesh-agent --config /etc/mesh-agent.toml --log-format json\n\nThen, on this machine: mesh-ctl status"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the agent in the foreground (the default)
+    #[command(after_help = "Example:\n  mesh-agent run --hostname mint")]
+    Run(Flags),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Flags {
+    /// Where keys and databases are kept [default: /var/lib/mesh-agent for root, else ~/.local/state/mesh-agent]
+    #[arg(long, value_name = "DIR", env = "MESH_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// This member's name at its first start [default: the machine's]
+    #[arg(long, value_name = "NAME", env = "MESH_HOSTNAME")]
+    hostname: Option<Hostname>,
+    /// Address to listen on; repeatable [default: port 13500 of all addresses]
+    #[arg(long, value_name = "ADDR:PORT", env = "MESH_LISTEN", value_delimiter = ',')]
+    listen: Vec<SocketAddr>,
+    /// Address that the members are to dial; repeatable [default: the machine's]
+    #[arg(long, value_name = "ADDR:PORT", env = "MESH_ADVERTISE", value_delimiter = ',')]
+    advertise: Vec<Address>,
+    /// The local admin socket [default: DATA_DIR/control.sock]
+    #[arg(long, value_name = "PATH", env = "MESH_SOCKET")]
+    socket: Option<PathBuf>,
+    /// Configuration file (TOML) with the same names as these flags
+    #[arg(long, value_name = "FILE", env = "MESH_CONFIG")]
+    config: Option<PathBuf>,
+    /// error, warn, info, debug or trace, or a filter such as mesh_node=debug [default: info]
+    #[arg(long, value_name = "LEVEL", env = "MESH_LOG_LEVEL")]
+    log_level: Option<String>,
+    /// How log lines look [default: text]
+    #[arg(long, value_name = "FORMAT", env = "MESH_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON document per line.
+    Json,
+}
+
+/// The configuration file. An unknown name is an error: a typing mistake must not pass in silence.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawFile {
+    data_dir: Option<PathBuf>,
+    hostname: Option<Hostname>,
+    listen: Vec<SocketAddr>,
+    advertise: Vec<Address>,
+    socket: Option<PathBuf>,
+    log_level: Option<String>,
+    log_format: Option<LogFormat>,
+}
+
+/// What this agent runs with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    data_dir: PathBuf,
+    hostname: Option<Hostname>,
+    listen: Vec<SocketAddr>,
+    advertise: Vec<Address>,
+    pub(crate) socket: PathBuf,
+    pub(crate) log_level: String,
+    pub(crate) log_format: LogFormat,
+}
+
+fn first_filled<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
+    if flags.is_empty() { file } else { flags }
+}
+
+impl Settings {
+    pub(crate) fn read(arguments: Arguments) -> anyhow::Result<Self> {
+        let flags = match arguments.command {
+            Some(Command::Run(flags)) => flags,
+            None => arguments.flags,
+        };
+        let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let data_dir = flags.data_dir.or(file.data_dir).map_or_else(default_data_dir, Ok)?;
+        let socket = flags.socket.or(file.socket).unwrap_or_else(|| data_dir.join("control.sock"));
+        Ok(Self {
+            data_dir,
+            hostname: flags.hostname.or(file.hostname),
+            listen: first_filled(flags.listen, file.listen),
+            advertise: first_filled(flags.advertise, file.advertise),
+            socket,
+            log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
+            log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
+        })
+    }
+
+    pub(crate) fn builder(&self) -> NodeBuilder {
+        let mut builder = Node::builder(&self.data_dir).control_socket(self.socket.clone());
+        if let Some(hostname) = &self.hostname {
+            builder = builder.hostname(hostname.clone());
+        }
+        builder = self.listen.iter().fold(builder, |builder, address| builder.listen(*address));
+        self.advertise.iter().cloned().fold(builder, NodeBuilder::advertise)
+    }
+}
+
+fn read_file(path: &Path) -> anyhow::Result<RawFile> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let file = std::fs::File::open(path)
+        .with_context(|| format!("the configuration file {} cannot be opened", path.display()))?;
+    let _bytes = file
+        .take(CONFIG_BYTES_MAX)
+        .read_to_string(&mut text)
+        .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
+    toml::from_str(&text)
+        .with_context(|| format!("the configuration file {} is not valid", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> anyhow::Result<Settings> {
+        let all = std::iter::once("mesh-agent").chain(arguments.iter().copied());
+        Settings::read(Arguments::try_parse_from(all)?)
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        std::fs::write(
+            &file,
+            "hostname = \"oak\"\nlisten = [\"127.0.0.1:4000\"]\nlog_format = \"json\"\n",
+        )
+        .unwrap();
+        let file = file.to_str().unwrap();
+        let settings =
+            read(&["--config", file, "--hostname", "mint", "--data-dir", "/nowhere"]).unwrap();
+        assert_eq!(settings.hostname.unwrap().as_str(), "mint");
+        assert_eq!(settings.listen, vec!["127.0.0.1:4000".parse().unwrap()]);
+        assert_eq!(settings.log_format, LogFormat::Json);
+        assert_eq!(settings.log_level, "info");
+        assert_eq!(settings.socket, Path::new("/nowhere/control.sock"));
+    }
+
+    #[test]
+    fn an_unknown_name_in_the_file_is_an_error_that_names_file_and_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, "hostnam = \"oak\"\n").unwrap();
+        let error = format!("{:#}", read(&["--config", file.to_str().unwrap()]).unwrap_err());
+        assert!(error.contains("agent.toml") && error.contains("hostnam"), "{error}");
+    }
+
+    #[test]
+    fn run_takes_the_same_flags() {
+        let settings =
+            read(&["run", "--data-dir", "/nowhere", "--listen", "127.0.0.1:1,127.0.0.1:2"])
+                .unwrap();
+        assert_eq!(settings.listen.len(), 2);
+    }
+}

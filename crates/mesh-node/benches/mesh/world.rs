@@ -1,0 +1,110 @@
+//! Nodes on loopback with their data on the disk that the build lies on.
+
+use std::time::Duration;
+
+use mesh_membership::LinkConfig;
+use mesh_node::{
+    CustomJson, Delivery, JsonText, MediaStream, MediaType, Node, Outgoing, Payload, PeerId,
+    Priority, Target,
+};
+use tempfile::TempDir;
+
+/// A folder on the disk: a file system in memory would hide what a commit costs.
+pub(crate) fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+pub(crate) struct Mesh {
+    pub(crate) nodes: Vec<Node>,
+    /// Removed when the mesh is dropped.
+    _folder: TempDir,
+}
+
+impl Mesh {
+    /// So many members that joined by token, every one linked to every other.
+    pub(crate) async fn of(count: usize) -> Self {
+        let folder = folder();
+        let mut nodes: Vec<Node> = Vec::with_capacity(count);
+        for number in 0..count {
+            let builder = Node::builder(folder.path().join(format!("m{number}")))
+                .hostname(format!("m{number}").parse().unwrap())
+                .listen("127.0.0.1:0".parse().unwrap())
+                .links(links());
+            let node = builder.start().await.unwrap();
+            // Not one issuer for all: it would take them for a flood from one address.
+            if let Some(issuer) = nodes.get(number.wrapping_sub(1) / 16 * 16) {
+                let token = issuer.create_token(None, "bench").await.unwrap();
+                node.join(&token.text).await.unwrap();
+            }
+            nodes.push(node);
+        }
+        let mesh = Self { nodes, _folder: folder };
+        mesh.linked().await;
+        mesh
+    }
+
+    pub(crate) fn node(&self, number: usize) -> &Node {
+        self.nodes.get(number).unwrap()
+    }
+
+    async fn linked(&self) {
+        let is_linked = |node: &Node| {
+            let peers = node.peers();
+            peers.len() == self.nodes.len() && peers.iter().all(|peer| peer.is_active)
+        };
+        while !self.nodes.iter().all(is_linked) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // What came with the last link (records, the pair's secret) is over as well.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+
+    pub(crate) async fn stop(self) {
+        for node in &self.nodes {
+            node.stop().await;
+        }
+    }
+}
+
+/// The members of a large mesh run on one machine here; their heartbeats to each other would not
+/// elsewhere.
+fn links() -> LinkConfig {
+    LinkConfig {
+        heartbeat_every: Duration::from_secs(120),
+        silence_max: Duration::from_secs(360),
+        ..LinkConfig::default()
+    }
+}
+
+/// A JSON document of exactly `bytes`.
+fn document(bytes: usize) -> Payload {
+    let text = format!("\"{}\"", "m".repeat(bytes - 2));
+    let data = JsonText::parse(&text).unwrap();
+    Payload::CustomJson(CustomJson { app_type: "bench".to_owned(), data })
+}
+
+pub(crate) fn durable(to: PeerId, bytes: usize) -> Outgoing {
+    Outgoing::new(Target::Peer(to), document(bytes))
+}
+
+pub(crate) fn live(to: Target, payload: Payload) -> Outgoing {
+    Outgoing { delivery: Delivery::Live, ..Outgoing::new(to, payload) }
+}
+
+pub(crate) fn live_document(bytes: usize) -> Outgoing {
+    let message = live(Target::Broadcast, document(bytes));
+    Outgoing { priority: Priority::Normal, ..message }
+}
+
+pub(crate) fn media(sequence: u64, data: Vec<u8>) -> Payload {
+    Payload::MediaStream(MediaStream {
+        stream_id: [3; 16],
+        media_type: MediaType::Video,
+        codec: "avc1.64001f".to_owned(),
+        sequence,
+        presentation_micros: 0,
+        is_keyframe: false,
+        is_final: false,
+        data,
+    })
+}

@@ -1,0 +1,384 @@
+//! From settings to a running node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use mesh_control::ControlServer;
+use mesh_crypto::Verifier;
+use mesh_delivery::{DeliveryConfig, Entry, Outbound, Priority};
+use mesh_membership::{LinkPlanner, Membership};
+use mesh_protocol::{Address, Founding, Hostname, PeerId, Record, VerifiedRecord};
+use mesh_store::Store;
+use mesh_transport::{Gatekeeper, Incoming, ListenError, Listening, Transport};
+use rand::Rng as _;
+use tokio::sync::{Notify, watch};
+
+use crate::bodies::Bodies;
+use crate::clock;
+use crate::config::{self, Config};
+use crate::core::Core;
+use crate::data_dir::DataDir;
+use crate::error::{StartError, chain};
+use crate::events::Events;
+use crate::keyring::Keyring;
+use crate::node::Node;
+use crate::records::stored;
+use crate::shared::{Shared, lock};
+use crate::subscribe::LiveSubscribers;
+use crate::tasks::Tasks;
+use crate::view::View;
+
+/// Settings of a node that is about to start. Everything has a default.
+#[derive(Clone, Debug)]
+pub struct NodeBuilder {
+    config: Config,
+}
+
+impl NodeBuilder {
+    pub(crate) fn new(data_dir: PathBuf) -> Self {
+        Self { config: Config::new(data_dir) }
+    }
+
+    /// The name at the first start; later the mesh knows the name, and `rename` changes it.
+    #[must_use]
+    pub fn hostname(mut self, hostname: Hostname) -> Self {
+        self.config.hostname = Some(hostname);
+        self
+    }
+
+    /// Listens here instead of on port 13500 of all addresses. Repeatable; port 0 takes a free one.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.config.listen.push(address);
+        self
+    }
+
+    /// Tells the members to dial this address instead of those of the machine. Repeatable.
+    #[must_use]
+    pub fn advertise(mut self, address: Address) -> Self {
+        self.config.advertise.push(address);
+        self
+    }
+
+    /// Serves the local admin API on this Unix socket; without it there is none.
+    #[must_use]
+    pub fn control_socket(mut self, path: PathBuf) -> Self {
+        self.config.socket = Some(path);
+        self
+    }
+
+    /// Bounds and times of the outbox.
+    #[must_use]
+    pub fn delivery(mut self, delivery: DeliveryConfig) -> Self {
+        self.config.delivery = delivery;
+        self
+    }
+
+    /// Bounds of the inbox and the database.
+    #[must_use]
+    pub fn store(mut self, store: mesh_store::StoreConfig) -> Self {
+        self.config.store = store;
+        self
+    }
+
+    /// Times of dialling and heartbeats.
+    #[must_use]
+    pub fn links(mut self, links: mesh_membership::LinkConfig) -> Self {
+        self.config.links = links;
+        self
+    }
+
+    /// Starts the node: it listens, serves and links when this returns.
+    ///
+    /// Must be called within a Tokio runtime with time and IO enabled.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let tasks = Tasks::default();
+        match start(self.config, tasks.clone()).await {
+            Ok(shared) => Ok(Node::new(shared)),
+            Err(error) => {
+                tasks.cancel();
+                tasks.wait().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Asks the latest membership whether a TLS key belongs to a member.
+struct Doorkeeper {
+    me: PeerId,
+    view: Arc<RwLock<Arc<View>>>,
+}
+
+impl Gatekeeper for Doorkeeper {
+    fn is_member(&self, peer: &PeerId) -> bool {
+        let view = Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner));
+        *peer != self.me && !view.is_removed() && view.verdict.is_member(peer)
+    }
+}
+
+async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> {
+    let started_at = clock::now().instant;
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let mut keyring = Keyring::new(data_dir.keys()?);
+    let me = keyring.node_key().peer_id();
+    let path = data_dir.database();
+    let mut store_config = config.store.clone();
+    store_config.stream_seed = clock::random_u64();
+    let store = Store::open(&path, store_config, tasks.tracker())
+        .await
+        .map_err(|source| StartError::Store { path: path.clone(), source: Box::new(source) })?;
+    restore_keys(&store, &mut keyring, &path).await?;
+    let membership = restore_membership(&store, &keyring, &path).await?;
+    let view = Arc::new(RwLock::new(Arc::new(View::new(me, &membership))));
+    let doorkeeper = Doorkeeper { me, view: Arc::clone(&view) };
+    let transport = Transport::new(
+        keyring.node_key(),
+        Arc::new(doorkeeper),
+        config.transport.clone(),
+        tasks.tracker().clone(),
+        tasks.shutdown().clone(),
+    )
+    .map_err(|source| StartError::Listen {
+        address: String::from("any address"),
+        source: Box::new(source),
+    })?;
+    let listeners = listen(&transport, &config.listen).await?;
+    let listening: Vec<SocketAddr> = listeners.iter().map(Listening::local_addr).collect();
+    let addresses = config::addresses(&config.advertise, &listening);
+    let planner = LinkPlanner::new(me, config.links.clone(), clock::random_u64());
+    let outbound = Outbound::new(config.delivery.clone(), clock::random_u64());
+    let (links_changed, _) = watch::channel(0);
+    let (inbox_head, _) = watch::channel(0);
+    let shared = Arc::new(Shared {
+        me,
+        started_at,
+        listening,
+        addresses,
+        store,
+        transport,
+        events: Events::new(),
+        keyring: Mutex::new(keyring),
+        view,
+        core: Mutex::new(Core::new(me, membership, outbound, planner)),
+        deadline_moved: Notify::new(),
+        links: Mutex::new(BTreeMap::new()),
+        links_changed,
+        next_id: AtomicU64::new(1),
+        bodies: Mutex::new(Bodies::default()),
+        waiters: Mutex::new(BTreeMap::new()),
+        inbox_head,
+        live: LiveSubscribers::default(),
+        membership_gate: tokio::sync::Mutex::new(()),
+        admission_gate: tokio::sync::Mutex::new(()),
+        tasks,
+        config,
+        data_dir,
+    });
+    run(&shared, listeners, &path).await?;
+    Ok(shared)
+}
+
+/// Everything that needs the shared state to exist: profile, outbox, tasks, control socket.
+async fn run(
+    shared: &Arc<Shared>,
+    listeners: Vec<Listening>,
+    path: &std::path::Path,
+) -> Result<(), StartError> {
+    let broken = |why: String| StartError::Store { path: path.to_owned(), source: why.into() };
+    let control = match &shared.config.socket {
+        None => None,
+        Some(socket) => Some(ControlServer::bind(socket).await.map_err(|source| {
+            StartError::Socket { path: socket.clone(), source: Box::new(source) }
+        })?),
+    };
+    shared.renew_sealing_key().await.map_err(|error| broken(chain(&error)))?;
+    let _is_new = shared.refresh_profile(None).await.map_err(|error| broken(chain(&error)))?;
+    shared.sync_peer_rows().await.map_err(|error| broken(chain(&error)))?;
+    restore_outbox(shared)
+        .await
+        .map_err(|source| StartError::Store { path: path.to_owned(), source: Box::new(source) })?;
+    shared.drive(|core, now| core.follow_verdict(now));
+    for listener in listeners {
+        let accepting = Arc::clone(shared);
+        shared.tasks.spawn(async move { accepting.accept(listener).await });
+    }
+    let deadlines = Arc::clone(shared);
+    shared.tasks.spawn(async move { deadlines.drive_deadlines().await });
+    let maintenance = Arc::clone(shared);
+    shared.tasks.spawn(async move { maintenance.maintain().await });
+    if let Some(control) = control {
+        let node = Node::new(Arc::clone(shared));
+        let (tracker, shutdown) = (shared.tasks.tracker().clone(), shared.tasks.shutdown().clone());
+        shared.tasks.spawn(async move { control.run(node, &tracker, shutdown).await });
+    }
+    let now = clock::now().wall;
+    shared.events.emit(
+        now,
+        "agent_started",
+        serde_json::json!({ "peer_id": shared.me, "version": env!("CARGO_PKG_VERSION") }),
+    );
+    Ok(())
+}
+
+async fn listen(
+    transport: &Transport,
+    wanted: &[SocketAddr],
+) -> Result<Vec<Listening>, StartError> {
+    let failed = |address: SocketAddr| {
+        move |source: ListenError| StartError::Listen {
+            address: address.to_string(),
+            source: Box::new(source),
+        }
+    };
+    if wanted.is_empty() {
+        let [both, v4] = config::default_listen();
+        return match transport.listen(both).await {
+            Ok(listening) => Ok(vec![listening]),
+            // A machine without IPv6 has IPv4 alone.
+            Err(ListenError::AddressUnavailable { .. } | ListenError::Io { .. }) => {
+                Ok(vec![transport.listen(v4).await.map_err(failed(v4))?])
+            }
+            Err(error @ (ListenError::PortTaken { .. } | ListenError::Forbidden { .. })) => {
+                Err(failed(both)(error))
+            }
+        };
+    }
+    let mut listeners = Vec::with_capacity(wanted.len());
+    for address in wanted {
+        listeners.push(transport.listen(*address).await.map_err(failed(*address))?);
+    }
+    Ok(listeners)
+}
+
+async fn restore_keys(
+    store: &Store,
+    keyring: &mut Keyring,
+    path: &std::path::Path,
+) -> Result<(), StartError> {
+    let failed = |source: mesh_store::StoreError| StartError::Store {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    let mut unreadable = 0_usize;
+    for row in store.load_sealing_keys().await.map_err(failed)? {
+        unreadable += usize::from(!keyring.restore_sealing_key(
+            row.key_id,
+            &row.sealed_secret,
+            row.created_at,
+        ));
+    }
+    for row in store.load_pair_keys().await.map_err(failed)? {
+        unreadable += usize::from(!keyring.restore_pair_key(&row));
+    }
+    if unreadable > 0 {
+        return Err(StartError::KeyFile {
+            path: path.with_file_name("node.key"),
+            why: format!(
+                "{unreadable} keys in {} were sealed with another key file",
+                path.display()
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// The stored membership, or a new mesh of one at the first start.
+async fn restore_membership(
+    store: &Store,
+    keyring: &Keyring,
+    path: &std::path::Path,
+) -> Result<Membership, StartError> {
+    let failed = |source: mesh_store::StoreError| StartError::Store {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    let damaged = |why: String| StartError::Membership { why };
+    let mut records: Vec<VerifiedRecord> = Vec::new();
+    for signed in store.load_records().await.map_err(failed)? {
+        records.push(signed.verify(&Verifier).map_err(|error| damaged(error.to_string()))?);
+    }
+    if records.is_empty() {
+        let mut nonce = [0; 32];
+        clock::rng().fill_bytes(&mut nonce);
+        let founding = Founding {
+            founder: keyring.node_key().peer_id(),
+            founded_at: clock::now().wall,
+            nonce,
+        };
+        let record = keyring
+            .node_key()
+            .sign_record(&Record::Founding(founding))
+            .map_err(|error| damaged(error.to_string()))?;
+        store.insert_records(vec![stored(&record, None)]).await.map_err(failed)?;
+        records.push(record);
+    }
+    let founding = records
+        .iter()
+        .find(|record| matches!(record.record(), Record::Founding(_)))
+        .ok_or_else(|| damaged("the founding record is missing".to_owned()))?;
+    let mut membership =
+        Membership::new(founding.clone()).map_err(|error| damaged(error.to_string()))?;
+    for record in records {
+        let _known = membership.insert(record);
+    }
+    Ok(membership)
+}
+
+async fn restore_outbox(shared: &Arc<Shared>) -> Result<(), mesh_store::StoreError> {
+    let rows = shared.store.load_outbox().await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().filter(|row| row.end.is_none()) {
+        shared.bodies().insert(row.sequence, row.expires_at, None);
+        entries.push(Entry {
+            sequence: row.sequence,
+            message_id: row.message_id,
+            to: row.to,
+            priority: Priority::from_u8(row.priority),
+            bytes: usize::try_from(row.body_bytes).unwrap_or(usize::MAX),
+            expires_at: row.expires_at,
+            attempts: row.attempts,
+        });
+    }
+    shared.drive(|core, now| core.restored(entries, now));
+    Ok(())
+}
+
+impl Shared {
+    /// The name for a mesh that does not know this node yet.
+    pub(crate) fn configured_hostname(&self) -> Hostname {
+        self.config.hostname.clone().unwrap_or_else(config::machine_hostname)
+    }
+
+    async fn accept(self: Arc<Self>, mut listening: Listening) {
+        while let Some(incoming) = listening.next().await {
+            let shared = Arc::clone(&self);
+            match incoming {
+                Incoming::Link(pending) => {
+                    self.tasks.spawn(async move { shared.accept_link(pending).await });
+                }
+                Incoming::Join(call) => {
+                    self.tasks.spawn(async move { shared.answer_join_call(call).await });
+                }
+            }
+        }
+    }
+
+    /// Stops everything in order: no new work, links closed, what is promised written, tasks ended.
+    pub(crate) async fn stop(&self) {
+        for entry in lock(&self.links).values() {
+            entry.close();
+        }
+        self.tasks.cancel();
+        if let Err(error) = self.store.close().await {
+            Self::log_failure("the database did not close cleanly", &error);
+        }
+        self.tasks.wait().await;
+    }
+}

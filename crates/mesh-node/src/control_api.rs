@@ -1,0 +1,486 @@
+//! What the local admin API means: requests become calls of the node, results become JSON.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use mesh_control::{
+    ApiError, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply,
+    InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView,
+    PeerCounts, PeerRef, PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply,
+    RenameRequest, SendPriority, SendReply, SendRequest, StatusView, SyncView, TokenCreate,
+    TokenCreated, TokenState, TokenView,
+};
+use mesh_delivery::{Priority, WaitingState};
+use mesh_membership::Member;
+use mesh_protocol::{
+    CustomJson, Encryption, ErrorCode, Hostname, JsonText, Payload, PeerId, Recipient, UnixMillis,
+};
+use mesh_store::{OutboxEnd, TokenRow};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::config::MESSAGE_TTL;
+use crate::error::NodeError;
+use crate::events::Event;
+use crate::node::Node;
+use crate::send::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Target};
+use crate::shared::lock;
+use crate::subscribe::{Filter, Received, Subscription};
+use crate::view::View;
+
+/// Inbox rows in one answer when the request names no limit.
+const INBOX_LIMIT: usize = 1000;
+
+/// Inbox rows in one answer at the most.
+const INBOX_LIMIT_MAX: usize = 10_000;
+
+/// Outbox rows in one answer.
+const OUTBOX_LIMIT: usize = 10_000;
+
+/// Messages acknowledged in one request at the most.
+const ACK_MAX: usize = 10_000;
+
+/// The longest that a `send` may wait.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+fn bad_request(message: &str) -> ApiError {
+    ApiError::new(ErrorCode::BadRequest, message, "")
+}
+
+const fn waiting_word(state: WaitingState) -> &'static str {
+    match state {
+        WaitingState::Queued => "queued",
+        WaitingState::UnderWay => "sending",
+        WaitingState::BackingOff => "retrying",
+        WaitingState::PeerDown => "waiting_for_link",
+    }
+}
+
+fn event_view(event: Event) -> EventView {
+    EventView { at: event.at, kind: event.kind.to_owned(), fields: event.fields }
+}
+
+impl Node {
+    fn peer_view(&self, member: &Member, last_seen: Option<UnixMillis>) -> PeerView {
+        let shared = &self.shared;
+        let is_self = member.peer_id == shared.me;
+        let link = shared.link(&member.peer_id);
+        let is_active = is_self || link.is_some();
+        let seen_now = link.as_ref().map(|link| link.last_seen_at());
+        PeerView {
+            hostname: member.hostname.to_string(),
+            peer_id: member.peer_id,
+            status: if is_active { MemberStatus::Active } else { MemberStatus::Inactive },
+            last_seen_at: if is_self { Some(clock::now().wall) } else { seen_now.or(last_seen) },
+            joined_at: member.joined_at,
+            addresses: member.addresses.iter().map(ToString::to_string).collect(),
+            tailscale_ip: member.tailscale_ip.clone(),
+            tailscale_hostname: member.tailscale_hostname.clone(),
+            version: member.agent_version.clone(),
+            rtt_ms: link.and_then(|link| link.rtt()).map(millis),
+            is_self,
+        }
+    }
+
+    fn token_view(view: &View, row: &TokenRow, now: UnixMillis) -> TokenView {
+        let state = if row.used_by.is_some() {
+            TokenState::Used
+        } else if row.revoked_at.is_some() {
+            TokenState::Revoked
+        } else if row.expires_at <= now {
+            TokenState::Expired
+        } else {
+            TokenState::Unused
+        };
+        TokenView {
+            token_id: row.token_id,
+            note: row.note.clone(),
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            state,
+            used_by: row.used_by.map(|peer_id| PeerRef {
+                peer_id,
+                hostname: view
+                    .verdict
+                    .member(&peer_id)
+                    .map(|member| member.hostname.to_string())
+                    .unwrap_or_default(),
+            }),
+        }
+    }
+
+    fn inbox_view(&self, view: &View, received: Received) -> InboxView {
+        let message = received.message;
+        let (app_type, data) = match &message.payload {
+            Payload::CustomJson(custom) => (custom.app_type.clone(), custom.data.to_value()),
+            Payload::DatabaseSync(_)
+            | Payload::FileTransfer(_)
+            | Payload::MediaStream(_)
+            | Payload::ConfigUpdate(_)
+            | Payload::Ping(_)
+            | Payload::Pong(_)
+            | Payload::Ack(_)
+            | Payload::Error(_)
+            | Payload::Unknown(_) => (String::new(), message.payload.to_json()),
+        };
+        let to = match message.to {
+            Recipient::Broadcast => "broadcast".to_owned(),
+            Recipient::Peer(peer) => view.label(&peer),
+        };
+        let via = if message.from == self.shared.me { "self" } else { "direct" };
+        InboxView {
+            message_id: message.message_id,
+            from: received.from_hostname,
+            from_peer_id: message.from,
+            to,
+            app_type,
+            data,
+            timestamp: message.timestamp,
+            received_at: received.received_at,
+            sealed: message.encryption == Encryption::Sealed,
+            via: via.to_owned(),
+        }
+    }
+
+    fn delivery_view(&self, view: &View, report: &DeliveryReport) -> DeliveryView {
+        let (state, error) = match report.outcome {
+            DeliveryOutcome::Acked => (DeliveryState::Acked, None),
+            DeliveryOutcome::Queued => (DeliveryState::Queued, None),
+            DeliveryOutcome::Expired => (DeliveryState::Expired, None),
+            DeliveryOutcome::Refused(code) => (DeliveryState::Refused, Some(code)),
+        };
+        let via = if report.peer == self.shared.me { "self" } else { "direct" };
+        DeliveryView {
+            to: view.label(&report.peer),
+            peer_id: report.peer,
+            state,
+            via: (state == DeliveryState::Acked).then(|| via.to_owned()),
+            ms: report.after.map(millis),
+            error,
+        }
+    }
+
+    fn sender_filter(&self, name: Option<&str>) -> Result<Option<PeerId>, ApiError> {
+        let Some(name) = name else { return Ok(None) };
+        if let Ok(peer) = name.parse::<PeerId>() {
+            return Ok(Some(peer));
+        }
+        Ok(Some(self.shared.view().resolve(name, clock::now().wall)?.peer))
+    }
+}
+
+fn outgoing(request: SendRequest) -> Result<Outgoing, ApiError> {
+    let to = match (request.to, request.broadcast) {
+        (Some(name), false) => Target::Name(name),
+        (None, true) => Target::Broadcast,
+        (Some(_), true) | (None, false) => {
+            return Err(bad_request("name either one receiver or a broadcast; nothing was sent"));
+        }
+    };
+    let data = JsonText::from(&request.data);
+    let payload = Payload::CustomJson(CustomJson { app_type: request.app_type, data });
+    let priority = match request.priority {
+        SendPriority::Urgent => Priority::Urgent,
+        SendPriority::Normal => Priority::Normal,
+        SendPriority::Bulk => Priority::Bulk,
+    };
+    Ok(Outgoing {
+        to,
+        payload,
+        delivery: Delivery::Durable,
+        priority,
+        seal: request.seal,
+        ttl: request.ttl_seconds.map_or(MESSAGE_TTL, Duration::from_secs),
+    })
+}
+
+impl ControlApi for Node {
+    async fn status(&self) -> Result<StatusView, ApiError> {
+        let shared = &self.shared;
+        let view = shared.view();
+        let counts = shared.store.counts().await.map_err(NodeError::storage)?;
+        let stats = lock(&shared.core).outbound().stats();
+        let (linked, behind) = {
+            let links = shared.links();
+            let behind =
+                links.values().filter(|link| !link.is_in_step.load(Ordering::Relaxed)).count();
+            (links.len(), behind)
+        };
+        let members = view.verdict.members().len();
+        let active = (linked + usize::from(!view.is_removed())).min(members);
+        let uptime = clock::now().instant.saturating_duration_since(shared.started_at);
+        Ok(StatusView {
+            hostname: view.my_hostname().map_or_else(
+                // An expelled agent has no name in the mesh, but people still have one for it.
+                || shared.configured_hostname().to_string(),
+                ToString::to_string,
+            ),
+            peer_id: shared.me,
+            mesh_id: view.mesh_id,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: uptime.as_secs(),
+            listen: shared.listening.iter().map(ToString::to_string).collect(),
+            data_dir: shared.data_dir.path().display().to_string(),
+            peers: PeerCounts { active, inactive: members.saturating_sub(active) },
+            outbox: QueueView {
+                messages: stats.messages as u64,
+                bytes: stats.bytes,
+                messages_max: stats.messages_max as u64,
+                bytes_max: stats.bytes_max,
+            },
+            inbox: QueueView {
+                messages: counts.inbox_unacked,
+                bytes: counts.inbox_bytes,
+                messages_max: shared.config.store.inbox_messages_max,
+                bytes_max: shared.config.store.inbox_bytes_max,
+            },
+            sync: SyncView { behind },
+            removed: view.is_removed(),
+        })
+    }
+
+    async fn token_create(&self, request: TokenCreate) -> Result<TokenCreated, ApiError> {
+        let ttl = request.ttl_seconds.map(Duration::from_secs);
+        let issued = self.shared.create_token(ttl, request.note).await?;
+        Ok(TokenCreated {
+            token: issued.text.to_string(),
+            token_id: issued.token_id,
+            expires_at: issued.expires_at,
+        })
+    }
+
+    async fn token_list(&self) -> Result<Vec<TokenView>, ApiError> {
+        let rows = self.shared.list_tokens().await?;
+        let (view, now) = (self.shared.view(), clock::now().wall);
+        Ok(rows.iter().map(|row| Self::token_view(&view, row, now)).collect())
+    }
+
+    async fn token_revoke(&self, token_id: String) -> Result<TokenView, ApiError> {
+        let row = self.shared.revoke_token(&token_id).await?;
+        Ok(Self::token_view(&self.shared.view(), &row, clock::now().wall))
+    }
+
+    fn join(&self, request: JoinRequestBody) -> BoxStream<'static, JoinProgress> {
+        const TOTAL: u8 = 6;
+        let (told, progress) = mpsc::unbounded_channel();
+        let node = self.clone();
+        // In a task of its own: a client that goes away must not leave a join half done.
+        self.shared.tasks.spawn(async move {
+            let steps = told.clone();
+            let tell = move |done: crate::JoinStepDone| {
+                let number = match done.step {
+                    JoinStep::TokenChecked => 1,
+                    JoinStep::IssuerReached => 2,
+                    JoinStep::Admitted => 3,
+                    JoinStep::PeersReceived => 4,
+                    JoinStep::PeersStored => 5,
+                    JoinStep::MembersLinked => TOTAL,
+                };
+                let step = JoinProgress::Step {
+                    step: done.step,
+                    number,
+                    total: TOTAL,
+                    detail: done.detail,
+                };
+                let _gone = steps.send(step);
+            };
+            let last = match node.shared.join(&request.token, &tell).await {
+                Err(error) => JoinProgress::Failed { error: error.into() },
+                Ok(joined) => match node.peers_view().await {
+                    Ok(peers) => JoinProgress::Done { mesh_id: joined.mesh_id, peers },
+                    Err(error) => JoinProgress::Failed { error },
+                },
+            };
+            let _gone = told.send(last);
+        });
+        stream::unfold(progress, |mut progress| async move {
+            progress.recv().await.map(|step| (step, progress))
+        })
+        .boxed()
+    }
+
+    async fn peers(&self) -> Result<Vec<PeerView>, ApiError> {
+        self.peers_view().await
+    }
+
+    async fn peer_remove(&self, request: RemoveRequest) -> Result<PeerView, ApiError> {
+        let member = self.shared.remove_peer(&request.host, request.reason).await?;
+        Ok(PeerView { status: MemberStatus::Inactive, ..self.peer_view(&member, None) })
+    }
+
+    async fn rename(&self, request: RenameRequest) -> Result<RenameReply, ApiError> {
+        let hostname: Hostname = request.hostname.parse().map_err(|error| {
+            ApiError::new(
+                ErrorCode::HostnameInvalid,
+                format!("{error}; nothing was changed"),
+                "a hostname is 1 to 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
+            )
+        })?;
+        let (former, peers_told) = self.shared.rename(hostname.clone()).await?;
+        Ok(RenameReply { hostname: hostname.to_string(), former: former.to_string(), peers_told })
+    }
+
+    async fn ping(&self, request: PingRequest) -> Result<PingReply, ApiError> {
+        let timeout = request.timeout_ms.map(Duration::from_millis);
+        let trip = Self::ping(self, &request.host, timeout).await?;
+        Ok(PingReply {
+            rtt_ms: millis(trip.rtt),
+            via: "direct".to_owned(),
+            clock_offset_ms: trip.clock_offset_ms,
+        })
+    }
+
+    async fn send(&self, request: SendRequest) -> Result<SendReply, ApiError> {
+        let wait = request.wait_seconds.map(Duration::from_secs);
+        let sent = self.shared.send(outgoing(request)?).await?;
+        let (message_id, warnings) = (sent.message_id, sent.warnings.clone());
+        let deliveries = match wait {
+            None => Vec::new(),
+            Some(wait) => {
+                let reports = sent.wait(wait.min(WAIT_MAX)).await;
+                let view = self.shared.view();
+                reports.iter().map(|report| self.delivery_view(&view, report)).collect()
+            }
+        };
+        Ok(SendReply { message_id, deliveries, warnings })
+    }
+
+    async fn inbox(&self, query: InboxQuery) -> Result<Vec<InboxView>, ApiError> {
+        let query = mesh_store::InboxQuery {
+            after_id: None,
+            from: self.sender_filter(query.from.as_deref())?,
+            app_type: query.app_type,
+            limit: query.limit.unwrap_or(INBOX_LIMIT).min(INBOX_LIMIT_MAX),
+            unacked_only: true,
+        };
+        let rows = self.shared.store.list_inbox(query).await.map_err(NodeError::storage)?;
+        let view = self.shared.view();
+        let received = rows.into_iter().filter_map(|row| self.shared.received(row));
+        Ok(received.map(|received| self.inbox_view(&view, received)).collect())
+    }
+
+    fn inbox_follow(&self, query: InboxQuery) -> BoxStream<'static, Result<InboxView, ApiError>> {
+        let from = match self.sender_filter(query.from.as_deref()) {
+            Ok(from) => from,
+            Err(error) => return stream::iter([Err(error)]).boxed(),
+        };
+        let filter = query.app_type.map_or(Filter::Everything, Filter::AppType);
+        let subscription = Subscription::new(Arc::clone(&self.shared), filter);
+        let node = self.clone();
+        let messages =
+            stream::unfold((subscription, node), move |(mut subscription, node)| async move {
+                loop {
+                    let received = subscription.next().await?;
+                    // Live messages are not in the inbox: a follower must not see what it cannot ack.
+                    if received.is_live || from.is_some_and(|from| from != received.message.from) {
+                        continue;
+                    }
+                    let view = node.shared.view();
+                    return Some((Ok(node.inbox_view(&view, received)), (subscription, node)));
+                }
+            });
+        match query.limit {
+            Some(limit) => messages.take(limit).boxed(),
+            None => messages.boxed(),
+        }
+    }
+
+    async fn inbox_ack(&self, request: InboxAck) -> Result<InboxAckReply, ApiError> {
+        if request.message_ids.len() > ACK_MAX {
+            return Err(bad_request("more than 10,000 messages at once; none was acknowledged"));
+        }
+        Ok(InboxAckReply { acked: self.ack(request.message_ids).await? })
+    }
+
+    async fn outbox(&self) -> Result<Vec<OutboxView>, ApiError> {
+        let rows = self.shared.store.list_outbox(OUTBOX_LIMIT).await.map_err(NodeError::storage)?;
+        let now = clock::now();
+        let view = self.shared.view();
+        let waiting: std::collections::BTreeMap<_, _> = {
+            let core = lock(&self.shared.core);
+            core.outbound().waiting().map(|waiting| (waiting.sequence, waiting)).collect()
+        };
+        let views = rows.into_iter().filter_map(|row| {
+            let (state, next_attempt_at, attempts) = match row.end {
+                Some(OutboxEnd::Acked) => return None,
+                Some(OutboxEnd::Expired) => ("expired", None, row.attempts),
+                Some(OutboxEnd::Refused(_)) => ("refused", None, row.attempts),
+                None => {
+                    // Acknowledged already; the row goes with the next commit.
+                    let live = waiting.get(&row.sequence)?;
+                    let at = live
+                        .next_attempt_at
+                        .map(|at| now.wall.plus(at.saturating_duration_since(now.instant)));
+                    (waiting_word(live.state), at, live.attempts)
+                }
+            };
+            Some(OutboxView {
+                message_id: row.message_id,
+                to: view.label(&row.to),
+                to_peer_id: row.to,
+                attempts,
+                next_attempt_at,
+                state: state.to_owned(),
+                reason: match row.end {
+                    Some(OutboxEnd::Refused(code)) => Some(code),
+                    Some(OutboxEnd::Acked | OutboxEnd::Expired) | None => row.reason,
+                },
+                expires_at: row.expires_at,
+                bytes: row.body_bytes,
+            })
+        });
+        Ok(views.collect())
+    }
+
+    async fn events(&self, limit: usize) -> Result<Vec<EventView>, ApiError> {
+        Ok(self.shared.events.latest(limit).into_iter().map(event_view).collect())
+    }
+
+    fn events_follow(&self, limit: usize) -> BoxStream<'static, EventView> {
+        use tokio::sync::broadcast::error::RecvError;
+        let (past, live) = self.shared.events.follow(limit);
+        let shutdown = self.shared.tasks.shutdown().clone();
+        let present = stream::unfold((live, shutdown), |(mut live, shutdown)| async move {
+            let received = tokio::select! {
+                () = shutdown.cancelled() => return None,
+                received = live.recv() => received,
+            };
+            let view = match received {
+                Ok(event) => event_view(event),
+                // Said, not hidden: a follower that was too slow knows that it missed some.
+                Err(RecvError::Lagged(missed)) => EventView {
+                    at: clock::now().wall,
+                    kind: "events_missed".to_owned(),
+                    fields: serde_json::Map::from_iter([("missed".to_owned(), missed.into())]),
+                },
+                Err(RecvError::Closed) => return None,
+            };
+            Some((view, (live, shutdown)))
+        });
+        stream::iter(past.into_iter().map(event_view)).chain(present).boxed()
+    }
+}
+
+impl Node {
+    async fn peers_view(&self) -> Result<Vec<PeerView>, ApiError> {
+        let rows = self.shared.store.load_peers().await.map_err(NodeError::storage)?;
+        let seen: std::collections::BTreeMap<PeerId, UnixMillis> =
+            rows.iter().filter_map(|row| Some((row.peer_id, row.last_seen_at?))).collect();
+        let view = self.shared.view();
+        let mut peers: Vec<PeerView> = view
+            .verdict
+            .members()
+            .values()
+            .map(|member| self.peer_view(member, seen.get(&member.peer_id).copied()))
+            .collect();
+        peers.sort_by(|a, b| (!a.is_self, &a.hostname).cmp(&(!b.is_self, &b.hostname)));
+        Ok(peers)
+    }
+}

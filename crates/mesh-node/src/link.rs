@@ -1,0 +1,460 @@
+//! Links while they are up: one entry per peer, three lanes that are read, heartbeats.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mesh_crypto::PairSecret;
+use mesh_membership::{LinkInput, keeps_existing};
+use mesh_protocol::{
+    ErrorCode, Frame, Hello, LinkPing, LiveResult, PairKeyStored, PeerId, ProtocolVersion,
+    RecordIds, Refused, UnixMillis, VersionRange, Welcome,
+};
+use mesh_store::PeerStatus;
+use mesh_transport::{DialError, JoinRoute, Lane, LaneReceiver, Link, LinkSender, PendingAccept};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::config::PAIR_KEY_GRACE;
+use crate::error::chain;
+use crate::shared::{Shared, lock};
+
+/// Answers that one link may owe at a time; more requests are refused with `queue_full`.
+const PENDING_MAX: usize = 4096;
+
+/// How long a removed peer has to read why it is cut off.
+const CUT_GRACE: Duration = Duration::from_millis(500);
+
+/// The answer to a ping.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PongSeen {
+    pub(crate) rtt: Duration,
+    /// The peer's clock when it answered.
+    pub(crate) peer_clock: UnixMillis,
+}
+
+#[derive(Debug)]
+struct PendingPing {
+    sent_at: Instant,
+    /// None for a heartbeat, which nobody waits for.
+    answer: Option<oneshot::Sender<PongSeen>>,
+}
+
+/// The peer's present link survives, so a second one is closed.
+#[derive(Debug)]
+struct LinkStays;
+
+/// A link that is up.
+#[derive(Debug)]
+pub(crate) struct LinkEntry {
+    /// Tells two links of one peer apart.
+    pub(crate) id: u64,
+    pub(crate) peer: PeerId,
+    pub(crate) sender: LinkSender,
+    link: Link,
+    /// Latest round trip, microseconds; 0 when there was none yet.
+    rtt_micros: AtomicU64,
+    /// Unix milliseconds of the latest frame that proves the peer alive.
+    last_seen_at: AtomicU64,
+    /// Whether both sides have the same membership records, as far as this side knows.
+    pub(crate) is_in_step: AtomicBool,
+    pings: Mutex<BTreeMap<u64, PendingPing>>,
+    lives: Mutex<BTreeMap<u64, oneshot::Sender<LiveResult>>>,
+}
+
+impl LinkEntry {
+    pub(crate) fn close(&self) {
+        self.link.close();
+    }
+
+    /// Latest round trip.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        match self.rtt_micros.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(micros)),
+        }
+    }
+
+    pub(crate) fn last_seen_at(&self) -> UnixMillis {
+        UnixMillis(self.last_seen_at.load(Ordering::Relaxed))
+    }
+
+    fn touch(&self, now: UnixMillis) {
+        self.last_seen_at.store(now.0, Ordering::Relaxed);
+    }
+
+    /// Sends a ping; `answer` hears of the pong.
+    pub(crate) fn ping(&self, answer: Option<oneshot::Sender<PongSeen>>) -> Result<(), ErrorCode> {
+        let now = clock::now();
+        let nonce = clock::random_u64();
+        {
+            let mut pings = lock(&self.pings);
+            // Nobody waits for these any more; a peer that never answers must not make them pile up.
+            pings.retain(|_, ping| ping.answer.as_ref().is_some_and(|answer| !answer.is_closed()));
+            if pings.len() >= PENDING_MAX {
+                return Err(ErrorCode::QueueFull);
+            }
+            pings.insert(nonce, PendingPing { sent_at: now.instant, answer });
+        }
+        let frame = Frame::Ping(LinkPing { nonce, sent_at: now.wall.0 });
+        self.sender.try_send(Lane::Urgent, &frame).map_err(|_| ErrorCode::PeerUnreachable)
+    }
+
+    fn pong(&self, pong: LinkPing) {
+        let Some(ping) = lock(&self.pings).remove(&pong.nonce) else { return };
+        let rtt = clock::now().instant.saturating_duration_since(ping.sent_at);
+        let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.rtt_micros.store(micros, Ordering::Relaxed);
+        if let Some(answer) = ping.answer {
+            let _gone = answer.send(PongSeen { rtt, peer_clock: UnixMillis(pong.sent_at) });
+        }
+    }
+
+    /// Waits for the result of a live message.
+    pub(crate) fn expect_live(
+        &self,
+        request_id: u64,
+    ) -> Result<oneshot::Receiver<LiveResult>, ErrorCode> {
+        let (answer, receiver) = oneshot::channel();
+        let mut lives = lock(&self.lives);
+        if lives.len() >= PENDING_MAX {
+            lives.retain(|_, answer| !answer.is_closed());
+        }
+        if lives.len() >= PENDING_MAX {
+            return Err(ErrorCode::QueueFull);
+        }
+        lives.insert(request_id, answer);
+        Ok(receiver)
+    }
+
+    fn live_result(&self, result: LiveResult) {
+        if let Some(answer) = lock(&self.lives).remove(&result.request_id) {
+            let _gone = answer.send(result);
+        }
+    }
+
+    fn fail_pending(&self) {
+        lock(&self.pings).clear();
+        lock(&self.lives).clear();
+    }
+}
+
+impl Shared {
+    /// Dials a member once and tells the core how it went.
+    pub(crate) async fn dial(self: Arc<Self>, peer: PeerId) {
+        let view = self.view();
+        let addresses = match view.verdict.member(&peer) {
+            Some(member) if !view.is_removed() => member.addresses.clone(),
+            Some(_) | None => Vec::new(),
+        };
+        let result = self.try_dial(peer, &addresses).await;
+        if let Err(error) = result {
+            tracing::debug!(peer = %peer.short(), error = %chain(&error), "dial failed");
+            // A member that has not heard of us refuses; the proof lets it in on the next attempt.
+            if error.is_refusal() {
+                self.introduce(peer, &addresses).await;
+            }
+            self.drive(|core, now| core.plan(LinkInput::DialFailed { peer }, now));
+        }
+    }
+
+    async fn try_dial(
+        self: &Arc<Self>,
+        peer: PeerId,
+        addresses: &[mesh_protocol::Address],
+    ) -> Result<(), DialError> {
+        let pending = self.transport.dial(peer, addresses).await?;
+        let view = self.view();
+        let hello = Hello {
+            versions: VersionRange::SUPPORTED,
+            mesh_id: view.mesh_id,
+            records_digest: view.records_digest,
+            pair_key_id: self.keyring().young_pair_key(&peer, clock::now().wall),
+        };
+        let (link, welcome) = pending.hello(hello).await?;
+        self.link_up(link, &welcome, view.records_digest).await;
+        Ok(())
+    }
+
+    /// Shows a member the records that prove this node's membership.
+    async fn introduce(self: &Arc<Self>, peer: PeerId, addresses: &[mesh_protocol::Address]) {
+        let introduce = {
+            let core = lock(&self.core);
+            let mut records = core.membership().proof_of(&self.me);
+            records.truncate(mesh_protocol::RECORDS_PER_FRAME_MAX);
+            mesh_protocol::Introduce { mesh_id: core.membership().mesh_id(), records }
+        };
+        let frame = Frame::Introduce(introduce);
+        let answer = self.transport.join_call(peer, addresses, JoinRoute::Introduce, frame).await;
+        match answer {
+            Ok(Frame::Refused(refused)) => {
+                tracing::warn!(peer = %peer.short(), code = %refused.code, reason = %refused.message, "a member refuses this node");
+                self.events.emit(
+                    clock::now().wall,
+                    "refused_by_member",
+                    json!({ "peer_id": peer, "code": refused.code, "message": refused.message }),
+                );
+            }
+            Ok(Frame::Records(records)) => {
+                // The member answers with what this node lacks: its own removal, for one.
+                self.ingest(records.records, Some(peer)).await;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(peer = %peer.short(), error = %chain(&error), "introduction failed");
+            }
+        }
+    }
+
+    /// Judges a link that a member opened, and takes it.
+    pub(crate) async fn accept_link(self: Arc<Self>, pending: PendingAccept) {
+        let view = self.view();
+        let peer = pending.peer();
+        let hello = pending.hello();
+        let refusal = if hello.mesh_id != view.mesh_id || view.is_removed() {
+            Some((ErrorCode::NotAMember, "this agent is in another mesh"))
+        } else if !view.verdict.is_member(&peer) {
+            Some((ErrorCode::NotAMember, "not a member of this mesh"))
+        } else {
+            None
+        };
+        let version = hello.versions.negotiate(VersionRange::SUPPORTED);
+        let (refusal, version) = match (refusal, version) {
+            (None, Some(version)) => (None, version),
+            (None, None) => (
+                Some((ErrorCode::VersionUnsupported, "no protocol version in common")),
+                ProtocolVersion::CURRENT,
+            ),
+            (Some(refusal), _) => (Some(refusal), ProtocolVersion::CURRENT),
+        };
+        if let Some((code, message)) = refusal {
+            pending.refuse(Refused { code, message: message.to_owned() }).await;
+            return;
+        }
+        let keeps_pair_key =
+            hello.pair_key_id.is_some_and(|key_id| self.keyring().has_pair_key(&peer, &key_id));
+        let their_digest = hello.records_digest;
+        let welcome = Welcome {
+            version,
+            records_digest: view.records_digest,
+            is_pair_key_renewed: !keeps_pair_key,
+        };
+        match pending.welcome(welcome.clone()).await {
+            Ok(link) => {
+                let seen = Welcome { records_digest: their_digest, ..welcome };
+                self.link_up(link, &seen, view.records_digest).await;
+            }
+            Err(error) => {
+                tracing::debug!(peer = %peer.short(), error = %chain(&error), "link failed while it was accepted");
+            }
+        }
+    }
+
+    /// Takes a link into use. `welcome` carries the digest of the other side's records.
+    async fn link_up(self: &Arc<Self>, mut link: Link, welcome: &Welcome, my_digest: [u8; 32]) {
+        let peer = link.peer();
+        let receivers = link.receivers();
+        let pair_secret =
+            welcome.is_pair_key_renewed.then(|| PairSecret::from_bytes(link.pair_secret()));
+        let now = clock::now();
+        let entry = Arc::new(LinkEntry {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            peer,
+            sender: link.sender(),
+            link,
+            rtt_micros: AtomicU64::new(0),
+            last_seen_at: AtomicU64::new(now.wall.0),
+            is_in_step: AtomicBool::new(welcome.records_digest == my_digest),
+            pings: Mutex::default(),
+            lives: Mutex::default(),
+        });
+        let Ok(replaced) = self.register(&entry) else { return };
+        for receiver in receivers {
+            let (shared, entry) = (Arc::clone(self), Arc::clone(&entry));
+            self.tasks.spawn(async move { shared.read_lane(entry, receiver).await });
+        }
+        self.announce_link(&entry, replaced.as_deref());
+        {
+            let (shared, entry) = (Arc::clone(self), Arc::clone(&entry));
+            self.tasks.spawn(async move {
+                entry.link.closed().await;
+                shared.link_down(&entry);
+            });
+        }
+        // A removal or admission may have come in between the snapshot and this link.
+        if !self.view().verdict.is_member(&peer) {
+            entry.close();
+            return;
+        }
+        if !entry.is_in_step.load(Ordering::Relaxed) || self.view().records_digest != my_digest {
+            let ids = lock(&self.core).membership().record_ids();
+            let _closed =
+                entry.sender.send(Lane::Urgent, &Frame::RecordIds(RecordIds { ids })).await;
+        }
+        let _sent = entry.ping(None);
+        if let Some(secret) = pair_secret {
+            self.store_pair_key(&entry, secret).await;
+        }
+    }
+
+    /// Makes `entry` the peer's link and returns the one it replaces. Fails when that one stays.
+    fn register(
+        self: &Arc<Self>,
+        entry: &Arc<LinkEntry>,
+    ) -> Result<Option<Arc<LinkEntry>>, LinkStays> {
+        let (peer, is_dialled) = (entry.peer, entry.link.is_dialled());
+        {
+            let mut links = self.links();
+            let stays = links.get(&peer).is_some_and(|existing| {
+                keeps_existing(self.me, peer, existing.link.is_dialled(), is_dialled)
+            });
+            if !stays {
+                return Ok(links.insert(peer, Arc::clone(entry)));
+            }
+        }
+        entry.close();
+        self.drive(|core, now| core.plan(LinkInput::LinkUp { peer }, now));
+        Err(LinkStays)
+    }
+
+    /// Tells the core, people and the database that there is a link.
+    fn announce_link(self: &Arc<Self>, entry: &LinkEntry, replaced: Option<&LinkEntry>) {
+        let peer = entry.peer;
+        if let Some(old) = replaced {
+            old.close();
+            self.drive(|core, now| {
+                core.plan(LinkInput::LinkUp { peer }, now);
+                core.link_replaced(peer, now);
+            });
+        } else {
+            self.drive(|core, now| core.link_up(peer, now));
+            let label = self.view().label(&peer);
+            let remote = entry.link.remote();
+            tracing::info!(peer = %peer.short(), hostname = %label, %remote, "link up");
+            let detail = json!({ "peer_id": peer, "hostname": label, "remote": remote.to_string(), "dialled": entry.link.is_dialled() });
+            self.events.emit(entry.last_seen_at(), "link_up", detail);
+        }
+        self.links_changed.send_modify(|changes| *changes += 1);
+        self.store.note_peer_seen(peer, PeerStatus::Active, entry.last_seen_at());
+    }
+
+    /// Commits the link's secret, then tells the peer that it may seal with it.
+    async fn store_pair_key(&self, entry: &LinkEntry, secret: PairSecret) {
+        let now = clock::now().wall;
+        let key_id = secret.key_id();
+        let row = self.keyring().pair_key_row(entry.peer, &secret, now);
+        if let Err(error) = self.store.insert_pair_key(row).await {
+            tracing::warn!(peer = %entry.peer.short(), error = %chain(&error), "the pair's secret cannot be stored");
+            return;
+        }
+        let is_confirmed = self.keyring().add_pair_key(entry.peer, secret, now);
+        let stored = PairKeyStored { key_id };
+        let _closed = entry.sender.send(Lane::Urgent, &Frame::PairKeyStored(stored)).await;
+        if is_confirmed {
+            self.confirm_pair_key(entry.peer, stored).await;
+        }
+    }
+
+    fn link_down(self: &Arc<Self>, entry: &LinkEntry) {
+        entry.fail_pending();
+        let was_current = {
+            let mut links = self.links();
+            let is_current = links.get(&entry.peer).is_some_and(|current| current.id == entry.id);
+            if is_current {
+                links.remove(&entry.peer);
+            }
+            is_current
+        };
+        if !was_current {
+            return;
+        }
+        self.drive(|core, now| core.link_down(entry.peer, now));
+        let label = self.view().label(&entry.peer);
+        tracing::info!(peer = %entry.peer.short(), hostname = %label, "link down");
+        let now = clock::now().wall;
+        self.events.emit(now, "link_down", json!({ "peer_id": entry.peer, "hostname": label }));
+        self.store.note_peer_seen(entry.peer, PeerStatus::Inactive, entry.last_seen_at());
+        self.links_changed.send_modify(|changes| *changes += 1);
+    }
+
+    async fn read_lane(self: Arc<Self>, entry: Arc<LinkEntry>, mut receiver: LaneReceiver) {
+        while let Some(next) = receiver.next().await {
+            match next {
+                Ok(frame) => {
+                    entry.touch(clock::now().wall);
+                    self.handle_frame(&entry, frame).await;
+                }
+                Err(error) => {
+                    tracing::warn!(peer = %entry.peer.short(), %error, "a member sent what is not the protocol, closing the link");
+                    break;
+                }
+            }
+        }
+        entry.close();
+    }
+
+    async fn handle_frame(self: &Arc<Self>, entry: &Arc<LinkEntry>, frame: Frame) {
+        match frame {
+            Frame::Ping(ping) => {
+                let pong = LinkPing { nonce: ping.nonce, sent_at: clock::now().wall.0 };
+                let _closed = entry.sender.send(Lane::Urgent, &Frame::Pong(pong)).await;
+            }
+            Frame::Pong(pong) => {
+                entry.pong(pong);
+                let peer = entry.peer;
+                self.drive(|core, now| core.plan(LinkInput::FrameReceived { peer }, now));
+            }
+            Frame::Deliver(deliver) => self.take_batch(entry, deliver).await,
+            Frame::DeliverResult(result) => self.drive(|core, now| {
+                core.batch_answered(entry.peer, result.batch_id, result.outcomes, now);
+            }),
+            Frame::Live(live) => self.take_live(entry, live).await,
+            Frame::LiveResult(result) => entry.live_result(result),
+            Frame::PairKeyStored(stored) => self.confirm_pair_key(entry.peer, stored).await,
+            Frame::RecordIds(theirs) => self.answer_record_ids(entry, &theirs.ids).await,
+            Frame::Records(records) => {
+                self.ingest(records.records, Some(entry.peer)).await;
+                entry.is_in_step.store(true, Ordering::Relaxed);
+            }
+            Frame::Refused(refused) => {
+                tracing::warn!(peer = %entry.peer.short(), code = %refused.code, reason = %refused.message, "a member closes the link");
+                entry.close();
+            }
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::JoinRequest(_)
+            | Frame::JoinReply(_)
+            | Frame::Introduce(_) => {
+                tracing::warn!(peer = %entry.peer.short(), "a member sent a frame that has no place on a link, closing it");
+                entry.close();
+            }
+        }
+    }
+
+    async fn confirm_pair_key(&self, peer: PeerId, stored: PairKeyStored) {
+        let destroy_at = clock::now().wall.plus(PAIR_KEY_GRACE);
+        if self.keyring().confirm_pair_key(&peer, &stored.key_id, destroy_at)
+            && let Err(error) = self.store.confirm_pair_key(peer, stored.key_id, destroy_at).await
+        {
+            tracing::warn!(peer = %peer.short(), error = %chain(&error), "the pair's secret cannot be confirmed");
+        }
+    }
+
+    pub(crate) fn heartbeat(&self, peer: &PeerId) {
+        if let Some(entry) = self.link(peer) {
+            let _unsent = entry.ping(None);
+        }
+    }
+
+    /// Leaves a removed peer a moment to read its removal, which was flooded, then closes its link.
+    pub(crate) async fn cut_removed(self: Arc<Self>, peer: PeerId) {
+        let Some(entry) = self.link(&peer) else { return };
+        if !self.view().is_removed() {
+            let _in_time = tokio::time::timeout(CUT_GRACE, entry.link.closed()).await;
+        }
+        entry.close();
+        self.keyring().forget_peer(&peer);
+    }
+}

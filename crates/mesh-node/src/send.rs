@@ -1,0 +1,535 @@
+//! From `send` to the outbox, from the outbox to the link, and back with what became of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use mesh_delivery::{End, Entry, Priority};
+use mesh_protocol::{
+    Deliver, DeliverItem, EncodeError, Encryption, ErrorCode, Frame, Live, MeshMessage, MessageId,
+    Payload, PeerId, Recipient, UnixMillis, WireMessage,
+};
+use mesh_store::{InboxOutcome, NewInbox, NewOutbox, OutboxEnd};
+use mesh_transport::Lane;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::config::MESSAGE_TTL;
+use crate::error::{NodeError, chain};
+use crate::shared::{Shared, lock};
+use crate::view::View;
+
+/// How long a live message may take to be answered.
+const LIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whom a message is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A member by hostname, peer id, or the first eight or more digits of it.
+    Name(String),
+    /// A member by identity.
+    Peer(PeerId),
+    /// Every other member at the time of sending.
+    Broadcast,
+}
+
+/// What is promised for a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// Committed here before `send` returns, repeated until it is committed there, handed over once.
+    #[default]
+    Durable,
+    /// Handed over at once or not at all: no outbox, no retry.
+    Live,
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Whom it is for.
+    pub to: Target,
+    /// What it says.
+    pub payload: Payload,
+    /// What is promised.
+    pub delivery: Delivery,
+    /// How urgent it is; order is kept within one priority.
+    pub priority: Priority,
+    /// Seals it end to end.
+    pub seal: bool,
+    /// How long it may wait to be delivered; at most 30 days. Ignored for live messages.
+    pub ttl: Duration,
+}
+
+impl Outgoing {
+    /// A durable message of normal priority that lives for seven days.
+    #[must_use]
+    pub const fn new(to: Target, payload: Payload) -> Self {
+        Self {
+            to,
+            payload,
+            delivery: Delivery::Durable,
+            priority: Priority::Normal,
+            seal: false,
+            ttl: MESSAGE_TTL,
+        }
+    }
+}
+
+/// How one delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryOutcome {
+    /// Committed by the receiver, or handed to its subscribers when it was live.
+    Acked,
+    /// Still in the outbox.
+    Queued,
+    /// Its lifetime ended first.
+    Expired,
+    /// The receiver will never take it, or a live message found nobody.
+    Refused(ErrorCode),
+}
+
+/// One delivery of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryReport {
+    /// The receiver.
+    pub peer: PeerId,
+    /// How it ended, if it did.
+    pub outcome: DeliveryOutcome,
+    /// From `send` to the end; none while it waits.
+    pub after: Option<Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    end: End,
+    at: Instant,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    /// Ended before `send` returned.
+    Ended(DeliveryOutcome, Duration),
+    Durable(oneshot::Receiver<Delivered>),
+}
+
+/// A message that was sent: durable ones are committed to the outbox.
+#[derive(Debug)]
+pub struct Sent {
+    /// The message's id.
+    pub message_id: MessageId,
+    /// What people should know, such as that the name is an old one.
+    pub warnings: Vec<String>,
+    started: Instant,
+    deliveries: Vec<(PeerId, Waiting)>,
+}
+
+impl Sent {
+    /// Waits until every delivery has ended or `timeout` has passed, whichever is first.
+    pub async fn wait(self, timeout: Duration) -> Vec<DeliveryReport> {
+        let deadline = self.started + timeout;
+        let mut reports = Vec::with_capacity(self.deliveries.len());
+        for (peer, waiting) in self.deliveries {
+            let (outcome, after) = match waiting {
+                Waiting::Ended(outcome, after) => (outcome, Some(after)),
+                Waiting::Durable(receiver) => {
+                    match tokio::time::timeout_at(deadline.into(), receiver).await {
+                        Ok(Ok(delivered)) => {
+                            let outcome = match delivered.end {
+                                End::Acked { .. } => DeliveryOutcome::Acked,
+                                End::Expired => DeliveryOutcome::Expired,
+                                End::Refused(code) => DeliveryOutcome::Refused(code),
+                            };
+                            let after = delivered.at.saturating_duration_since(self.started);
+                            (outcome, Some(after))
+                        }
+                        Ok(Err(_)) | Err(_) => (DeliveryOutcome::Queued, None),
+                    }
+                }
+            };
+            reports.push(DeliveryReport { peer, outcome, after });
+        }
+        reports
+    }
+}
+
+const fn lane_of(priority: Priority) -> Lane {
+    match priority {
+        Priority::Urgent => Lane::Urgent,
+        Priority::Normal => Lane::Normal,
+        Priority::Bulk => Lane::Bulk,
+    }
+}
+
+fn cannot_encode(error: &EncodeError) -> NodeError {
+    NodeError::new(error.code(), format!("{error}; nothing was sent"))
+        .with_hint("split the content, or send it as a file")
+}
+
+/// A message with the bytes for each of its receivers.
+struct Prepared {
+    message: MeshMessage,
+    recipients: Vec<PeerId>,
+    bodies: Vec<Arc<[u8]>>,
+    warnings: Vec<String>,
+}
+
+impl Shared {
+    /// Sends a message. A durable one is committed when this returns.
+    pub(crate) async fn send(self: &Arc<Self>, outgoing: Outgoing) -> Result<Sent, NodeError> {
+        let started = clock::now().instant;
+        let (delivery, priority, ttl) = (outgoing.delivery, outgoing.priority, outgoing.ttl);
+        if ttl.is_zero() || ttl.as_millis() > u128::from(mesh_protocol::MESSAGE_TTL_MILLIS_MAX) {
+            return Err(NodeError::new(
+                ErrorCode::BadRequest,
+                "a message lives between a millisecond and 30 days; nothing was sent",
+            ));
+        }
+        let prepared = self.prepare(outgoing)?;
+        match delivery {
+            Delivery::Live => self.send_live(prepared, priority, started).await,
+            Delivery::Durable => self.send_durable(prepared, priority, ttl, started).await,
+        }
+    }
+
+    fn prepare(&self, outgoing: Outgoing) -> Result<Prepared, NodeError> {
+        let now = clock::now().wall;
+        let view = self.view();
+        view.check_member()?;
+        let mut warnings = Vec::new();
+        let (to, recipients) = match &outgoing.to {
+            Target::Broadcast => {
+                (Recipient::Broadcast, view.others().map(|member| member.peer_id).collect())
+            }
+            Target::Peer(peer) => {
+                if !view.verdict.is_member(peer) {
+                    return Err(NodeError::new(
+                        ErrorCode::UnknownPeer,
+                        format!("{} is no member of this mesh; nothing was sent", peer.short()),
+                    ));
+                }
+                (Recipient::Peer(*peer), vec![*peer])
+            }
+            Target::Name(name) => {
+                let resolved = view.resolve(name, now)?;
+                warnings.extend(resolved.warning);
+                (Recipient::Peer(resolved.peer), vec![resolved.peer])
+            }
+        };
+        let encryption = if outgoing.seal { Encryption::Sealed } else { Encryption::Link };
+        let message = MeshMessage {
+            message_id: clock::message_id(),
+            from: self.me,
+            to,
+            payload: outgoing.payload,
+            encryption,
+            timestamp: now,
+        };
+        let bodies = match encryption {
+            Encryption::Sealed => self.seal_bodies(&view, &message, &recipients)?,
+            Encryption::Link => {
+                let wire = WireMessage::Plain(message.clone());
+                let body: Arc<[u8]> = wire.encode().map_err(|e| cannot_encode(&e))?.into();
+                vec![body; recipients.len()]
+            }
+        };
+        Ok(Prepared { message, recipients, bodies, warnings })
+    }
+
+    fn seal_bodies(
+        &self,
+        view: &View,
+        message: &MeshMessage,
+        recipients: &[PeerId],
+    ) -> Result<Vec<Arc<[u8]>>, NodeError> {
+        let mut bodies = Vec::with_capacity(recipients.len());
+        for peer in recipients {
+            let body = if *peer == self.me {
+                WireMessage::Plain(message.clone()).encode()
+            } else {
+                let member = view.verdict.member(peer).ok_or_else(|| {
+                    NodeError::new(
+                        ErrorCode::UnknownPeer,
+                        "a receiver is no member any more; nothing was sent",
+                    )
+                })?;
+                WireMessage::Sealed(self.keyring().seal(message, member)?).encode()
+            };
+            bodies.push(body.map_err(|e| cannot_encode(&e))?.into());
+        }
+        Ok(bodies)
+    }
+
+    async fn send_durable(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        priority: Priority,
+        ttl: Duration,
+        started: Instant,
+    ) -> Result<Sent, NodeError> {
+        let Prepared { message, recipients, bodies, warnings } = prepared;
+        let message_id = message.message_id;
+        let expires_at = message.timestamp.plus(ttl);
+        if recipients == [self.me] {
+            let outcome = self.send_to_self(&message, priority, expires_at).await?;
+            let after = clock::now().instant.saturating_duration_since(started);
+            let deliveries = vec![(self.me, Waiting::Ended(outcome, after))];
+            return Ok(Sent { message_id, warnings, started, deliveries });
+        }
+        let bytes_each = bodies.iter().map(|body| body.len()).max().unwrap_or(0);
+        let reserved = lock(&self.core).reserve(&recipients, bytes_each);
+        let reservation = reserved.map_err(|full| {
+            NodeError::new(ErrorCode::QueueFull, format!("{full}; nothing was sent"))
+                .with_hint("`mesh-ctl outbox` shows what waits and for whom")
+        })?;
+        let app_type = app_type_of(&message.payload);
+        let rows = recipients.iter().zip(&bodies).map(|(to, body)| NewOutbox {
+            message_id,
+            to: *to,
+            is_broadcast: message.to == Recipient::Broadcast,
+            priority: priority.as_u8(),
+            is_sealed: message.encryption == Encryption::Sealed,
+            app_type: app_type.clone(),
+            created_at: message.timestamp,
+            expires_at,
+            body: Arc::clone(body),
+        });
+        // In a task of its own: a caller that gives up must not leave a committed message unknown
+        // to the engine until the next start.
+        let shared = Arc::clone(self);
+        let rows: Vec<NewOutbox> = rows.collect();
+        let committed = self.tasks.isolate(async move {
+            let sequences = match shared.store.append_outbox(rows).await {
+                Ok(sequences) => sequences,
+                Err(error) => {
+                    lock(&shared.core).release(reservation);
+                    return Err(NodeError::storage(error));
+                }
+            };
+            let mut deliveries = Vec::with_capacity(sequences.len());
+            let mut entries = Vec::with_capacity(sequences.len());
+            for ((sequence, to), body) in sequences.into_iter().zip(recipients).zip(bodies) {
+                let (waiter, receiver) = oneshot::channel();
+                lock(&shared.waiters).insert(sequence, waiter);
+                deliveries.push((to, Waiting::Durable(receiver)));
+                let bytes = body.len();
+                shared.bodies().insert(sequence, expires_at, Some(body));
+                entries.push(Entry {
+                    sequence,
+                    message_id,
+                    to,
+                    priority,
+                    bytes,
+                    expires_at,
+                    attempts: 0,
+                });
+            }
+            shared.drive(|core, now| core.committed(reservation, entries, now));
+            Ok(deliveries)
+        });
+        let deliveries = committed.await.map_err(|_| {
+            NodeError::new(
+                ErrorCode::ShuttingDown,
+                "the agent is stopping; the message may be in the outbox",
+            )
+        })??;
+        Ok(Sent { message_id, warnings, started, deliveries })
+    }
+
+    async fn send_to_self(
+        self: &Arc<Self>,
+        message: &MeshMessage,
+        priority: Priority,
+        expires_at: UnixMillis,
+    ) -> Result<DeliveryOutcome, NodeError> {
+        let body = message.encode().map_err(|e| cannot_encode(&e))?;
+        let row = NewInbox {
+            message_id: message.message_id,
+            from: self.me,
+            // Stream 0 is nobody's outbox: a message to oneself has no sequence and needs no floor.
+            stream: 0,
+            sequence: u64::MAX >> 1,
+            priority: priority.as_u8(),
+            is_broadcast: false,
+            is_sealed: message.encryption == Encryption::Sealed,
+            app_type: Some(app_type_of(&message.payload)),
+            payload_kind: message.payload.kind(),
+            body: body.into(),
+            timestamp: message.timestamp,
+            received_at: clock::now().wall,
+            expires_at,
+        };
+        let outcomes = self.store.commit_inbox(vec![row]).await.map_err(NodeError::storage)?;
+        Ok(match outcomes.first() {
+            Some(InboxOutcome::Stored { inbox_id }) => {
+                self.inbox_grew(*inbox_id);
+                DeliveryOutcome::Acked
+            }
+            Some(InboxOutcome::Duplicate) => DeliveryOutcome::Acked,
+            Some(InboxOutcome::Full) | None => {
+                return Err(NodeError::new(
+                    ErrorCode::QueueFull,
+                    "this agent's inbox is full; nothing was sent",
+                )
+                .with_hint("`mesh-ctl inbox --ack` empties it"));
+            }
+        })
+    }
+
+    /// Sends a batch of the outbox: at once when its bodies are in memory, else after reading them.
+    pub(crate) fn send_batch(
+        self: &Arc<Self>,
+        peer: PeerId,
+        priority: Priority,
+        batch_id: u64,
+        sequences: Vec<u64>,
+    ) {
+        let bodies = self.bodies().all(&sequences);
+        if let Some(bodies) = bodies {
+            let items = sequences.into_iter().zip(bodies).collect();
+            self.send_items(peer, priority, batch_id, items);
+            return;
+        }
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            match shared.store.outbox_bodies(&sequences).await {
+                Ok(found) => {
+                    let is_missing =
+                        |sequence: &u64| !found.iter().any(|(held, _)| held == sequence);
+                    for missing in sequences.iter().copied().filter(is_missing) {
+                        tracing::error!(
+                            sequence = missing,
+                            "an outbox message has no body; giving it up"
+                        );
+                        shared.drive(|core, now| core.body_missing(missing, now));
+                    }
+                    let items: Vec<(u64, Arc<[u8]>)> =
+                        found.into_iter().map(|(sequence, body)| (sequence, body.into())).collect();
+                    // Without any item left the engine has ended the batch by itself.
+                    if !items.is_empty() {
+                        shared.send_items(peer, priority, batch_id, items);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                    shared.drive(|core, now| core.batch_failed(batch_id, now));
+                }
+            }
+        });
+    }
+
+    fn send_items(
+        self: &Arc<Self>,
+        peer: PeerId,
+        priority: Priority,
+        batch_id: u64,
+        bodies: Vec<(u64, Arc<[u8]>)>,
+    ) {
+        let stream = self.store.outbox_stream();
+        let items = {
+            let held = self.bodies();
+            let items = bodies.into_iter().map(|(sequence, body)| DeliverItem {
+                stream,
+                sequence,
+                priority: priority.as_u8(),
+                expires_at: held.expires_at(sequence).0,
+                message: body.to_vec(),
+            });
+            items.collect()
+        };
+        let frame = Frame::Deliver(Deliver { batch_id, items });
+        let sent = self
+            .link(&peer)
+            .is_some_and(|entry| entry.sender.try_send(lane_of(priority), &frame).is_ok());
+        if !sent {
+            self.drive(|core, now| core.batch_failed(batch_id, now));
+        }
+    }
+
+    /// A message of the outbox has come to its end.
+    pub(crate) fn finish(&self, sequence: u64, message_id: MessageId, to: PeerId, end: End) {
+        self.bodies().remove(sequence);
+        let now = clock::now();
+        let outbox_end = match end {
+            End::Acked { .. } => OutboxEnd::Acked,
+            End::Expired => OutboxEnd::Expired,
+            End::Refused(code) => OutboxEnd::Refused(code),
+        };
+        self.store.finish_outbox(sequence, outbox_end);
+        if let Some(waiter) = lock(&self.waiters).remove(&sequence) {
+            let _gone = waiter.send(Delivered { end, at: now.instant });
+        }
+        let (kind, code) = match end {
+            End::Acked { .. } => return,
+            End::Expired => ("message_expired", ErrorCode::MessageExpired),
+            End::Refused(code) => ("message_refused", code),
+        };
+        let hostname = self.view().label(&to);
+        tracing::warn!(%message_id, to = %hostname, %code, "a message was not delivered");
+        let detail =
+            json!({ "message_id": message_id, "to": hostname, "peer_id": to, "code": code });
+        self.emit_audited(now.wall, kind, Some(self.me), detail);
+    }
+
+    async fn send_live(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        priority: Priority,
+        started: Instant,
+    ) -> Result<Sent, NodeError> {
+        let Prepared { message, recipients, bodies, warnings } = prepared;
+        let mut asked = Vec::with_capacity(recipients.len());
+        for (peer, body) in recipients.into_iter().zip(bodies) {
+            asked.push((peer, self.ask_live(peer, priority, &body).await));
+        }
+        let deadline = started + LIVE_TIMEOUT;
+        let mut deliveries = Vec::with_capacity(asked.len());
+        for (peer, asked) in asked {
+            let outcome = match asked {
+                Err(code) => DeliveryOutcome::Refused(code),
+                Ok(answer) => match tokio::time::timeout_at(deadline.into(), answer).await {
+                    Ok(Ok(result)) => {
+                        result.error.map_or(DeliveryOutcome::Acked, DeliveryOutcome::Refused)
+                    }
+                    Ok(Err(_)) => DeliveryOutcome::Refused(ErrorCode::PeerUnreachable),
+                    Err(_) => DeliveryOutcome::Refused(ErrorCode::TimedOut),
+                },
+            };
+            let after = clock::now().instant.saturating_duration_since(started);
+            deliveries.push((peer, Waiting::Ended(outcome, after)));
+        }
+        Ok(Sent { message_id: message.message_id, warnings, started, deliveries })
+    }
+
+    async fn ask_live(
+        &self,
+        peer: PeerId,
+        priority: Priority,
+        body: &[u8],
+    ) -> Result<oneshot::Receiver<mesh_protocol::LiveResult>, ErrorCode> {
+        let entry = self.link(&peer).ok_or(ErrorCode::PeerUnreachable)?;
+        let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let answer = entry.expect_live(request_id)?;
+        let frame = Frame::Live(Live { request_id, message: body.to_vec() });
+        let sent = entry.sender.send(lane_of(priority), &frame).await;
+        sent.map_err(|_| ErrorCode::PeerUnreachable)?;
+        Ok(answer)
+    }
+}
+
+/// The application type of a custom JSON message; empty for anything else.
+pub(crate) fn app_type_of(payload: &Payload) -> String {
+    match payload {
+        Payload::CustomJson(custom) => custom.app_type.clone(),
+        Payload::DatabaseSync(_)
+        | Payload::FileTransfer(_)
+        | Payload::MediaStream(_)
+        | Payload::ConfigUpdate(_)
+        | Payload::Ping(_)
+        | Payload::Pong(_)
+        | Payload::Ack(_)
+        | Payload::Error(_)
+        | Payload::Unknown(_) => String::new(),
+    }
+}

@@ -1,0 +1,156 @@
+//! What every task of a node shares, and how wishes of the core become effects.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use mesh_delivery::Now;
+use mesh_protocol::{Address, PeerId};
+use mesh_store::Store;
+use mesh_transport::Transport;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::bodies::Bodies;
+use crate::clock;
+use crate::config::Config;
+use crate::core::{Core, Wish};
+use crate::data_dir::DataDir;
+use crate::events::Events;
+use crate::keyring::Keyring;
+use crate::link::LinkEntry;
+use crate::send::Delivered;
+use crate::subscribe::LiveSubscribers;
+use crate::tasks::Tasks;
+use crate::view::View;
+
+/// Takes a lock whose holder may have panicked: every holder leaves whole values behind.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What every task of a node shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) me: PeerId,
+    pub(crate) config: Config,
+    pub(crate) data_dir: DataDir,
+    pub(crate) started_at: Instant,
+    pub(crate) listening: Vec<SocketAddr>,
+    /// Where this node can be dialled, as its profile says.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) tasks: Tasks,
+    pub(crate) store: Store,
+    pub(crate) transport: Transport,
+    pub(crate) events: Events,
+    pub(crate) keyring: Mutex<Keyring>,
+    /// Membership as the transport's gatekeeper and everybody else reads it.
+    pub(crate) view: Arc<RwLock<Arc<View>>>,
+    pub(crate) core: Mutex<Core>,
+    /// Wakes the core's driver when its deadline may have come nearer.
+    pub(crate) deadline_moved: Notify,
+    pub(crate) links: Mutex<BTreeMap<PeerId, Arc<LinkEntry>>>,
+    /// Counts changes of the set of links, for whoever waits for one.
+    pub(crate) links_changed: watch::Sender<u64>,
+    pub(crate) next_id: AtomicU64,
+    /// Bodies of outbox messages that are likely to be sent soon.
+    pub(crate) bodies: Mutex<Bodies>,
+    /// Who waits for the end of a message of the outbox.
+    pub(crate) waiters: Mutex<BTreeMap<u64, oneshot::Sender<Delivered>>>,
+    /// Id of the newest message in the inbox.
+    pub(crate) inbox_head: watch::Sender<i64>,
+    pub(crate) live: LiveSubscribers,
+    /// One change of the membership at a time, so that memory and disk agree on the order.
+    pub(crate) membership_gate: tokio::sync::Mutex<()>,
+    /// One join or admission at a time: two newcomers cannot both get one hostname here.
+    pub(crate) admission_gate: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    /// The membership as it is now.
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_view(&self, view: View) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+
+    pub(crate) fn links(&self) -> MutexGuard<'_, BTreeMap<PeerId, Arc<LinkEntry>>> {
+        lock(&self.links)
+    }
+
+    pub(crate) fn link(&self, peer: &PeerId) -> Option<Arc<LinkEntry>> {
+        self.links().get(peer).cloned()
+    }
+
+    pub(crate) fn keyring(&self) -> MutexGuard<'_, Keyring> {
+        lock(&self.keyring)
+    }
+
+    pub(crate) fn bodies(&self) -> MutexGuard<'_, Bodies> {
+        lock(&self.bodies)
+    }
+
+    /// Tells the core something, then does what it wishes. Nothing in here waits for a peer or a disk.
+    pub(crate) fn drive<T>(self: &Arc<Self>, tell: impl FnOnce(&mut Core, Now) -> T) -> T {
+        let now = clock::now();
+        let (told, wishes) = {
+            let mut core = lock(&self.core);
+            let told = tell(&mut core, now);
+            let mut wishes = Vec::new();
+            while let Some(wish) = core.poll_wish() {
+                wishes.push(wish);
+            }
+            (told, wishes)
+        };
+        // A permit is kept when the driver is not waiting, so no nearer deadline is missed.
+        self.deadline_moved.notify_one();
+        for wish in wishes {
+            self.perform(wish, now);
+        }
+        told
+    }
+
+    fn perform(self: &Arc<Self>, wish: Wish, now: Now) {
+        match wish {
+            Wish::Dial { peer } => {
+                let shared = Arc::clone(self);
+                self.tasks.spawn(async move { shared.dial(peer).await });
+            }
+            Wish::Ping { peer } => self.heartbeat(&peer),
+            Wish::CloseSilent { peer } => {
+                if let Some(entry) = self.link(&peer) {
+                    tracing::info!(peer = %peer.short(), "link is silent, closing it");
+                    entry.close();
+                }
+            }
+            Wish::CutRemoved { peer } => {
+                let shared = Arc::clone(self);
+                self.tasks.spawn(async move { shared.cut_removed(peer).await });
+            }
+            Wish::SendBatch { peer, priority, batch_id, sequences } => {
+                self.send_batch(peer, priority, batch_id, sequences);
+            }
+            Wish::Finished { sequence, message_id, to, end } => {
+                self.finish(sequence, message_id, to, end);
+            }
+            Wish::RetryScheduled { sequence, attempts, reason } => {
+                tracing::debug!(sequence, attempts, ?reason, "delivery will be tried again");
+                self.store.note_attempt(sequence, attempts, now.wall, reason);
+            }
+        }
+    }
+
+    /// The loop that waits for the core's deadlines.
+    pub(crate) async fn drive_deadlines(self: Arc<Self>) {
+        loop {
+            let deadline = lock(&self.core).poll_timeout();
+            tokio::select! {
+                () = self.deadline_moved.notified() => {}
+                () = clock::sleep_until(deadline) => self.drive(|core, now| core.handle_timeout(now)),
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The store against real files: what is promised for each table, the bounds, and what a crash leaves.
+
+mod backup;
+mod crash;
+mod inbox;
+mod keys;
+mod lazy;
+mod opening;
+mod outbox;
+mod peers;
+mod records;
+mod support;
+mod tokens;

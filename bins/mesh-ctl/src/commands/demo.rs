@@ -45,12 +45,15 @@ pub(crate) async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Failu
         .map_err(|error| directory_failure(&error))?;
     let mut stage = Stage::new(program, directory.path());
     let mut report = Report::new(&context.output);
-    let ended = tokio::select! {
-        ended = steps::play(&mut stage, &mut report) => ended,
-        interrupted = interruption() => Err(interrupted),
+    let (ended, is_fault) = tokio::select! {
+        ended = steps::play(&mut stage, &mut report) => {
+            let is_fault = ended.is_err();
+            (ended, is_fault)
+        }
+        interrupted = interruption() => (Err(interrupted), false),
     };
     stage.stop().await;
-    let logs = if ended.is_err() { stage.log_tails() } else { Vec::new() };
+    let logs = if is_fault { stage.log_tails() } else { Vec::new() };
     let printed = report.end(ended.as_ref().err(), &logs);
     let tidied = tidy(directory, args.keep, context);
     printed?;

@@ -58,6 +58,8 @@ impl Agent {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
+            // Ctrl-C is for the demo, which ends its agents in its own time.
+            .process_group(0)
             // Also when the demo itself ends in a way that nobody thought of.
             .kill_on_drop(true)
             .spawn()

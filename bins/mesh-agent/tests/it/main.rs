@@ -1,0 +1,30 @@
+//! Real agents as processes of their own, on real sockets: what the mesh promises, seen from outside.
+//!
+//! Start reading at `agent.rs`, the one place that starts, kills and waits. Every other file holds
+//! the tests of one promise.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may fail, and says why"
+)]
+
+mod abuse;
+mod agent;
+mod crashes;
+mod joining;
+mod lifecycle;
+mod messages;
+mod outsiders;
+mod proxy;
+mod raw;
+mod renaming;
+mod repeating;
+mod search;
+mod secrecy;
+mod stranger;
+mod tokens;

@@ -15,11 +15,11 @@
 //! counts that overrides every removal of it that counts.
 //!
 //! Where removals silence each other in a circle this leaves a **contest**: acts that wait for one another
-//! and for nothing else. In each contest the act of the most senior signer counts, of those whose signers
-//! have a voice and are not removed for certain (ties: removals before admissions, then the smaller id);
-//! and the rule goes on from there. Seniority is the least number of admissions that lead to a peer from
-//! the founding record through acts that count, then the smaller peer id. Who comes back by a rejoin has
-//! the seniority that it had.
+//! and for nothing else. In each contest the most senior signer prevails, of those that have a voice and
+//! are not removed for certain: its admissions in the contest count, or, if it has none there, its
+//! removals; and the rule goes on from there. Seniority is the least number of admissions that lead to a
+//! peer from the founding record through acts that count, then the smaller peer id. Who comes back by a
+//! rejoin has the seniority that it had.
 //!
 //! # What follows
 //! - Acts of removed peers that are not listed change nothing, nor do acts of those they would admit, as
@@ -32,15 +32,16 @@
 //!
 //! # Why it ends, and why order does not matter
 //! An act is decided once and for all. [`Case::deduce`] decides what must be so whatever becomes of the
-//! open acts; its steps never take anything back, so their order is of no consequence. When it stands
-//! still, [`Case::drop_unfounded`] voids what could count by its own doing only. When both stand still,
-//! every open act waits for an open act; the contests that wait for nothing outside themselves are
-//! independent of each other, and in each of them [`Case::contest_winners`] decides one act. So every
-//! round of [`Case::settle`] decides at least one act, and there are finitely many.
+//! open acts; its steps never take anything back, so their order is of no consequence. What it leaves open
+//! waits for open acts. [`Case::settle`] parts the open acts into contests, and takes one up when
+//! everything outside that it waits for is decided, so contests do not influence those before them. Within
+//! one it voids what could count by its own doing only ([`Case::unfounded`]), or else lets the most senior
+//! signer prevail ([`Case::winners`]), deduces, and parts what is left. So each round decides an act or
+//! parts a set, and there are finitely many of both.
 //!
-//! A contest has an act that may win: in the order in which `drop_unfounded` found its acts founded, take
-//! the first. What gives it a voice and lifts its removals was founded before it, so it is not open, else
-//! the act would wait for it and it would be in the contest.
+//! A contest has an act that may win: in the order in which `unfounded` found its acts founded, take the
+//! first. What gives it a voice and lifts its removals was founded before it, so it is not open, else the
+//! act would wait for it and it would be in the contest.
 
 mod case;
 mod contest;
@@ -52,9 +53,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh_protocol::{PeerId, RecordId, UnixMillis};
 
 pub(crate) use fact::{ActKind, Fact};
-
-#[cfg(test)]
-pub(crate) use contest::closed_groups;
 
 use case::{Act, Case, PartyNo, Status};
 

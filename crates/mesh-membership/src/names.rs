@@ -47,3 +47,6 @@ fn free_variant(base: &str, peer: PeerId, taken: &BTreeMap<Hostname, PeerId>) ->
         suffix = format!("-{}-{count}", peer.short());
     }
 }
+
+#[cfg(test)]
+mod tests;

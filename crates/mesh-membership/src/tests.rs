@@ -1,2 +1,1 @@
-mod parts;
 pub(crate) mod world;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::{Index, IndexMut};
+use std::rc::Rc;
 
 use mesh_protocol::{PeerId, RecordId, UnixMillis};
 
+use super::contest::Visit;
 use super::silence::Silence;
 use super::{ActKind, Fact};
 
@@ -36,6 +38,7 @@ pub(super) struct Act {
     /// the removals of its subject that it overrides.
     pub(super) references: BTreeSet<ActNo>,
     pub(super) status: Status,
+    pub(super) visit: Visit,
 }
 
 /// A peer that signed an act or is the subject of one.
@@ -61,6 +64,10 @@ pub(super) struct Case {
     founder: PartyNo,
     parties: Vec<Party>,
     acts: Vec<Act>,
+    /// Depths of the parties; forgotten when an admission comes to count.
+    depths: Option<Rc<BTreeMap<PartyNo, u32>>>,
+    /// Number of walks through the contests so far: marks which visits belong to the present one.
+    pub(super) walks: usize,
 }
 
 impl Index<PartyNo> for Case {
@@ -122,6 +129,8 @@ impl Case {
             founder,
             parties: party_numbers.keys().map(new_party).collect(),
             acts: Vec::with_capacity(facts.len()),
+            depths: None,
+            walks: 0,
         };
         for fact in facts.values() {
             let act = Act {
@@ -132,6 +141,7 @@ impl Case {
                 at: fact.at,
                 references: BTreeSet::new(),
                 status: Status::Open,
+                visit: Visit::default(),
             };
             let number = ActNo(case.acts.len());
             case[act.signer].signed.push(number);
@@ -180,10 +190,6 @@ impl Case {
         self.acts.iter()
     }
 
-    pub(super) fn act_numbers(&self) -> impl Iterator<Item = ActNo> + use<> {
-        (0..self.acts.len()).map(ActNo)
-    }
-
     pub(super) fn party_numbers(&self) -> impl Iterator<Item = PartyNo> + use<> {
         (0..self.parties.len()).map(PartyNo)
     }
@@ -199,19 +205,28 @@ impl Case {
 
     /// Decides every act.
     pub(super) fn settle(&mut self) {
-        let mut decisions = Vec::new();
-        let mut touched: BTreeSet<PartyNo> = self.party_numbers().collect();
-        loop {
-            self.deduce(touched);
-            self.drop_unfounded(&mut decisions);
-            if decisions.is_empty() {
-                let winners = self.contest_winners();
-                decisions.extend(winners.into_iter().map(|winner| (winner, Status::Counts)));
+        self.deduce(self.party_numbers().collect());
+        // Sets whose acts wait for nothing outside but what sets further up have decided by then.
+        let mut sets: Vec<Vec<ActNo>> = vec![(0..self.acts.len()).map(ActNo).collect()];
+        while let Some(mut set) = sets.pop() {
+            set.retain(|number| self[*number].status == Status::Open);
+            if set.is_empty() {
+                continue;
             }
+            let mut decisions = self.unfounded(&set);
             if decisions.is_empty() {
-                return;
+                let contests = self.contests(&set);
+                if contests.len() > 1 {
+                    sets.extend(contests.into_iter().rev());
+                    continue;
+                }
+                decisions = self.winners(&set);
             }
-            touched = self.apply(&mut decisions);
+            if !decisions.is_empty() {
+                let touched = self.apply(&mut decisions);
+                self.deduce(touched);
+                sets.push(set);
+            }
         }
     }
 
@@ -262,31 +277,32 @@ impl Case {
         }
     }
 
-    /// Voids the open acts that nothing but themselves could let count: of parties that only a circle of
-    /// admissions leads to, or that only their own acts could bring back.
-    fn drop_unfounded(&self, decisions: &mut Vec<(ActNo, Status)>) {
+    /// Voids those of the open acts that could count by their own doing only: of parties that a circle of
+    /// admissions leads to, or that their own acts would bring back.
+    fn unfounded(&self, open: &[ActNo]) -> Vec<(ActNo, Status)> {
+        // Both take an admission that is open.
+        if open.iter().all(|number| self[*number].kind == ActKind::Removal) {
+            return Vec::new();
+        }
+        let mut by_signer: BTreeMap<PartyNo, Vec<ActNo>> = BTreeMap::new();
+        for number in open {
+            by_signer.entry(self[*number].signer).or_default().push(*number);
+        }
+        let has_voice = |party: &PartyNo| self.voice(*party) == Voice::Certain;
+        let mut queue: VecDeque<PartyNo> = by_signer.keys().copied().filter(has_voice).collect();
         let mut founded: BTreeSet<ActNo> = BTreeSet::new();
-        let mut queue = VecDeque::from([self.founder]);
         while let Some(party) = queue.pop_front() {
             let silence = Silence::unless_founded(self, party, &founded);
-            for number in &self[party].signed {
+            for number in by_signer.get(&party).into_iter().flatten() {
                 let act = &self[*number];
-                let is_founded = match act.status {
-                    Status::Open => !silence.covers(*number, act.at),
-                    // The winner of a contest counts even though a later decision would silence it.
-                    Status::Counts => true,
-                    Status::Void => false,
-                };
-                if is_founded && founded.insert(*number) && act.kind == ActKind::Admission {
+                let is_founded = !silence.covers(*number, act.at) && founded.insert(*number);
+                if is_founded && act.kind == ActKind::Admission {
                     queue.push_back(act.subject);
                 }
             }
         }
-        for number in self.act_numbers() {
-            if self[number].status == Status::Open && !founded.contains(&number) {
-                decisions.push((number, Status::Void));
-            }
-        }
+        let unfounded = open.iter().filter(|number| !founded.contains(number));
+        unfounded.map(|number| (*number, Status::Void)).collect()
     }
 
     /// Writes decisions down. Returns the parties whose acts may now be decided as well.
@@ -296,12 +312,20 @@ impl Case {
             let act = &mut self[number];
             act.status = status;
             touched.insert(act.subject);
+            if act.kind == ActKind::Admission && status == Status::Counts {
+                self.depths = None;
+            }
         }
         touched
     }
 
     /// Least number of admissions that count from the founding record to each party with a voice.
-    pub(super) fn depths(&self) -> BTreeMap<PartyNo, u32> {
+    pub(super) fn depths(&mut self) -> Rc<BTreeMap<PartyNo, u32>> {
+        let depths = self.depths.take().unwrap_or_else(|| Rc::new(self.measure_depths()));
+        Rc::clone(self.depths.insert(depths))
+    }
+
+    fn measure_depths(&self) -> BTreeMap<PartyNo, u32> {
         let mut depths = BTreeMap::from([(self.founder, 0)]);
         let mut queue = VecDeque::from([(self.founder, 0_u32)]);
         while let Some((party, depth)) = queue.pop_front() {

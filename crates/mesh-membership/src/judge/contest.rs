@@ -1,133 +1,135 @@
 //! Contests: open acts that wait for one another and for nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::ActKind;
-use super::case::{ActNo, Case, Status};
+use super::case::{ActNo, Case, PartyNo, Status};
 use super::silence::Silence;
 
-impl Case {
-    /// The act that wins each contest. Empty when nothing is open.
-    pub(super) fn contest_winners(&self) -> Vec<ActNo> {
-        let is_open = |number: &ActNo| self[*number].status == Status::Open;
-        let open: BTreeSet<ActNo> = self.act_numbers().filter(is_open).collect();
-        if open.is_empty() {
-            return Vec::new();
-        }
-        let depths = self.depths();
-        let rank = |number: &ActNo| {
-            let act = &self[*number];
-            // No depth means no voice yet, and who was removed speaks as a senior again only once its
-            // return is certain: an act cannot win by what it would bring about.
-            let depth = depths.get(&act.signer)?;
-            let is_out = Silence::unless_rejoined(self, act.signer).covers(*number, act.at);
-            (!is_out).then_some((*depth, act.signer, act.kind, *number))
-        };
-        closed_groups(&open, |number| self.awaited_by(number))
-            .into_iter()
-            .filter_map(|group| group.iter().filter_map(rank).min())
-            .map(|(_, _, _, winner)| winner)
-            .collect()
-    }
-
-    /// The open acts that may change what becomes of an open act: admissions of its signer (voice,
-    /// seniority, rejoin) and removals of its signer that do not list it.
-    fn awaited_by(&self, number: ActNo) -> Vec<ActNo> {
-        let signer = &self[self[number].signer];
-        let concerns = |other: &ActNo| {
-            let act = &self[*other];
-            let is_spared = act.kind == ActKind::Removal && act.references.contains(&number);
-            act.status == Status::Open && !is_spared
-        };
-        signer.admissions.iter().chain(&signer.removals).copied().filter(concerns).collect()
-    }
-}
-
-/// A node on its way through [`closed_groups`].
-struct Visit {
-    /// When the node was met.
+/// Where a walk through the contests met an act.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Visit {
+    /// Which walk; another one's marks mean nothing.
+    walk: usize,
+    /// How many acts the walk had met before.
     order: usize,
-    /// The earliest node that is known to be in the same group.
+    /// The earliest act that is known to be in the same contest.
     earliest: usize,
-    /// Whether its group is still being gathered.
+    /// Whether the contest that it is in is still being gathered.
     is_pending: bool,
 }
 
-/// The groups of nodes that reach each other and nothing outside the group (Tarjan's strongly connected
-/// components, those without a way out). Without recursion: a hostile chain must not exhaust the stack.
-pub(crate) fn closed_groups<N: Copy + Ord>(
-    nodes: &BTreeSet<N>,
-    next: impl Fn(N) -> Vec<N>,
-) -> Vec<BTreeSet<N>> {
-    let mut visits: BTreeMap<N, Visit> = BTreeMap::new();
-    let mut pending: Vec<N> = Vec::new();
-    let mut groups = Vec::new();
-    for root in nodes {
-        if visits.contains_key(root) {
-            continue;
-        }
-        let mut path = vec![(*root, next(*root))];
-        enter(*root, &mut visits, &mut pending);
-        while let Some((node, ways)) = path.last_mut() {
-            let node = *node;
-            if let Some(way) = ways.pop() {
-                match visits.get(&way) {
-                    None => {
-                        enter(way, &mut visits, &mut pending);
-                        path.push((way, next(way)));
-                    }
-                    Some(visit) if visit.is_pending => {
-                        let order = visit.order;
-                        lower(node, order, &mut visits);
-                    }
-                    Some(_) => {}
-                }
+impl Case {
+    /// Parts the acts of `open` into groups that wait for each other, those first that others wait for
+    /// (Tarjan's strongly connected components). Without recursion: a hostile chain must not exhaust the
+    /// stack.
+    pub(super) fn contests(&mut self, open: &[ActNo]) -> Vec<Vec<ActNo>> {
+        self.walks += 1;
+        let mut met = 0;
+        let mut pending: Vec<ActNo> = Vec::new();
+        let mut contests = Vec::new();
+        for root in open {
+            if self.is_met(*root) {
                 continue;
             }
-            path.pop();
-            let Some(visit) = visits.get(&node) else { continue };
-            let (order, earliest) = (visit.order, visit.earliest);
-            if let Some((parent, _)) = path.last() {
-                lower(*parent, earliest, &mut visits);
-            }
-            if order == earliest {
-                let group = take_group(node, &mut visits, &mut pending);
-                if group.iter().all(|member| next(*member).iter().all(|way| group.contains(way))) {
-                    groups.push(group);
+            let mut path: Vec<(ActNo, usize)> = vec![(*root, 0)];
+            self.meet(*root, &mut met, &mut pending);
+            while let Some((act, asked)) = path.last_mut() {
+                let act = *act;
+                if let Some(awaited) = self.next_awaited(act, asked) {
+                    if !self.is_met(awaited) {
+                        self.meet(awaited, &mut met, &mut pending);
+                        path.push((awaited, 0));
+                    } else if self[awaited].visit.is_pending {
+                        let order = self[awaited].visit.order;
+                        self.join(act, order);
+                    }
+                    continue;
+                }
+                path.pop();
+                let Visit { order, earliest, .. } = self[act].visit;
+                if let Some((waiting, _)) = path.last() {
+                    self.join(*waiting, earliest);
+                }
+                if order == earliest {
+                    contests.push(self.gather(act, &mut pending));
                 }
             }
         }
+        contests
     }
-    groups
-}
 
-fn enter<N: Copy + Ord>(node: N, visits: &mut BTreeMap<N, Visit>, pending: &mut Vec<N>) {
-    let order = visits.len();
-    visits.insert(node, Visit { order, earliest: order, is_pending: true });
-    pending.push(node);
-}
+    /// What the most senior signer of a contest prevails with: its admissions, or else its removals.
+    pub(super) fn winners(&mut self, contest: &[ActNo]) -> Vec<(ActNo, Status)> {
+        let depths = self.depths();
+        let mut silences: BTreeMap<PartyNo, Silence> = BTreeMap::new();
+        let mut ranks: Vec<(u32, PartyNo, ActKind, ActNo)> = Vec::new();
+        for number in contest {
+            let act = &self[*number];
+            // No depth means no voice yet, and who was removed speaks as a senior again only once its
+            // return is certain: an act cannot win by what it would bring about.
+            let Some(depth) = depths.get(&act.signer) else { continue };
+            let silence = silences
+                .entry(act.signer)
+                .or_insert_with(|| Silence::unless_rejoined(self, act.signer));
+            if !silence.covers(*number, act.at) {
+                ranks.push((*depth, act.signer, act.kind, *number));
+            }
+        }
+        ranks.sort_unstable();
+        let first = ranks.first().map(|(_, signer, kind, _)| (*signer, *kind));
+        let prevail =
+            ranks.iter().take_while(|(_, signer, kind, _)| Some((*signer, *kind)) == first);
+        prevail.map(|(.., number)| (*number, Status::Counts)).collect()
+    }
 
-fn lower<N: Ord>(node: N, order: usize, visits: &mut BTreeMap<N, Visit>) {
-    if let Some(visit) = visits.get_mut(&node) {
+    /// The next of the open acts that may change what becomes of an open act: admissions of its signer
+    /// (voice, seniority, rejoin) and removals of its signer that do not list it. `asked` is how many of
+    /// the signer's were looked at before.
+    fn next_awaited(&self, number: ActNo, asked: &mut usize) -> Option<ActNo> {
+        let signer = &self[self[number].signer];
+        let concerns = |other: ActNo| {
+            let act = &self[other];
+            let is_spared = act.kind == ActKind::Removal && act.references.contains(&number);
+            act.status == Status::Open && !is_spared
+        };
+        loop {
+            let removal = || signer.removals.get(*asked - signer.admissions.len());
+            let other = *signer.admissions.get(*asked).or_else(removal)?;
+            *asked += 1;
+            if concerns(other) {
+                return Some(other);
+            }
+        }
+    }
+
+    fn is_met(&self, act: ActNo) -> bool {
+        self[act].visit.walk == self.walks
+    }
+
+    fn meet(&mut self, act: ActNo, met: &mut usize, pending: &mut Vec<ActNo>) {
+        self[act].visit = Visit { walk: self.walks, order: *met, earliest: *met, is_pending: true };
+        *met += 1;
+        pending.push(act);
+    }
+
+    /// Notes that `act` reaches an act that was met as number `order` and is in its contest.
+    fn join(&mut self, act: ActNo, order: usize) {
+        let visit = &mut self[act].visit;
         visit.earliest = visit.earliest.min(order);
     }
-}
 
-/// Takes the group that `first` opened off the pending nodes.
-fn take_group<N: Copy + Ord>(
-    first: N,
-    visits: &mut BTreeMap<N, Visit>,
-    pending: &mut Vec<N>,
-) -> BTreeSet<N> {
-    let mut group = BTreeSet::new();
-    while let Some(node) = pending.pop() {
-        if let Some(visit) = visits.get_mut(&node) {
-            visit.is_pending = false;
+    /// Takes the contest that `first` opened off the pending acts.
+    fn gather(&mut self, first: ActNo, pending: &mut Vec<ActNo>) -> Vec<ActNo> {
+        let mut contest = Vec::new();
+        while let Some(act) = pending.pop() {
+            self[act].visit.is_pending = false;
+            contest.push(act);
+            if act == first {
+                break;
+            }
         }
-        group.insert(node);
-        if node == first {
-            break;
-        }
+        contest.sort_unstable();
+        contest
     }
-    group
 }

@@ -1,10 +1,11 @@
 use mesh_protocol::{PeerId, Record, RecordId, UnixMillis, VerifiedRecord};
 
-/// The two kinds of record that others depend on. Removals come first: they decide contests.
+/// The two kinds of record that others depend on. Admissions come first: in a contest the ground that
+/// others stand on is settled before who removes whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ActKind {
-    Removal,
     Admission,
+    Removal,
 }
 
 /// An admission or a removal, as far as the rule looks at it.

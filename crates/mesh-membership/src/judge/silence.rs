@@ -38,9 +38,10 @@ impl Silence {
         Self::new(case, party, |status| status == Status::Counts, is_rejoin)
     }
 
-    /// What is silenced for certain when no rejoin but those `founded` can count.
+    /// What is silenced for certain when no open rejoin but those `founded` can come to count.
     pub(super) fn unless_founded(case: &Case, party: PartyNo, founded: &BTreeSet<ActNo>) -> Self {
-        let is_rejoin = |number: ActNo| founded.contains(&number);
+        let is_rejoin =
+            |number: ActNo| case[number].status == Status::Counts || founded.contains(&number);
         Self::new(case, party, |status| status == Status::Counts, is_rejoin)
     }
 

@@ -156,6 +156,47 @@ fn long_chains_and_many_contests_are_decided() {
     assert!(membership.verdict().is_member(&peer(1)) && !membership.verdict().is_member(&peer(2)));
 }
 
+/// Each contest waits for the one before it, whose loser removes one side of the next.
+#[test]
+fn contests_that_wait_for_contests_are_decided() {
+    const PAIRS: u32 = 2_000;
+    let mut membership = membership();
+    for subject in 1..=2 * PAIRS {
+        membership.insert(admit(0, subject, 0));
+    }
+    for pair in 0..PAIRS {
+        let (winner, loser) = (2 * pair + 1, 2 * pair + 2);
+        membership.insert(remove(winner, loser, 0, vec![]));
+        membership.insert(remove(loser, winner, 0, vec![]));
+        membership.insert(remove(loser, winner + 2, 0, vec![]));
+    }
+    let verdict = membership.verdict();
+    assert!((1..=2 * PAIRS).all(|number| verdict.is_member(&peer(number)) == (number % 2 == 1)));
+}
+
+/// One contest over all, of which each decision frees only the next two: the worst case, of which the
+/// time grows with the square of the length.
+#[test]
+fn a_ladder_of_contests_is_decided() {
+    const PEERS: u32 = 500;
+    for is_chain in [false, true] {
+        let mut membership = membership();
+        for subject in 1..=PEERS {
+            membership.insert(admit(if is_chain { subject - 1 } else { 0 }, subject, 0));
+        }
+        for one in 1..PEERS {
+            membership.insert(remove(one, one + 1, 0, vec![]));
+            membership.insert(remove(one + 1, one, 0, vec![]));
+        }
+        let verdict = membership.verdict();
+        let is_as_expected = |number| {
+            let stays = if is_chain { number == 1 } else { number % 2 == 1 };
+            verdict.is_member(&peer(number)) == stays
+        };
+        assert!((1..=PEERS).all(is_as_expected));
+    }
+}
+
 #[test]
 fn a_long_chain_of_admissions_does_not_exhaust_the_stack() {
     const PEERS: u32 = 10_000;

@@ -63,8 +63,10 @@ fn a_seniors_removal_cannot_be_contested() {
     let contest = world.remove(2, 1, 0, &[]);
     let contest_by_friend = world.remove(3, 1, 0, &[]);
     assert_eq!(world.members(&[&a, &b, &c, &removal, &contest]), [0, 1, 3]);
-    // The friend that stands may remove the remover, but not decide the contest.
-    assert_eq!(world.members(&[&a, &b, &c, &removal, &contest, &contest_by_friend]), [0, 3]);
+    // The friend that stands may remove the remover, and with that what the remover did; the contest adds
+    // nothing to it.
+    assert_eq!(world.members(&[&a, &b, &c, &removal, &contest_by_friend]), [0, 2, 3]);
+    assert_eq!(world.members(&[&a, &b, &c, &removal, &contest, &contest_by_friend]), [0, 2, 3]);
 }
 
 #[test]

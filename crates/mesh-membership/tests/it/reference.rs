@@ -118,14 +118,16 @@ impl<'a> Rule<'a> {
                 continue;
             }
             contest.insert(*id);
-            let ranks = contest.iter().filter_map(|id| {
-                let act = &self.acts[id];
-                if self.is_silenced(act, certain, certain) {
-                    return None;
-                }
-                Some((*depths.get(&act.signer)?, act.signer, act.is_admission, act.id))
-            });
-            winners.insert(ranks.min().expect("a contest has a winner").3);
+            let candidates: Vec<&Act<'_>> = contest
+                .iter()
+                .map(|id| &self.acts[id])
+                .filter(|act| depths.contains_key(&act.signer))
+                .filter(|act| !self.is_silenced(act, certain, certain))
+                .collect();
+            let rank = |act: &Act<'_>| (depths[&act.signer], act.signer, !act.is_admission);
+            let best =
+                candidates.iter().map(|act| rank(act)).min().expect("a contest has a winner");
+            winners.extend(candidates.iter().filter(|act| rank(act) == best).map(|act| act.id));
         }
         winners
     }

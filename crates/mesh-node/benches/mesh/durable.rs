@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::bare;
 use crate::disk::Disk;
-use crate::report::{Figure, Table, micros, middle, quantile};
+use crate::report::{Figure, Table, micros, middle, percentile};
 use crate::world::{self, Mesh};
 
 const BYTES: usize = 256;
@@ -132,7 +132,7 @@ pub(crate) async fn measure(table: &mut Table) {
         ratio: middle(&ratios),
         aim: "≤ 1.5 × (two bare commits + one TLS round trip)",
     });
-    let slowest = quantile(&all, 0.99);
+    let slowest = percentile(&all, 99);
     table.add(Figure {
         name: "durable 256 B, one in flight: p99 over median".to_owned(),
         ours: micros(slowest),

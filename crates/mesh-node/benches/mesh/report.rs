@@ -40,16 +40,15 @@ fn line(figure: &Figure) -> String {
     format!("{name:<52} {ours:>16} {raw:>16} {ratio:>7.2}  {aim}")
 }
 
-/// The value below which `part` (0 to 1) of all lie.
-pub(crate) fn quantile<T: PartialOrd + Copy>(values: &[T], part: f64) -> T {
+/// The value below which so many per cent of all lie.
+pub(crate) fn percentile<T: PartialOrd + Copy>(values: &[T], percent: usize) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(|a, b| a.partial_cmp(b).unwrap());
-    let index = (sorted.len() as f64 * part) as usize;
-    *sorted.get(index.min(sorted.len() - 1)).unwrap()
+    *sorted.get(sorted.len() * percent / 100).unwrap()
 }
 
 pub(crate) fn middle<T: PartialOrd + Copy>(values: &[T]) -> T {
-    quantile(values, 0.5)
+    percentile(values, 50)
 }
 
 pub(crate) fn micros(time: Duration) -> String {

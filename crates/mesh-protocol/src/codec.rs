@@ -4,27 +4,56 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use bincode::Options;
-use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{DecodeError, EncodeError};
 
 /// Encodes `value`, refusing what would exceed `bytes_max`.
 pub(crate) fn encode<T: Serialize>(value: &T, bytes_max: usize) -> Result<Vec<u8>, EncodeError> {
-    bincode::DefaultOptions::new()
-        .with_limit(bytes_max as u64)
-        .with_fixint_encoding()
-        .serialize(value)
-        .map_err(|_| EncodeError::TooLarge { bytes_max })
+    let mut bytes = Vec::new();
+    encode_into(value, bytes_max, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Encodes `value` behind what `bytes` holds already, so that a structure inside another one is written
+/// once, where it stays. After an error `bytes` may hold a part of it.
+pub(crate) fn encode_into<T: Serialize>(
+    value: &T,
+    bytes_max: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let too_large = |_| EncodeError::TooLarge { bytes_max };
+    let options =
+        bincode::DefaultOptions::new().with_limit(bytes_max as u64).with_fixint_encoding();
+    let size = options.serialized_size(value).map_err(too_large)?;
+    bytes.reserve_exact(usize::try_from(size).unwrap_or(0));
+    options.serialize_into(bytes, value).map_err(too_large)
+}
+
+/// Writes a byte string whose content `write` appends: a length and the bytes. Says how many they are.
+pub(crate) fn byte_string_into(
+    bytes: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<usize, EncodeError> {
+    const LENGTH_BYTES: usize = size_of::<u64>();
+    let length_at = bytes.len();
+    bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+    write(bytes)?;
+    let count = bytes.len() - length_at - LENGTH_BYTES;
+    if let Some(length) = bytes.get_mut(length_at..length_at + LENGTH_BYTES) {
+        length.copy_from_slice(&(count as u64).to_le_bytes());
+    }
+    Ok(count)
 }
 
 /// Decodes all of `bytes`. Lengths inside are checked against what is left before anything is allocated.
 ///
 /// With `is_newer` (the sender speaks a newer minor version) bytes behind the known fields are
 /// skipped: that is where a newer minor version puts its additions.
-pub(crate) fn decode<T: DeserializeOwned>(
+pub(crate) fn decode<'de, T: Deserialize<'de>>(
     what: &'static str,
-    bytes: &[u8],
+    bytes: &'de [u8],
     is_newer: bool,
 ) -> Result<T, DecodeError> {
     let options =

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{ByteCount, decode, encode};
+use crate::codec::{ByteCount, decode, encode, encode_into};
 use crate::{
     DecodeError, EncodeError, KeyId, MESSAGE_BYTES_MAX, MessageId, PeerId, ProtocolVersion,
     Signature, UnixMillis,
@@ -72,6 +72,10 @@ impl Envelope {
     /// [`EncodeError`] when the content is too large.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         encode(self, Self::BYTES_MAX)
+    }
+
+    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+        encode_into(self, Self::BYTES_MAX, bytes)
     }
 
     /// Decodes an envelope. Nothing in it has been checked against a key.

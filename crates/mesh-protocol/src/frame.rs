@@ -8,15 +8,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{ByteCount, check_count, decode, encode, list};
+use crate::codec::{ByteCount, byte_string_into, check_count, decode, encode_into, list};
 use crate::{
     DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode, FRAME_BODY_BYTES_MAX,
     FRAME_HEADER_BYTES, JOIN_RECORDS_MAX, KeyId, MeshId, PRIORITY_MAX, PeerId, ProtocolVersion,
     RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, RecordId, SignedRecord, TEXT_BYTES_MAX, TokenId,
-    VersionRange,
+    VersionRange, WireMessage,
 };
 
 const MAGIC: [u8; 4] = *b"MESH";
+
+/// Holds the frequent small frames, so that they are allocated once.
+const SMALL_FRAME_BYTES: usize = 64;
 
 /// The first frame on a link, from the side that dialled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,6 +308,29 @@ mod kind {
     pub(super) const INTRODUCE: u16 = 15;
 }
 
+/// A header that does not know its body's length yet.
+fn header(kind: u16) -> Vec<u8> {
+    let ProtocolVersion { major, minor } = ProtocolVersion::CURRENT;
+    let mut bytes = Vec::with_capacity(SMALL_FRAME_BYTES);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&[major, minor]);
+    bytes.extend_from_slice(&kind.to_le_bytes());
+    bytes.extend_from_slice(&[0; size_of::<u32>()]);
+    bytes
+}
+
+/// Writes the length of the body that stands behind the header.
+fn finish(mut frame: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+    const TOO_LARGE: EncodeError = EncodeError::TooLarge { bytes_max: FRAME_BODY_BYTES_MAX };
+    let Some((header, body)) = frame.split_first_chunk_mut::<FRAME_HEADER_BYTES>() else {
+        return Err(TOO_LARGE);
+    };
+    let body_bytes = u32::try_from(body.len()).map_err(|_| TOO_LARGE)?;
+    let [.., l0, l1, l2, l3] = header;
+    [*l0, *l1, *l2, *l3] = body_bytes.to_le_bytes();
+    if body.len() > FRAME_BODY_BYTES_MAX { Err(TOO_LARGE) } else { Ok(frame) }
+}
+
 impl Frame {
     /// Encodes header and body.
     ///
@@ -314,33 +340,55 @@ impl Frame {
         const MAX: usize = FRAME_BODY_BYTES_MAX;
         // What the other side would refuse is not sent.
         self.check_bounds().map_err(|what| EncodeError::FieldTooLarge { what })?;
-        let (kind, body) = match self {
-            Self::Hello(body) => (kind::HELLO, encode(body, MAX)?),
-            Self::Welcome(body) => (kind::WELCOME, encode(body, MAX)?),
-            Self::Refused(body) => (kind::REFUSED, encode(body, MAX)?),
-            Self::Deliver(body) => (kind::DELIVER, encode(body, MAX)?),
-            Self::DeliverResult(body) => (kind::DELIVER_RESULT, encode(body, MAX)?),
-            Self::Live(body) => (kind::LIVE, encode(body, MAX)?),
-            Self::LiveResult(body) => (kind::LIVE_RESULT, encode(body, MAX)?),
-            Self::Ping(body) => (kind::PING, encode(body, MAX)?),
-            Self::Pong(body) => (kind::PONG, encode(body, MAX)?),
-            Self::PairKeyStored(body) => (kind::PAIR_KEY_STORED, encode(body, MAX)?),
-            Self::RecordIds(body) => (kind::RECORD_IDS, encode(body, MAX)?),
-            Self::Records(body) => (kind::RECORDS, encode(body, MAX)?),
-            Self::JoinRequest(body) => (kind::JOIN_REQUEST, encode(body, MAX)?),
-            Self::JoinReply(body) => (kind::JOIN_REPLY, encode(body, MAX)?),
-            Self::Introduce(body) => (kind::INTRODUCE, encode(body, MAX)?),
-        };
-        let too_large = |_| EncodeError::TooLarge { bytes_max: MAX };
-        let body_bytes = u32::try_from(body.len()).map_err(too_large)?;
-        let ProtocolVersion { major, minor } = ProtocolVersion::CURRENT;
-        let mut bytes = Vec::with_capacity(FRAME_HEADER_BYTES + body.len());
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&[major, minor]);
-        bytes.extend_from_slice(&kind.to_le_bytes());
-        bytes.extend_from_slice(&body_bytes.to_le_bytes());
-        bytes.extend_from_slice(&body);
-        Ok(bytes)
+        let mut bytes = header(self.kind());
+        match self {
+            Self::Hello(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Welcome(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Refused(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Deliver(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::DeliverResult(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Live(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::LiveResult(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Ping(body) | Self::Pong(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::PairKeyStored(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::RecordIds(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Records(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::JoinRequest(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::JoinReply(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Introduce(body) => encode_into(body, MAX, &mut bytes)?,
+        }
+        finish(bytes)
+    }
+
+    /// Encodes a [`Live`] frame around `message`, whose content is copied just once.
+    ///
+    /// # Errors
+    /// As [`Frame::encode`] and [`WireMessage::encode`].
+    pub fn encode_live(request_id: u64, message: &WireMessage) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = header(kind::LIVE);
+        bytes.extend_from_slice(&request_id.to_le_bytes());
+        byte_string_into(&mut bytes, |bytes| message.encode_into(bytes))?;
+        finish(bytes)
+    }
+
+    const fn kind(&self) -> u16 {
+        match self {
+            Self::Hello(_) => kind::HELLO,
+            Self::Welcome(_) => kind::WELCOME,
+            Self::Refused(_) => kind::REFUSED,
+            Self::Deliver(_) => kind::DELIVER,
+            Self::DeliverResult(_) => kind::DELIVER_RESULT,
+            Self::Live(_) => kind::LIVE,
+            Self::LiveResult(_) => kind::LIVE_RESULT,
+            Self::Ping(_) => kind::PING,
+            Self::Pong(_) => kind::PONG,
+            Self::PairKeyStored(_) => kind::PAIR_KEY_STORED,
+            Self::RecordIds(_) => kind::RECORD_IDS,
+            Self::Records(_) => kind::RECORDS,
+            Self::JoinRequest(_) => kind::JOIN_REQUEST,
+            Self::JoinReply(_) => kind::JOIN_REPLY,
+            Self::Introduce(_) => kind::INTRODUCE,
+        }
     }
 
     /// Decodes the body that `header` announced.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{decode, encode};
+use crate::codec::{byte_string_into, decode, encode_into};
 use crate::{
     DecodeError, EncodeError, Envelope, MESSAGE_BYTES_MAX, MessageId, Payload, PeerId,
     ProtocolVersion, UnixMillis,
@@ -46,8 +46,16 @@ pub struct MeshMessage {
 }
 
 /// The bytes of a [`MeshMessage`]: what is sealed, or carried in the open inside a link.
+#[derive(Deserialize)]
+struct RawMessage<'a> {
+    head: RawHead,
+    #[serde(borrow)]
+    payload: &'a [u8],
+}
+
+/// What stands in front of the payload.
 #[derive(Serialize, Deserialize)]
-struct RawMessage {
+struct RawHead {
     version: ProtocolVersion,
     message_id: MessageId,
     from: PeerId,
@@ -55,8 +63,6 @@ struct RawMessage {
     encryption: Encryption,
     timestamp: UnixMillis,
     payload_kind: u16,
-    #[serde(with = "serde_bytes")]
-    payload: Vec<u8>,
 }
 
 impl MeshMessage {
@@ -65,7 +71,13 @@ impl MeshMessage {
     /// # Errors
     /// [`EncodeError`] when it exceeds [`MESSAGE_BYTES_MAX`] or a field's bound.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let raw = RawMessage {
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let head = RawHead {
             version: ProtocolVersion::CURRENT,
             message_id: self.message_id,
             from: self.from,
@@ -73,9 +85,14 @@ impl MeshMessage {
             encryption: self.encryption,
             timestamp: self.timestamp,
             payload_kind: self.payload.kind(),
-            payload: self.payload.encode_body()?,
         };
-        encode(&raw, MESSAGE_BYTES_MAX)
+        let starts_at = bytes.len();
+        encode_into(&head, MESSAGE_BYTES_MAX, bytes)?;
+        byte_string_into(bytes, |bytes| self.payload.encode_body_into(bytes))?;
+        if bytes.len() - starts_at > MESSAGE_BYTES_MAX {
+            return Err(EncodeError::TooLarge { bytes_max: MESSAGE_BYTES_MAX });
+        }
+        Ok(())
     }
 
     /// Decodes a message.
@@ -99,15 +116,14 @@ impl MeshMessage {
             return Err(DecodeError::Version { theirs });
         }
         let is_newer = theirs > ProtocolVersion::CURRENT;
-        let raw: RawMessage = decode(WHAT, bytes, is_newer)?;
-        let payload = Payload::decode_body(raw.payload_kind, &raw.payload, is_newer)?;
+        let RawMessage { head, payload } = decode(WHAT, bytes, is_newer)?;
         Ok(Self {
-            message_id: raw.message_id,
-            from: raw.from,
-            to: raw.to,
-            payload,
-            encryption: raw.encryption,
-            timestamp: raw.timestamp,
+            message_id: head.message_id,
+            from: head.from,
+            to: head.to,
+            payload: Payload::decode_body(head.payload_kind, payload, is_newer)?,
+            encryption: head.encryption,
+            timestamp: head.timestamp,
         })
     }
 }
@@ -130,14 +146,22 @@ impl WireMessage {
     /// # Errors
     /// [`EncodeError`] when a bound is exceeded.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let (form, body) = match self {
-            Self::Plain(message) => (Self::PLAIN, message.encode()?),
-            Self::Sealed(envelope) => (Self::SEALED, envelope.encode()?),
-        };
-        let mut bytes = Vec::with_capacity(body.len() + 1);
-        bytes.push(form);
-        bytes.extend_from_slice(&body);
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes)?;
         Ok(bytes)
+    }
+
+    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            Self::Plain(message) => {
+                bytes.push(Self::PLAIN);
+                message.encode_into(bytes)
+            }
+            Self::Sealed(envelope) => {
+                bytes.push(Self::SEALED);
+                envelope.encode_into(bytes)
+            }
+        }
     }
 
     /// Decodes either form.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{ByteCount, binary, binary_array, check_count, decode, encode};
+use crate::codec::{ByteCount, binary, binary_array, check_count, decode, encode_into};
 use crate::{
     APP_TYPE_BYTES_MAX, DecodeError, EncodeError, ErrorCode, JsonText, MESSAGE_BYTES_MAX,
     MessageId, PeerId, TEXT_BYTES_MAX, UnixMillis,
@@ -296,25 +296,28 @@ impl Payload {
         }
     }
 
-    /// Encodes the kind's structure, without the kind.
-    pub(crate) fn encode_body(&self) -> Result<Vec<u8>, EncodeError> {
+    /// Appends the kind's structure, without the kind.
+    pub(crate) fn encode_body_into(&self, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
         const MAX: usize = MESSAGE_BYTES_MAX;
         // What the other side would refuse is not sent.
         self.check_bounds().map_err(|what| EncodeError::FieldTooLarge { what })?;
         match self {
-            Self::DatabaseSync(body) => encode(body, MAX),
-            Self::FileTransfer(body) => encode(body, MAX),
-            Self::MediaStream(body) => encode(body, MAX),
-            Self::ConfigUpdate(body) => encode(body, MAX),
-            Self::CustomJson(body) => encode(body, MAX),
-            Self::Ping(body) => encode(body, MAX),
-            Self::Pong(body) => encode(body, MAX),
-            Self::Ack(body) => encode(body, MAX),
-            Self::Error(body) => encode(body, MAX),
+            Self::DatabaseSync(body) => encode_into(body, MAX, bytes),
+            Self::FileTransfer(body) => encode_into(body, MAX, bytes),
+            Self::MediaStream(body) => encode_into(body, MAX, bytes),
+            Self::ConfigUpdate(body) => encode_into(body, MAX, bytes),
+            Self::CustomJson(body) => encode_into(body, MAX, bytes),
+            Self::Ping(body) => encode_into(body, MAX, bytes),
+            Self::Pong(body) => encode_into(body, MAX, bytes),
+            Self::Ack(body) => encode_into(body, MAX, bytes),
+            Self::Error(body) => encode_into(body, MAX, bytes),
             Self::Unknown(unknown) if unknown.body.len() > MAX => {
                 Err(EncodeError::TooLarge { bytes_max: MAX })
             }
-            Self::Unknown(unknown) => Ok(unknown.body.clone()),
+            Self::Unknown(unknown) => {
+                bytes.extend_from_slice(&unknown.body);
+                Ok(())
+            }
         }
     }
 

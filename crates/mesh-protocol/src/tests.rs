@@ -13,7 +13,7 @@ mod strategies;
 mod texts;
 mod versions;
 
-use crate::{DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader};
+use crate::{DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, Payload};
 
 /// Decodes header and body as a link does.
 fn decode_frame(bytes: &[u8]) -> Result<Frame, DecodeError> {
@@ -21,6 +21,13 @@ fn decode_frame(bytes: &[u8]) -> Result<Frame, DecodeError> {
         .split_first_chunk::<FRAME_HEADER_BYTES>()
         .ok_or(DecodeError::Malformed { what: "frame header" })?;
     Frame::decode(&FrameHeader::decode(header)?, body)
+}
+
+/// The structure of a payload alone.
+fn encode_body(payload: &Payload) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    payload.encode_body_into(&mut bytes).unwrap();
+    bytes
 }
 
 /// Writes the length of the body into the header, after a test has changed the body.

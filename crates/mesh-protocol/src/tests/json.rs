@@ -105,7 +105,7 @@ fn a_payload_known_by_name_alone_cannot_pose_as_a_known_type() {
 #[test]
 fn a_number_that_is_known_by_now_is_read_as_its_kind() {
     let ping = samples::ping_message().payload;
-    let body = ping.encode_body().unwrap();
+    let body = super::encode_body(&ping);
     let shown = Payload::Unknown(Unknown { kind: 4711, body }).to_json();
     let mut known = shown;
     known["data"]["kind"] = json!(6);

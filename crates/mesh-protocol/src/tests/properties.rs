@@ -6,7 +6,8 @@ use proptest::sample::Index;
 
 use super::{decode_frame, fix_body_length, samples, strategies};
 use crate::{
-    Envelope, FRAME_HEADER_BYTES, FrameHeader, JsonText, MeshMessage, Payload, Record, WireMessage,
+    Envelope, FRAME_HEADER_BYTES, Frame, FrameHeader, JsonText, Live, MeshMessage, Payload, Record,
+    WireMessage,
 };
 
 /// Gives the bytes to every decoder. What one takes must be fit to be encoded or refused in order.
@@ -30,6 +31,13 @@ proptest! {
         prop_assert_eq!(MeshMessage::decode(&bytes).unwrap(), message.clone());
         let wire = WireMessage::Plain(message);
         prop_assert_eq!(WireMessage::decode(&wire.encode().unwrap()).unwrap(), wire);
+    }
+
+    #[test]
+    fn a_live_frame_is_the_same_however_it_is_made(message in strategies::message(), request_id: u64) {
+        let wire = WireMessage::Plain(message);
+        let frame = Frame::Live(Live { request_id, message: wire.encode().unwrap() });
+        prop_assert_eq!(Frame::encode_live(request_id, &wire).unwrap(), frame.encode().unwrap());
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn range(min: (u8, u8), max: (u8, u8)) -> VersionRange {
 /// The message's bytes with `addition` behind the fields of its payload.
 fn with_longer_payload(message: &MeshMessage, addition: &[u8]) -> Vec<u8> {
     let mut bytes = message.encode().unwrap();
-    let body_bytes = message.payload.encode_body().unwrap().len();
+    let body_bytes = super::encode_body(&message.payload).len();
     let length_at = bytes.len() - body_bytes - 8;
     let longer = (body_bytes + addition.len()) as u64;
     bytes[length_at..length_at + 8].copy_from_slice(&longer.to_le_bytes());

@@ -94,13 +94,14 @@ struct Bare {
 }
 
 impl Bare {
-    /// The sum of the parts, each at its own middle.
-    async fn sum(self, count: usize) -> (Self, Duration) {
+    /// The sum of the parts: each at its own middle, and for each message.
+    async fn sum(self, count: usize) -> (Self, Duration, Vec<Duration>) {
         let (ours, here) = self.ours.commits(count).await;
         let (theirs, there) = self.theirs.commits(count).await;
         let (client, between) = round_trips(self.client, count).await;
         let sum = middle(&here) + middle(&there) + middle(&between);
-        (Self { ours, theirs, client }, sum)
+        let each = here.iter().zip(&there).zip(&between).map(|((a, b), c)| *a + *b + *c);
+        (Self { ours, theirs, client }, sum, each.collect())
     }
 }
 
@@ -117,9 +118,11 @@ pub(crate) async fn measure(table: &mut Table) {
     deliveries(sender, receiver, MESSAGES_PER_BLOCK).await;
 
     let (mut all, mut sums, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bare_all = Vec::new();
     for _ in 0..BLOCKS {
-        let (returned, sum) = bare.sum(MESSAGES_PER_BLOCK).await;
+        let (returned, sum, each) = bare.sum(MESSAGES_PER_BLOCK).await;
         bare = returned;
+        bare_all.extend(each);
         let times = deliveries(sender, receiver, MESSAGES_PER_BLOCK).await;
         ratios.push(middle(&times).as_secs_f64() / sum.as_secs_f64());
         sums.push(sum);
@@ -132,14 +135,17 @@ pub(crate) async fn measure(table: &mut Table) {
         ratio: middle(&ratios),
         aim: "≤ 1.5 × (two bare commits + one TLS round trip)",
     });
-    let slowest = percentile(&all, 99);
-    table.add(Figure {
-        name: "durable 256 B, one in flight: p99 over median".to_owned(),
-        ours: micros(slowest),
-        raw: micros(middle(&all)),
-        ratio: slowest.as_secs_f64() / middle(&all).as_secs_f64(),
-        aim: "≤ 5 × the median",
-    });
+    // The machine's own stalls show in the bare parts as well.
+    for (name, times) in [("node's", &all), ("bare parts'", &bare_all)] {
+        let slowest = percentile(times, 99);
+        table.add(Figure {
+            name: format!("durable 256 B, one in flight: {name} p99"),
+            ours: micros(slowest),
+            raw: format!("{} median", micros(middle(times))),
+            ratio: slowest.as_secs_f64() / middle(times).as_secs_f64(),
+            aim: "≤ 5 × the median",
+        });
+    }
 
     let (mut alone, mut crowd, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..CROWDS {

@@ -28,7 +28,7 @@ impl Table {
 
     pub(crate) fn print(&self) {
         println!();
-        println!("{:<52} {:>16} {:>16} {:>7}  aim", "figure", "node", "bare parts", "ratio");
+        println!("{:<52} {:>16} {:>18} {:>7}  aim", "figure", "node", "bare parts", "ratio");
         for figure in &self.figures {
             println!("{}", line(figure));
         }
@@ -37,7 +37,7 @@ impl Table {
 
 fn line(figure: &Figure) -> String {
     let Figure { name, ours, raw, ratio, aim } = figure;
-    format!("{name:<52} {ours:>16} {raw:>16} {ratio:>7.2}  {aim}")
+    format!("{name:<52} {ours:>16} {raw:>18} {ratio:>7.2}  {aim}")
 }
 
 /// The value below which so many per cent of all lie.

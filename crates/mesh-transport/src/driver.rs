@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use futures_util::task::AtomicWaker;
 
+#[cfg(test)]
+mod tests;
+
 /// Says whether the connection ends with this future.
 type Job = Pin<Box<dyn Future<Output = bool> + Send>>;
 

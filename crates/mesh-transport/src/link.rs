@@ -53,6 +53,10 @@ impl LinkState {
         self.over.cancel();
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
     pub(crate) async fn over(&self) {
         self.over.cancelled().await;
     }
@@ -178,7 +182,7 @@ impl Link {
     /// Whether the link is over.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.state.over.is_cancelled()
+        self.state.is_over()
     }
 }
 
@@ -218,6 +222,10 @@ impl LinkSender {
     /// # Errors
     /// [`SendError::Closed`]; the frame was not queued.
     pub async fn send_encoded(&self, lane: Lane, frame: Bytes) -> Result<(), SendError> {
+        // The queue itself closes a moment later, when the connection's task has noticed.
+        if self.state.is_over() {
+            return Err(SendError::Closed);
+        }
         self.queues.of(lane).send(frame).await.map_err(|()| SendError::Closed)
     }
 
@@ -226,6 +234,9 @@ impl LinkSender {
     /// # Errors
     /// [`TrySendError`]; the frame was not queued.
     pub fn try_send_encoded(&self, lane: Lane, frame: Bytes) -> Result<(), TrySendError> {
+        if self.state.is_over() {
+            return Err(TrySendError::Closed);
+        }
         self.queues.of(lane).try_send(frame)
     }
 }

@@ -45,6 +45,7 @@ statements! {
     RETIRE_OTHERS = "UPDATE peer_keys SET destroy_at = ?
         WHERE peer = ? AND key_id <> ? AND destroy_at IS NULL";
     DESTROY = "DELETE FROM peer_keys WHERE destroy_at <= ?";
+    FORGET = "DELETE FROM peer_keys WHERE peer = ?";
 }
 
 impl Store {
@@ -127,6 +128,22 @@ impl Store {
                 let values = [Value::time(destroy_at), peer, key_id];
                 execute(&mut desk.conn, RETIRE_OTHERS, values).await?;
                 Ok(true)
+            })
+        })
+        .await
+    }
+
+    /// Destroys every secret shared with a peer, in the database and in the WAL, and says how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database refused. None was destroyed.
+    pub async fn forget_pair_keys(&self, peer: PeerId) -> Result<u64, StoreError> {
+        self.write(move |desk| {
+            Box::pin(async move {
+                let peer = Value::blob(peer.as_bytes());
+                let destroyed = execute(&mut desk.conn, FORGET, [peer]).await?;
+                desk.is_wal_tainted |= destroyed > 0;
+                Ok(destroyed)
             })
         })
         .await

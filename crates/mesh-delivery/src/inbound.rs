@@ -3,7 +3,7 @@
 
 use mesh_protocol::{DeliverItem, ErrorCode, PeerId, Recipient, UnixMillis, WireMessage};
 
-use crate::{InboundConfig, Priority};
+use crate::InboundConfig;
 
 /// What is known about the link and the moment, independent of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub enum Judgement {
 }
 
 /// Judges a message by its address and dates.
+///
+/// The database is asked afterwards: first whether it remembers the id, then whether the sequence is not
+/// above the *floor* of its lane, the highest sequence whose id was forgotten early. A floor can stand
+/// for ids because a sender never sends a lower sequence of a lane for the first time after a higher one
+/// was answered. What is refused here is never asked for: below a floor it would be taken for delivered.
 ///
 /// The sender must be the link's own peer: this rule knows no messages that travel through others.
 /// Whether a sealed message was altered is checked elsewhere, with keys.
@@ -66,39 +71,6 @@ fn is_for(wire: &WireMessage, me: PeerId) -> bool {
 #[must_use]
 pub fn remembered_until(expires_at: UnixMillis, config: &InboundConfig) -> UnixMillis {
     expires_at.plus(config.clock_skew_max)
-}
-
-/// What is left of ids that a receiver had to forget early, because a sender had too many: the
-/// highest sequence among them. One per sender, stream and priority; it only ever rises.
-///
-/// It stands for the ids because a sender never sends a lower sequence of a lane for the first time
-/// after a higher one was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeenFloor {
-    /// The sender's outbox database.
-    pub stream: u64,
-    /// The lane.
-    pub priority: Priority,
-    /// The highest sequence whose id was forgotten.
-    pub sequence: u64,
-}
-
-/// Whether a message is a duplicate because it is not above the `floor` of its sender.
-/// A floor of another stream or priority says nothing about it.
-///
-/// The last question of three: first whether the id is remembered (a duplicate), then whether the message
-/// is refused by [`judge`] or cannot be opened, then this. What was refused lies below the floor as well;
-/// when the refusal was lost on its way back, it must be refused again and not be taken for delivered.
-#[must_use]
-pub fn is_below_floor(
-    stream: u64,
-    priority: Priority,
-    sequence: u64,
-    floor: Option<&SeenFloor>,
-) -> bool {
-    floor.is_some_and(|floor| {
-        floor.stream == stream && floor.priority == priority && sequence <= floor.sequence
-    })
 }
 
 #[cfg(test)]

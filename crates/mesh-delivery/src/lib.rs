@@ -5,8 +5,8 @@
 //! through [`Outbound::handle_input`] and [`Outbound::handle_timeout`], wishes come out of
 //! [`Outbound::poll_output`]. Bodies stay in the database: the engine knows a message by its sequence.
 //!
-//! Start reading at [`Outbound`], then at its [`Input`] and [`Output`]. The receiver's rules are
-//! [`judge`] and [`is_below_floor`].
+//! Start reading at [`Outbound`], then at its [`Input`] and [`Output`]. The receiver's rule is
+//! [`judge`].
 
 mod backoff;
 mod config;
@@ -18,7 +18,7 @@ mod outbound;
 pub use config::{DeliveryConfig, InboundConfig};
 pub use entry::{Entry, Now, Priority};
 pub use error::QueueFull;
-pub use inbound::{InboundFacts, Judgement, SeenFloor, is_below_floor, judge, remembered_until};
+pub use inbound::{InboundFacts, Judgement, judge, remembered_until};
 pub use outbound::{
     End, Input, Outbound, OutboundStats, Output, Reservation, Timeout, WaitingState, WaitingView,
 };

@@ -6,6 +6,7 @@ use mesh_protocol::{
 };
 
 use super::*;
+use crate::Priority;
 
 const ALICE: PeerId = PeerId::from_bytes([1; 32]);
 const BOB: PeerId = PeerId::from_bytes([2; 32]);
@@ -103,19 +104,6 @@ fn an_id_is_remembered_for_as_long_as_its_message_is_accepted() {
     let at = |now| judge(&item, &wire, &InboundFacts { link_peer: ALICE, me: BOB, now }, &config);
     assert_eq!(at(UnixMillis(until.0 - 1)), ACCEPT);
     assert_eq!(at(until), Judgement::Refuse(ErrorCode::MessageExpired));
-}
-
-#[test]
-fn a_floor_refuses_what_is_at_or_below_it_in_its_own_lane_only() {
-    let floor = SeenFloor { stream: 7, priority: Priority::Normal, sequence: 10 };
-    let is_below =
-        |stream, priority, sequence| is_below_floor(stream, priority, sequence, Some(&floor));
-    assert!(is_below(7, Priority::Normal, 1));
-    assert!(is_below(7, Priority::Normal, 10));
-    assert!(!is_below(7, Priority::Normal, 11));
-    assert!(!is_below(7, Priority::Urgent, 1));
-    assert!(!is_below(8, Priority::Normal, 1));
-    assert!(!is_below_floor(7, Priority::Normal, 0, None));
 }
 
 #[test]

@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use mesh_delivery::{Priority, SeenFloor, is_below_floor};
+use mesh_delivery::Priority;
 use mesh_protocol::{DeliverOutcome, ErrorCode, MessageId};
 
 /// So few that floors are needed all the time.
 const SEEN_MAX: usize = 3;
-
-/// The sender keeps one outbox for the whole run.
-const STREAM: u64 = 1;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
@@ -25,7 +22,8 @@ pub(crate) struct Receiver {
     /// Everything that was stored, in order.
     pub(crate) log: Vec<Item>,
     seen: BTreeMap<Priority, VecDeque<(u64, MessageId)>>,
-    floors: BTreeMap<Priority, SeenFloor>,
+    /// The highest sequence of each lane whose id was forgotten.
+    floors: BTreeMap<Priority, u64>,
 }
 
 impl Receiver {
@@ -58,7 +56,7 @@ impl Receiver {
     }
 
     fn has_forgotten(&self, item: &Item) -> bool {
-        is_below_floor(STREAM, item.priority, item.sequence, self.floors.get(&item.priority))
+        self.floors.get(&item.priority).is_some_and(|floor| item.sequence <= *floor)
     }
 
     fn store(&mut self, item: Item) {
@@ -68,9 +66,8 @@ impl Receiver {
         if seen.len() > SEEN_MAX
             && let Some((sequence, _)) = seen.pop_front()
         {
-            let floor = SeenFloor { stream: STREAM, priority: item.priority, sequence };
-            let floor_of_lane = self.floors.entry(item.priority).or_insert(floor);
-            floor_of_lane.sequence = floor_of_lane.sequence.max(sequence);
+            let floor = self.floors.entry(item.priority).or_insert(sequence);
+            *floor = sequence.max(*floor);
         }
     }
 }

@@ -151,7 +151,6 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     })?;
     let listeners = listen(&transport, &config.listen).await?;
     let listening: Vec<SocketAddr> = listeners.iter().map(Listening::local_addr).collect();
-    let addresses = config::addresses(&config.advertise, &listening);
     let planner = LinkPlanner::new(me, config.links.clone(), clock::random_u64());
     let outbound = Outbound::new(config.delivery.clone(), clock::random_u64());
     let (links_changed, _) = watch::channel(0);
@@ -160,7 +159,6 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         me,
         started_at,
         listening,
-        addresses,
         store,
         transport,
         events: Events::new(),
@@ -201,10 +199,15 @@ async fn run(
     shared.renew_sealing_key().await.map_err(|error| broken(chain(&error)))?;
     let _is_new = shared.refresh_profile(None).await.map_err(|error| broken(chain(&error)))?;
     shared.sync_peer_rows().await.map_err(|error| broken(chain(&error)))?;
+    let strangers: Vec<PeerId> = {
+        let (view, keyring) = (shared.view(), shared.keyring());
+        keyring.paired_peers().into_iter().filter(|peer| !view.verdict.is_member(peer)).collect()
+    };
+    shared.forget_pair_keys_of(&strangers).await;
+    shared.drive(|core, now| core.follow_verdict(now));
     restore_outbox(shared)
         .await
         .map_err(|source| StartError::Store { path: path.to_owned(), source: Box::new(source) })?;
-    shared.drive(|core, now| core.follow_verdict(now));
     for listener in listeners {
         let accepting = Arc::clone(shared);
         shared.tasks.spawn(async move { accepting.accept(listener).await });
@@ -380,5 +383,7 @@ impl Shared {
             Self::log_failure("the database did not close cleanly", &error);
         }
         self.tasks.wait().await;
+        // Another node may start here from now on, even while handles of this one are kept.
+        self.data_dir.release();
     }
 }

@@ -25,6 +25,10 @@ pub(crate) const FORMER_HOSTNAME_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Age at which a link renews the pair's secret.
 pub(crate) const PAIR_KEY_AGE_MAX: Duration = Duration::from_secs(3600);
 
+/// Age at which a link is replaced by a new one: a secret of the pair comes from a link's start, and a
+/// link may stay up for months.
+pub(crate) const LINK_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// How long an old secret of a pair opens messages that are under way: a week.
 pub(crate) const PAIR_KEY_GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 

@@ -25,7 +25,7 @@ use crate::config::MESSAGE_TTL;
 use crate::error::NodeError;
 use crate::events::Event;
 use crate::node::Node;
-use crate::send::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Target};
+use crate::outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Target};
 use crate::shared::lock;
 use crate::subscribe::{Filter, Received, Subscription};
 use crate::view::View;

@@ -142,9 +142,15 @@ impl Core {
 
     /// Another link took the place of the peer's first one: what was under way on that has failed.
     pub(crate) fn link_replaced(&mut self, peer: PeerId, now: Now) {
+        self.planner.handle_input(LinkInput::LinkUp { peer }, now.instant);
         self.outbound.handle_input(Input::PeerDown(peer), now);
         self.outbound.handle_input(Input::PeerUp(peer), now);
         self.collect();
+    }
+
+    /// Whether messages may be sent to `peer`: it is another member, and this node is one too.
+    pub(crate) fn takes_messages_for(&self, peer: &PeerId) -> bool {
+        self.dialled.contains_key(peer)
     }
 
     pub(crate) fn reserve(
@@ -164,11 +170,14 @@ impl Core {
         self.collect();
     }
 
-    /// Takes in what the database holds. Messages for peers that are members no more end at once.
+    /// Takes in what the database holds, after [`Core::follow_verdict`]. Messages for peers that are
+    /// members no more end at once, and all of them when this node is none itself.
     pub(crate) fn restored(&mut self, entries: Vec<Entry>, now: Now) {
-        let verdict = self.membership.verdict();
-        let gone: BTreeSet<PeerId> =
-            entries.iter().map(|entry| entry.to).filter(|to| !verdict.is_member(to)).collect();
+        let gone: BTreeSet<PeerId> = entries
+            .iter()
+            .map(|entry| entry.to)
+            .filter(|to| !self.dialled.contains_key(to))
+            .collect();
         self.outbound.handle_input(Input::Restored(entries), now);
         for peer in gone {
             self.outbound.handle_input(Input::PeerRemoved(peer), now);

@@ -14,12 +14,12 @@ use crate::error::StartError;
 /// A key file is a few hundred bytes; more is not one.
 const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
 
-/// The data directory, held by this process until it is dropped.
+/// The data directory, held by this process until it is released or dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
     /// Holds the advisory lock: it ends with the process, however the process ends.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -48,7 +48,14 @@ impl DataDir {
         lock.set_len(0).map_err(failed)?;
         lock.rewind().map_err(failed)?;
         writeln!(lock, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    /// Gives the directory up.
+    pub(crate) fn release(&self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the data directory stays held until this process ends");
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {

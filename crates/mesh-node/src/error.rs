@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mesh_control::ApiError;
 use mesh_protocol::ErrorCode;
+use mesh_store::StoreError;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -103,9 +104,36 @@ impl NodeError {
     }
 
     /// The database refused; nothing of the request was kept.
-    pub(crate) fn storage(source: impl std::error::Error) -> Self {
-        Self::new(ErrorCode::StorageError, format!("the database refused: {}", chain(&source)))
-            .with_hint("look at free disk space and at the agent's log")
+    pub(crate) fn storage(source: StoreError) -> Self {
+        if matches!(source, StoreError::Closed) {
+            return Self::stopping();
+        }
+        Self::new(
+            source.code(),
+            format!("the database refused, so nothing was done: {}", chain(&source)),
+        )
+        .with_hint("look at free disk space and at the agent's log")
+    }
+
+    /// Membership records are in force and told to the members, but the database did not take them.
+    pub(crate) fn unstored(source: StoreError) -> Self {
+        Self::new(
+            ErrorCode::StorageError,
+            format!(
+                "the change is in force and the members were told, but the database did not take it: {}",
+                chain(&source)
+            ),
+        )
+        .with_hint("look at free disk space; after a restart the change comes back from the members")
+    }
+
+    /// The node stops while it is asked; what was asked may have happened.
+    pub(crate) fn stopping() -> Self {
+        Self::new(
+            ErrorCode::ShuttingDown,
+            "the agent is stopping; the request may have been carried out",
+        )
+        .with_hint("look again once the agent runs")
     }
 }
 

@@ -96,21 +96,14 @@ impl Shared {
             Judgement::Accept => {}
             Judgement::Refuse(code) => return Err(code),
         }
-        let (message, body) = match wire {
-            WireMessage::Plain(message) => {
-                // Behind the form byte stands exactly the encoded message.
-                let body = item.message.get(1..).unwrap_or_default().to_vec();
-                (message, body)
-            }
-            WireMessage::Sealed(envelope) => {
-                let message = self.keyring().open(&envelope)?;
-                let body = message.encode().map_err(|error| error.code())?;
-                (message, body)
-            }
+        let is_plain = matches!(wire, WireMessage::Plain(_));
+        let message = self.open_wire(wire, entry)?;
+        let body = if is_plain {
+            // Behind the form byte stands exactly the encoded message.
+            item.message.get(1..).unwrap_or_default().to_vec()
+        } else {
+            message.encode().map_err(|error| error.code())?
         };
-        if !self.is_for_me(&message, entry) {
-            return Err(ErrorCode::MessageMisdirected);
-        }
         Ok(NewInbox {
             message_id: message.message_id,
             from: message.from,
@@ -126,6 +119,22 @@ impl Shared {
             received_at: now,
             expires_at: remembered_until(UnixMillis(item.expires_at), &config),
         })
+    }
+
+    /// The message inside, when it is what it says: from the link's peer, for this node, and sealed or
+    /// not as people will be told.
+    fn open_wire(&self, wire: WireMessage, entry: &LinkEntry) -> Result<MeshMessage, ErrorCode> {
+        let (message, arrived) = match wire {
+            WireMessage::Plain(message) => (message, Encryption::Link),
+            WireMessage::Sealed(envelope) => (self.keyring().open(&envelope)?, Encryption::Sealed),
+        };
+        if message.encryption != arrived {
+            return Err(ErrorCode::SealInvalid);
+        }
+        if !self.is_for_me(&message, entry) {
+            return Err(ErrorCode::MessageMisdirected);
+        }
+        Ok(message)
     }
 
     fn is_for_me(&self, message: &MeshMessage, entry: &LinkEntry) -> bool {
@@ -148,13 +157,8 @@ impl Shared {
         if !view.verdict.is_member(&entry.peer) {
             return Err(ErrorCode::NotAMember);
         }
-        let message = match WireMessage::decode(message).map_err(|error| error.code())? {
-            WireMessage::Plain(message) => message,
-            WireMessage::Sealed(envelope) => self.keyring().open(&envelope)?,
-        };
-        if !self.is_for_me(&message, entry) {
-            return Err(ErrorCode::MessageMisdirected);
-        }
+        let wire = WireMessage::decode(message).map_err(|error| error.code())?;
+        let message = self.open_wire(wire, entry)?;
         self.live.hand_over(Received {
             from_hostname: view.label(&message.from),
             received_at: clock::now().wall,

@@ -1,39 +1,28 @@
-//! Joining a mesh, and admitting whoever joins through this node.
+//! Joining a mesh.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_control::JoinStep;
-use mesh_crypto::{JoinToken, Verifier, token_secret_matches};
+use mesh_crypto::{JoinToken, Verifier};
 use mesh_membership::{Inserted, Membership};
 use mesh_protocol::{
-    Admission, ErrorCode, Frame, Hostname, Introduce, JoinReply, JoinRequest, MeshId, PeerId,
-    Record, Records, Refused, SignedRecord, TokenId, VerifiedRecord, VersionRange,
+    ErrorCode, Frame, JoinReply, JoinRequest, MeshId, Record, Refused, SignedRecord,
+    VerifiedRecord, VersionRange,
 };
-use mesh_store::{NewMesh, Redeem};
-use mesh_transport::{JoinCall, JoinRoute};
+use mesh_store::NewMesh;
+use mesh_transport::JoinRoute;
 use serde_json::json;
 
 use crate::clock;
 use crate::error::{NodeError, chain};
 use crate::records::stored;
-use crate::shared::{Shared, lock};
+use crate::shared::Shared;
 use crate::view::View;
 
 /// How long a join waits for links with the members; those that are away link when they are back.
 const LINK_WAIT: Duration = Duration::from_secs(3);
-
-/// Removals that a removed peer is shown at the most.
-const OWN_REMOVALS_MAX: usize = 16;
-
-/// Why somebody at the join port is turned away.
-type Refusal = (ErrorCode, &'static str);
-
-/// What somebody at the join port is told.
-type Answer = Result<Frame, Refusal>;
-
-const STORAGE: Refusal = (ErrorCode::StorageError, "the issuer's database refused");
-const INVALID: Refusal = (ErrorCode::TokenInvalid, "the issuer does not know this token");
 
 /// A step of a join that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +90,7 @@ fn refusal(refused: &Refused) -> NodeError {
     ) {
         "ask a member for a new token (`mesh-ctl token create`)"
     } else if refused.code == ErrorCode::HostnameTaken {
-        "rename this agent first (`mesh-ctl hostname NEW`), then join with the same token"
+        "rename this agent first (`mesh-ctl hostname NEW`, or start it with `--hostname NEW` when it was removed from a mesh), then join with the same token"
     } else if refused.code == ErrorCode::VersionUnsupported {
         "update the older of the two agents"
     } else if refused.code == ErrorCode::NotAMember {
@@ -114,28 +103,6 @@ fn refusal(refused: &Refused) -> NodeError {
         format!("the issuer refused: {}; nothing was changed here", refused.message),
     )
     .with_hint(hint)
-}
-
-/// Checks that a joiner shows its own profile for this mesh.
-fn check_profile(
-    profile: SignedRecord,
-    joiner: PeerId,
-    mesh_id: MeshId,
-) -> Result<VerifiedRecord, Refusal> {
-    let profile = profile
-        .verify(&Verifier)
-        .map_err(|_| (ErrorCode::BadRequest, "the profile is not signed by the joiner"))?;
-    match profile.record() {
-        Record::Profile(claimed) if claimed.peer == joiner && claimed.mesh_id == mesh_id => {
-            Ok(profile)
-        }
-        Record::Profile(_) => {
-            Err((ErrorCode::BadRequest, "the profile is somebody else's or for another mesh"))
-        }
-        Record::Founding(_) | Record::Admission(_) | Record::Removal(_) => {
-            Err((ErrorCode::BadRequest, "the profile is another kind of record"))
-        }
-    }
 }
 
 impl Shared {
@@ -259,31 +226,48 @@ impl Shared {
         }
     }
 
-    /// Leaves the mesh of one for the new mesh: on disk in one transaction, then in memory.
+    /// Makes the issuer's records this node's.
+    ///
+    /// In a task of its own: a caller that gives up must not leave memory and disk in two meshes.
     async fn enter_mesh(self: &Arc<Self>, checked: CheckedMesh) -> Result<(), NodeError> {
-        {
-            let _gate = self.membership_gate.lock().await;
-            let kept: Vec<_> = checked.membership.record_ids();
-            let records = checked
-                .records
-                .iter()
-                .filter(|record| kept.contains(&record.id()))
-                .map(|record| stored(record, None))
-                .collect();
-            self.store.replace_mesh(NewMesh { records }).await.map_err(NodeError::storage)?;
-            self.bodies().clear();
-            self.drive(|core, now| {
-                self.set_view(View::new(self.me, &checked.membership));
-                core.replace_mesh(checked.membership, now);
-            });
-            self.sync_peer_rows().await?;
-        }
-        self.refresh_profile(None).await?;
-        let now = clock::now().wall;
-        let view = self.view();
-        let detail = json!({ "mesh_id": view.mesh_id, "members": view.verdict.members().len() });
-        self.emit_audited(now, "joined_mesh", Some(self.me), detail);
-        Ok(())
+        let shared = Arc::clone(self);
+        let entered = self.tasks.isolate(async move {
+            let view = shared.view();
+            if view.mesh_id == checked.membership.mesh_id() && !view.is_removed() {
+                // A member that repeats its join keeps its outbox, tokens and secrets.
+                shared.insert_verified(checked.records, None).await?;
+            } else {
+                shared.replace_mesh(checked).await?;
+            }
+            let _is_new = shared.refresh_profile(None).await?;
+            let view = shared.view();
+            let members = view.verdict.members().len();
+            let detail = json!({ "mesh_id": view.mesh_id, "members": members });
+            shared.emit_audited(clock::now().wall, "joined_mesh", Some(shared.me), detail);
+            Ok(())
+        });
+        entered.await.unwrap_or_else(|_| Err(NodeError::stopping()))
+    }
+
+    /// Leaves one mesh for another: on disk in one transaction, then in memory.
+    async fn replace_mesh(self: &Arc<Self>, checked: CheckedMesh) -> Result<(), NodeError> {
+        let _gate = self.membership_gate.lock().await;
+        let kept: BTreeSet<_> = checked.membership.record_ids().into_iter().collect();
+        let records = checked
+            .records
+            .iter()
+            .filter(|record| kept.contains(&record.id()))
+            .map(|record| stored(record, None))
+            .collect();
+        self.store.replace_mesh(NewMesh { records }).await.map_err(NodeError::storage)?;
+        // What the database has forgotten must not be offered to anybody.
+        self.keyring().forget_all_peers();
+        self.bodies().clear();
+        self.drive(|core, now| {
+            self.set_view(View::new(self.me, &checked.membership));
+            core.replace_mesh(checked.membership, now);
+        });
+        self.sync_peer_rows().await
     }
 
     async fn wait_for_links(&self) -> usize {
@@ -301,145 +285,5 @@ impl Shared {
         };
         let _in_time = tokio::time::timeout(LINK_WAIT, all_linked).await;
         self.links().len()
-    }
-
-    /// Answers whoever knocks at the join port.
-    pub(crate) async fn answer_join_call(self: Arc<Self>, call: JoinCall) {
-        let peer = call.peer;
-        let answer = match (call.route, call.frame.clone()) {
-            (JoinRoute::Join, Frame::JoinRequest(request)) => self.admit(peer, request).await,
-            (JoinRoute::Introduce, Frame::Introduce(introduce)) => self.meet(peer, introduce).await,
-            (JoinRoute::Join | JoinRoute::Introduce, _) => {
-                Err((ErrorCode::BadRequest, "this route takes another frame"))
-            }
-        };
-        call.answer(answer.unwrap_or_else(|(code, message)| {
-            tracing::info!(peer = %peer.short(), %code, "refused at the join port");
-            Frame::Refused(Refused { code, message: message.to_owned() })
-        }));
-    }
-
-    /// Admits a joiner that shows a good token.
-    async fn admit(self: &Arc<Self>, joiner: PeerId, request: JoinRequest) -> Answer {
-        let version = request
-            .versions
-            .negotiate(VersionRange::SUPPORTED)
-            .ok_or((ErrorCode::VersionUnsupported, "no protocol version in common"))?;
-        let _gate = self.admission_gate.lock().await;
-        let view = self.view();
-        if view.is_removed() {
-            return Err((ErrorCode::NotAMember, "the issuer was removed from its mesh"));
-        }
-        let token = self.store.token(&request.token_id).await.map_err(|_| STORAGE)?;
-        // Unknown id and wrong secret are one answer: neither tells a guesser anything.
-        let token = token
-            .filter(|token| {
-                token_secret_matches(&token.secret_hash, &request.token_id, &request.secret)
-            })
-            .ok_or(INVALID)?;
-        let profile = check_profile(request.profile, joiner, view.mesh_id)?;
-        let Record::Profile(claimed) = profile.record() else { return Err(INVALID) };
-        let is_back = token.used_by == Some(joiner);
-        let mut members = view.verdict.members().values();
-        if !is_back
-            && members.any(|held| held.peer_id != joiner && held.hostname == claimed.hostname)
-        {
-            return Err((ErrorCode::HostnameTaken, "another member has this hostname"));
-        }
-        let hostname = claimed.hostname.clone();
-        self.redeem(&view, joiner, request.token_id, profile, &hostname).await?;
-        let records =
-            lock(&self.core).membership().records().map(|record| record.signed().clone()).collect();
-        Ok(Frame::JoinReply(JoinReply { version, issuer: self.me, records }))
-    }
-
-    /// Spends the token and admits the joiner in one transaction, then tells the members.
-    async fn redeem(
-        self: &Arc<Self>,
-        view: &View,
-        joiner: PeerId,
-        token_id: TokenId,
-        profile: VerifiedRecord,
-        hostname: &Hostname,
-    ) -> Result<(), Refusal> {
-        let now = clock::now().wall;
-        let (overrides, admitted_at) = {
-            let core = lock(&self.core);
-            let membership = core.membership();
-            (membership.plan_admission(&joiner), membership.date_for(&self.me, now))
-        };
-        let admission = Admission {
-            mesh_id: view.mesh_id,
-            subject: joiner,
-            sponsor: self.me,
-            token_id,
-            admitted_at,
-            overrides,
-        };
-        let admission = self
-            .sign(&Record::Admission(admission))
-            .map_err(|_| (ErrorCode::Internal, "the admission cannot be signed"))?;
-        let rows = vec![stored(&admission, None), stored(&profile, None)];
-        let redeemed = self.store.redeem_token(token_id, joiner, now, rows).await;
-        match redeemed.map_err(|_| STORAGE)? {
-            Redeem::Spent => {
-                let detail =
-                    json!({ "token_id": token_id, "used_by": joiner, "hostname": hostname });
-                self.emit_audited(now, "token_used", Some(joiner), detail);
-                self.insert_verified(vec![admission, profile], None).await.map_err(|_| STORAGE)
-            }
-            // The joiner lost the reply and repeats: the same key with the same token gets the same answer.
-            Redeem::AlreadyMine if view.verdict.is_member(&joiner) => {
-                self.insert_verified(vec![profile], None).await.map_err(|_| STORAGE)
-            }
-            Redeem::AlreadyMine | Redeem::Used => {
-                Err((ErrorCode::TokenUsed, "the token has admitted a peer already"))
-            }
-            Redeem::Revoked => Err((ErrorCode::TokenRevoked, "the token was revoked")),
-            Redeem::Expired => Err((ErrorCode::TokenExpired, "the token's time is over")),
-            Redeem::Unknown => Err(INVALID),
-        }
-    }
-
-    /// Takes in a member that this node has not heard of yet, when its records prove it one.
-    async fn meet(self: &Arc<Self>, peer: PeerId, introduce: Introduce) -> Answer {
-        const REFUSED: (ErrorCode, &str) = (ErrorCode::NotAMember, "not a member of this mesh");
-        let view = self.view();
-        if view.is_removed() || introduce.mesh_id != view.mesh_id {
-            return Err(REFUSED);
-        }
-        if view.verdict.is_member(&peer) {
-            return Ok(Frame::Records(Records { records: Vec::new() }));
-        }
-        let mut verified = Vec::with_capacity(introduce.records.len());
-        for record in introduce.records {
-            verified.push(record.verify(&Verifier).map_err(|_| REFUSED)?);
-        }
-        // Tried on a copy: records of a stranger must not make this node's set grow.
-        let mut trial = lock(&self.core).membership().clone();
-        for record in &verified {
-            let _outcome = trial.insert(record.clone());
-        }
-        if !trial.verdict().is_member(&peer) {
-            return self.own_removals(&peer).ok_or(REFUSED);
-        }
-        let theirs: Vec<_> = verified.iter().map(VerifiedRecord::id).collect();
-        self.insert_verified(verified, None)
-            .await
-            .map_err(|_| (ErrorCode::StorageError, "the member's database refused"))?;
-        let mut records = lock(&self.core).membership().missing_from(&theirs);
-        records.truncate(mesh_protocol::RECORDS_PER_FRAME_MAX);
-        Ok(Frame::Records(Records { records }))
-    }
-
-    /// What a removed peer is told: its own removals, so that it knows, and nothing else of the mesh.
-    fn own_removals(&self, peer: &PeerId) -> Option<Frame> {
-        let core = lock(&self.core);
-        let removals = core.membership().records().filter(|record| {
-            matches!(record.record(), Record::Removal(removal) if removal.subject == *peer)
-        });
-        let records: Vec<SignedRecord> =
-            removals.map(|record| record.signed().clone()).take(OWN_REMOVALS_MAX).collect();
-        (!records.is_empty()).then_some(Frame::Records(Records { records }))
     }
 }

@@ -12,10 +12,14 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::config::PAIR_KEY_AGE_MAX;
-use crate::error::NodeError;
+use crate::error::{NodeError, chain};
 
 /// Algorithm name of a pair's secret in `peer_keys`.
 pub(crate) const PAIR_ALGORITHM: &str = "tls13-exporter/hpke-psk";
+
+/// Most secrets held per peer, as in the database: a member that links anew without pause must not make
+/// them pile up. Unconfirmed ones go first, then the oldest.
+const PAIR_KEYS_MAX: usize = 16;
 
 struct HeldPairKey {
     secret: PairSecret,
@@ -66,6 +70,11 @@ fn secret_array(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     Some(secret)
 }
 
+fn newest_confirmed(keys: Option<&BTreeMap<KeyId, HeldPairKey>>) -> Option<(&KeyId, &HeldPairKey)> {
+    let confirmed = keys?.iter().filter(|(_, held)| held.confirmed);
+    confirmed.max_by_key(|(key_id, held)| (held.created_at, **key_id))
+}
+
 impl Keyring {
     pub(crate) fn new(keys: KeyFile) -> Self {
         let KeyFile { node_key, store_key } = keys;
@@ -106,9 +115,10 @@ impl Keyring {
         self.sealing.last().map(|held| held.created_at)
     }
 
-    /// The sealing key in use.
-    pub(crate) fn sealing_key_id(&self) -> Option<KeyId> {
-        self.sealing.last().map(|held| held.key.key_id())
+    /// The sealing keys that were replaced.
+    pub(crate) fn replaced_sealing_keys(&self) -> Vec<KeyId> {
+        let replaced = self.sealing.split_last().map(|(_, replaced)| replaced);
+        replaced.into_iter().flatten().map(|held| held.key.key_id()).collect()
     }
 
     /// The public half of the sealing key in use.
@@ -159,7 +169,7 @@ impl Keyring {
 
     /// The secret that a new link would go on using: confirmed and young.
     pub(crate) fn young_pair_key(&self, peer: &PeerId, now: UnixMillis) -> Option<KeyId> {
-        self.newest_confirmed(peer)
+        newest_confirmed(self.pairs.get(peer))
             .filter(|(_, held)| now.since(held.created_at) < PAIR_KEY_AGE_MAX)
             .map(|(key_id, _)| *key_id)
     }
@@ -199,7 +209,16 @@ impl Keyring {
     ) -> bool {
         let key_id = secret.key_id();
         let held = HeldPairKey { created_at: now, confirmed: false, destroy_at: None, secret };
-        self.pairs.entry(peer).or_default().insert(key_id, held);
+        let keys = self.pairs.entry(peer).or_default();
+        keys.insert(key_id, held);
+        while keys.len() > PAIR_KEYS_MAX {
+            let others = keys.iter().filter(|(id, _)| **id != key_id);
+            let least = others.min_by_key(|(_, held)| (held.confirmed, held.created_at));
+            let Some(least) = least.map(|(id, _)| *id) else { break };
+            keys.remove(&least);
+            self.sealer.forget_key(&least);
+            self.opener.forget_key(&least);
+        }
         self.early.remove(&peer) == Some(key_id)
     }
 
@@ -210,11 +229,10 @@ impl Keyring {
         key_id: &KeyId,
         destroy_at: UnixMillis,
     ) -> bool {
-        let keys = self.pairs.entry(*peer).or_default();
-        if !keys.contains_key(key_id) {
+        let Some(keys) = self.pairs.get_mut(peer).filter(|keys| keys.contains_key(key_id)) else {
             self.early.insert(*peer, *key_id);
             return false;
-        }
+        };
         for (id, held) in keys.iter_mut() {
             if id == key_id {
                 held.confirmed = true;
@@ -247,12 +265,17 @@ impl Keyring {
         self.early.remove(peer);
     }
 
-    fn newest_confirmed(&self, peer: &PeerId) -> Option<(&KeyId, &HeldPairKey)> {
-        self.pairs
-            .get(peer)?
-            .iter()
-            .filter(|(_, held)| held.confirmed)
-            .max_by_key(|(key_id, held)| (held.created_at, **key_id))
+    /// Destroys every secret shared with anybody.
+    pub(crate) fn forget_all_peers(&mut self) {
+        for peer in self.paired_peers() {
+            self.forget_peer(&peer);
+        }
+        self.early.clear();
+    }
+
+    /// Peers that secrets are shared with.
+    pub(crate) fn paired_peers(&self) -> Vec<PeerId> {
+        self.pairs.keys().copied().collect()
     }
 
     /// Seals `message` so that `to` alone can read it.
@@ -268,17 +291,15 @@ impl Keyring {
             )
             .with_hint("wait until it has been linked once, or send without --seal"));
         };
-        let pair = self
-            .pairs
-            .get(&to.peer_id)
-            .and_then(|keys| {
-                keys.values()
-                    .filter(|held| held.confirmed)
-                    .max_by_key(|held| (held.created_at, held.secret.key_id()))
-            })
-            .map(|held| &held.secret);
+        // Looked up by field, because the sealer is borrowed beside it.
+        let pair = newest_confirmed(self.pairs.get(&to.peer_id)).map(|(_, held)| &held.secret);
         self.sealer.seal(&mut clock::rng(), message, to.peer_id, &sealing_key, pair).map_err(
-            |error| NodeError::new(ErrorCode::SealInvalid, format!("cannot seal: {error}")),
+            |error| {
+                NodeError::new(
+                    error.code(),
+                    format!("cannot seal for {}: {}; nothing was sent", to.hostname, chain(&error)),
+                )
+            },
         )
     }
 
@@ -297,3 +318,6 @@ impl Keyring {
         self.opener.open(envelope, &sealing.key, pair).map_err(|error| error.code())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@
 //! # Ok(()) }
 //! ```
 
+mod admission;
 mod bodies;
 mod builder;
 mod clock;
@@ -40,6 +41,7 @@ mod keyring;
 mod link;
 mod maintenance;
 mod node;
+mod outgoing;
 mod records;
 mod send;
 mod shared;
@@ -62,6 +64,6 @@ pub use mesh_protocol::{
 };
 pub use mesh_store::StoreConfig;
 pub use node::{Node, Peer, RoundTrip};
-pub use send::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Sent, Target};
+pub use outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Sent, Target};
 pub use subscribe::{Filter, Received, Subscription};
 pub use tokens::IssuedToken;

@@ -1,145 +1,36 @@
 //! Links while they are up: one entry per peer, three lanes that are read, heartbeats.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+mod entry;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mesh_crypto::PairSecret;
 use mesh_membership::{LinkInput, keeps_existing};
 use mesh_protocol::{
-    ErrorCode, Frame, Hello, LinkPing, LiveResult, PairKeyStored, PeerId, ProtocolVersion,
-    RecordIds, Refused, UnixMillis, VersionRange, Welcome,
+    ErrorCode, Frame, Hello, LinkPing, PairKeyStored, PeerId, ProtocolVersion, RecordIds, Refused,
+    VersionRange, Welcome,
 };
 use mesh_store::PeerStatus;
-use mesh_transport::{DialError, JoinRoute, Lane, LaneReceiver, Link, LinkSender, PendingAccept};
+use mesh_transport::{DialError, JoinRoute, Lane, LaneReceiver, Link, PendingAccept};
 use serde_json::json;
-use tokio::sync::oneshot;
 
+use crate::admission::{PROOF_BYTES_MAX, fitting};
 use crate::clock;
 use crate::config::PAIR_KEY_GRACE;
 use crate::error::chain;
 use crate::shared::{Shared, lock};
 
-/// Answers that one link may owe at a time; more requests are refused with `queue_full`.
-const PENDING_MAX: usize = 4096;
+pub(crate) use entry::LinkEntry;
 
 /// How long a removed peer has to read why it is cut off.
 const CUT_GRACE: Duration = Duration::from_millis(500);
 
-/// The answer to a ping.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PongSeen {
-    pub(crate) rtt: Duration,
-    /// The peer's clock when it answered.
-    pub(crate) peer_clock: UnixMillis,
-}
-
+/// The peer's present link survives, so a second one is closed. The core hears nothing of that one:
+/// to the heartbeat it would look like a sign of life on the link that stays.
 #[derive(Debug)]
-struct PendingPing {
-    sent_at: Instant,
-    /// None for a heartbeat, which nobody waits for.
-    answer: Option<oneshot::Sender<PongSeen>>,
-}
-
-/// The peer's present link survives, so a second one is closed.
-#[derive(Debug)]
-struct LinkStays;
-
-/// A link that is up.
-#[derive(Debug)]
-pub(crate) struct LinkEntry {
-    /// Tells two links of one peer apart.
-    pub(crate) id: u64,
-    pub(crate) peer: PeerId,
-    pub(crate) sender: LinkSender,
-    link: Link,
-    /// Latest round trip, microseconds; 0 when there was none yet.
-    rtt_micros: AtomicU64,
-    /// Unix milliseconds of the latest frame that proves the peer alive.
-    last_seen_at: AtomicU64,
-    /// Whether both sides have the same membership records, as far as this side knows.
-    pub(crate) is_in_step: AtomicBool,
-    pings: Mutex<BTreeMap<u64, PendingPing>>,
-    lives: Mutex<BTreeMap<u64, oneshot::Sender<LiveResult>>>,
-}
-
-impl LinkEntry {
-    pub(crate) fn close(&self) {
-        self.link.close();
-    }
-
-    /// Latest round trip.
-    pub(crate) fn rtt(&self) -> Option<Duration> {
-        match self.rtt_micros.load(Ordering::Relaxed) {
-            0 => None,
-            micros => Some(Duration::from_micros(micros)),
-        }
-    }
-
-    pub(crate) fn last_seen_at(&self) -> UnixMillis {
-        UnixMillis(self.last_seen_at.load(Ordering::Relaxed))
-    }
-
-    fn touch(&self, now: UnixMillis) {
-        self.last_seen_at.store(now.0, Ordering::Relaxed);
-    }
-
-    /// Sends a ping; `answer` hears of the pong.
-    pub(crate) fn ping(&self, answer: Option<oneshot::Sender<PongSeen>>) -> Result<(), ErrorCode> {
-        let now = clock::now();
-        let nonce = clock::random_u64();
-        {
-            let mut pings = lock(&self.pings);
-            // Nobody waits for these any more; a peer that never answers must not make them pile up.
-            pings.retain(|_, ping| ping.answer.as_ref().is_some_and(|answer| !answer.is_closed()));
-            if pings.len() >= PENDING_MAX {
-                return Err(ErrorCode::QueueFull);
-            }
-            pings.insert(nonce, PendingPing { sent_at: now.instant, answer });
-        }
-        let frame = Frame::Ping(LinkPing { nonce, sent_at: now.wall.0 });
-        self.sender.try_send(Lane::Urgent, &frame).map_err(|_| ErrorCode::PeerUnreachable)
-    }
-
-    fn pong(&self, pong: LinkPing) {
-        let Some(ping) = lock(&self.pings).remove(&pong.nonce) else { return };
-        let rtt = clock::now().instant.saturating_duration_since(ping.sent_at);
-        let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1);
-        self.rtt_micros.store(micros, Ordering::Relaxed);
-        if let Some(answer) = ping.answer {
-            let _gone = answer.send(PongSeen { rtt, peer_clock: UnixMillis(pong.sent_at) });
-        }
-    }
-
-    /// Waits for the result of a live message.
-    pub(crate) fn expect_live(
-        &self,
-        request_id: u64,
-    ) -> Result<oneshot::Receiver<LiveResult>, ErrorCode> {
-        let (answer, receiver) = oneshot::channel();
-        let mut lives = lock(&self.lives);
-        if lives.len() >= PENDING_MAX {
-            lives.retain(|_, answer| !answer.is_closed());
-        }
-        if lives.len() >= PENDING_MAX {
-            return Err(ErrorCode::QueueFull);
-        }
-        lives.insert(request_id, answer);
-        Ok(receiver)
-    }
-
-    fn live_result(&self, result: LiveResult) {
-        if let Some(answer) = lock(&self.lives).remove(&result.request_id) {
-            let _gone = answer.send(result);
-        }
-    }
-
-    fn fail_pending(&self) {
-        lock(&self.pings).clear();
-        lock(&self.lives).clear();
-    }
-}
+struct LinkStays(Arc<LinkEntry>);
 
 impl Shared {
     /// Dials a member once and tells the core how it went.
@@ -182,8 +73,8 @@ impl Shared {
     async fn introduce(self: &Arc<Self>, peer: PeerId, addresses: &[mesh_protocol::Address]) {
         let introduce = {
             let core = lock(&self.core);
-            let mut records = core.membership().proof_of(&self.me);
-            records.truncate(mesh_protocol::RECORDS_PER_FRAME_MAX);
+            let proof = core.membership().proof_of(&self.me).into_iter();
+            let records = fitting(proof, PROOF_BYTES_MAX).collect();
             mesh_protocol::Introduce { mesh_id: core.membership().mesh_id(), records }
         };
         let frame = Frame::Introduce(introduce);
@@ -258,24 +149,15 @@ impl Shared {
         let receivers = link.receivers();
         let pair_secret =
             welcome.is_pair_key_renewed.then(|| PairSecret::from_bytes(link.pair_secret()));
-        let now = clock::now();
-        let entry = Arc::new(LinkEntry {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            peer,
-            sender: link.sender(),
-            link,
-            rtt_micros: AtomicU64::new(0),
-            last_seen_at: AtomicU64::new(now.wall.0),
-            is_in_step: AtomicBool::new(welcome.records_digest == my_digest),
-            pings: Mutex::default(),
-            lives: Mutex::default(),
-        });
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let is_in_step = welcome.records_digest == my_digest;
+        let entry = Arc::new(LinkEntry::new(id, link, is_in_step, clock::now()));
         let Ok(replaced) = self.register(&entry) else { return };
         for receiver in receivers {
             let (shared, entry) = (Arc::clone(self), Arc::clone(&entry));
             self.tasks.spawn(async move { shared.read_lane(entry, receiver).await });
         }
-        self.announce_link(&entry, replaced.as_deref());
+        self.announce_link(&entry, replaced.is_none());
         {
             let (shared, entry) = (Arc::clone(self), Arc::clone(&entry));
             self.tasks.spawn(async move {
@@ -289,9 +171,7 @@ impl Shared {
             return;
         }
         if !entry.is_in_step.load(Ordering::Relaxed) || self.view().records_digest != my_digest {
-            let ids = lock(&self.core).membership().record_ids();
-            let _closed =
-                entry.sender.send(Lane::Urgent, &Frame::RecordIds(RecordIds { ids })).await;
+            self.show_records(&entry).await;
         }
         let _sent = entry.ping(None);
         if let Some(secret) = pair_secret {
@@ -300,36 +180,45 @@ impl Shared {
     }
 
     /// Makes `entry` the peer's link and returns the one it replaces. Fails when that one stays.
+    ///
+    /// The set of links and what the core believes of it change under one lock: a link that comes up
+    /// while another one of the peer goes down must not be taken for the one that went.
     fn register(
         self: &Arc<Self>,
         entry: &Arc<LinkEntry>,
     ) -> Result<Option<Arc<LinkEntry>>, LinkStays> {
         let (peer, is_dialled) = (entry.peer, entry.link.is_dialled());
-        {
+        let registered = self.drive(|core, now| {
             let mut links = self.links();
-            let stays = links.get(&peer).is_some_and(|existing| {
+            let existing = links.get(&peer).filter(|existing| {
                 keeps_existing(self.me, peer, existing.link.is_dialled(), is_dialled)
             });
-            if !stays {
-                return Ok(links.insert(peer, Arc::clone(entry)));
+            if let Some(existing) = existing {
+                return Err(LinkStays(Arc::clone(existing)));
+            }
+            let replaced = links.insert(peer, Arc::clone(entry));
+            match &replaced {
+                None => core.link_up(peer, now),
+                Some(_) => core.link_replaced(peer, now),
+            }
+            Ok(replaced)
+        });
+        match &registered {
+            Ok(Some(replaced)) => replaced.close(),
+            Ok(None) => {}
+            Err(LinkStays(existing)) => {
+                // The peer may have dialled because it lost the link that stays: a ping finds out.
+                let _unsent = existing.ping(None);
+                entry.close();
             }
         }
-        entry.close();
-        self.drive(|core, now| core.plan(LinkInput::LinkUp { peer }, now));
-        Err(LinkStays)
+        registered
     }
 
-    /// Tells the core, people and the database that there is a link.
-    fn announce_link(self: &Arc<Self>, entry: &LinkEntry, replaced: Option<&LinkEntry>) {
+    /// Tells people and the database that there is a link.
+    fn announce_link(&self, entry: &LinkEntry, is_new: bool) {
         let peer = entry.peer;
-        if let Some(old) = replaced {
-            old.close();
-            self.drive(|core, now| {
-                core.plan(LinkInput::LinkUp { peer }, now);
-                core.link_replaced(peer, now);
-            });
-        } else {
-            self.drive(|core, now| core.link_up(peer, now));
+        if is_new {
             let label = self.view().label(&peer);
             let remote = entry.link.remote();
             tracing::info!(peer = %peer.short(), hostname = %label, %remote, "link up");
@@ -350,6 +239,11 @@ impl Shared {
             return;
         }
         let is_confirmed = self.keyring().add_pair_key(entry.peer, secret, now);
+        if !self.view().verdict.is_member(&entry.peer) {
+            // Removed meanwhile: the removal found nothing to destroy.
+            self.forget_pair_keys_of(&[entry.peer]).await;
+            return;
+        }
         let stored = PairKeyStored { key_id };
         let _closed = entry.sender.send(Lane::Urgent, &Frame::PairKeyStored(stored)).await;
         if is_confirmed {
@@ -359,18 +253,18 @@ impl Shared {
 
     fn link_down(self: &Arc<Self>, entry: &LinkEntry) {
         entry.fail_pending();
-        let was_current = {
+        let was_current = self.drive(|core, now| {
             let mut links = self.links();
             let is_current = links.get(&entry.peer).is_some_and(|current| current.id == entry.id);
             if is_current {
                 links.remove(&entry.peer);
+                core.link_down(entry.peer, now);
             }
             is_current
-        };
+        });
         if !was_current {
             return;
         }
-        self.drive(|core, now| core.link_down(entry.peer, now));
         let label = self.view().label(&entry.peer);
         tracing::info!(peer = %entry.peer.short(), hostname = %label, "link down");
         let now = clock::now().wall;
@@ -413,6 +307,8 @@ impl Shared {
             Frame::Live(live) => self.take_live(entry, live).await,
             Frame::LiveResult(result) => entry.live_result(result),
             Frame::PairKeyStored(stored) => self.confirm_pair_key(entry.peer, stored).await,
+            // A peer that was removed, but not cut off yet, learns nothing more of the mesh.
+            Frame::RecordIds(_) if !self.view().verdict.is_member(&entry.peer) => {}
             Frame::RecordIds(theirs) => self.answer_record_ids(entry, &theirs.ids).await,
             Frame::Records(records) => {
                 self.ingest(records.records, Some(entry.peer)).await;
@@ -443,8 +339,16 @@ impl Shared {
     }
 
     pub(crate) fn heartbeat(&self, peer: &PeerId) {
-        if let Some(entry) = self.link(peer) {
-            let _unsent = entry.ping(None);
+        let Some(entry) = self.link(peer) else { return };
+        let _unsent = entry.ping(None);
+        entry.rest();
+        // What the queue had no room for is found by comparing, as at the link's start.
+        if entry.is_owed_records.load(Ordering::Relaxed) {
+            let ids = lock(&self.core).membership().record_ids();
+            let frame = Frame::RecordIds(RecordIds { ids });
+            if entry.sender.try_send(Lane::Urgent, &frame).is_ok() {
+                entry.is_owed_records.store(false, Ordering::Relaxed);
+            }
         }
     }
 
@@ -455,6 +359,5 @@ impl Shared {
             let _in_time = tokio::time::timeout(CUT_GRACE, entry.link.closed()).await;
         }
         entry.close();
-        self.keyring().forget_peer(&peer);
     }
 }

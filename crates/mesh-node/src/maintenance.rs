@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use crate::clock;
 use crate::config::{SEALING_KEY_AGE_MAX, SEALING_KEY_GRACE};
 use crate::error::NodeError;
+use crate::link::LinkEntry;
 use crate::shared::Shared;
 
 /// How often.
@@ -20,21 +21,32 @@ impl Shared {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let _tick = ticks.tick().await;
-            let now = clock::now().wall;
+            let started = clock::now();
+            let now = started.wall;
             self.keyring().forget_pair_keys(now);
             if let Err(error) = self.store.prune(now).await {
                 Self::log_failure("old rows cannot be pruned", &error);
             }
-            for entry in self.links().values() {
+            let links: Vec<Arc<LinkEntry>> = self.links().values().cloned().collect();
+            for entry in links {
                 self.store.note_peer_seen(entry.peer, PeerStatus::Active, entry.last_seen_at());
+                if entry.is_worn(started.instant) {
+                    // The new link takes the old one's place; if there is none, the old one stays.
+                    let shared = Arc::clone(&self);
+                    self.tasks.spawn(async move { shared.dial(entry.peer).await });
+                }
             }
             if let Err(error) = self.renew_sealing_key().await {
                 Self::log_failure("the sealing key cannot be renewed", &error);
             }
+            // The key may be new, or the machine may have moved to another network.
+            if let Err(error) = self.refresh_profile(None).await {
+                Self::log_failure("this node's profile cannot be renewed", &error);
+            }
         }
     }
 
-    /// Makes a sealing key when there is none or the one in use is a week old, and publishes it.
+    /// Makes a sealing key when there is none or the one in use is a week old. The profile tells it.
     pub(crate) async fn renew_sealing_key(self: &Arc<Self>) -> Result<(), NodeError> {
         let now = clock::now().wall;
         let made_at = self.keyring().sealing_key_created_at();
@@ -44,24 +56,20 @@ impl Shared {
         let (key, key_id, sealed_secret) = self.keyring().new_sealing_key();
         let row = SealingKeyRow { key_id, sealed_secret, created_at: now, destroy_at: None };
         self.store.insert_sealing_key(row).await.map_err(NodeError::storage)?;
-        let replaced = self.keyring().sealing_key_id();
-        if let Some(replaced) = replaced {
-            let destroy_at = now.plus(SEALING_KEY_GRACE);
-            let _was_in_use = self
-                .store
-                .retire_sealing_key(replaced, destroy_at)
-                .await
-                .map_err(NodeError::storage)?;
-        }
-        {
+        let replaced = {
             let mut keyring = self.keyring();
             keyring.add_sealing_key(key, now);
-            let replaced_before = now
-                .0
-                .saturating_sub(u64::try_from(SEALING_KEY_GRACE.as_millis()).unwrap_or(u64::MAX));
-            keyring.forget_sealing_keys(mesh_protocol::UnixMillis(replaced_before));
+            let grace = u64::try_from(SEALING_KEY_GRACE.as_millis()).unwrap_or(u64::MAX);
+            keyring.forget_sealing_keys(mesh_protocol::UnixMillis(now.0.saturating_sub(grace)));
+            keyring.replaced_sealing_keys()
+        };
+        // All of them, not the last one alone: a crash at this place leaves one that nothing retired.
+        // One that was retired before keeps its date.
+        let destroy_at = now.plus(SEALING_KEY_GRACE);
+        for replaced in replaced {
+            let retired = self.store.retire_sealing_key(replaced, destroy_at).await;
+            let _was_in_use = retired.map_err(NodeError::storage)?;
         }
-        self.refresh_profile(None).await?;
         Ok(())
     }
 }

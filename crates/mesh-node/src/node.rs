@@ -15,7 +15,7 @@ use crate::clock;
 use crate::error::NodeError;
 use crate::events::Event;
 use crate::join::{JoinStepDone, Joined};
-use crate::send::{Outgoing, Sent};
+use crate::outgoing::{Outgoing, Sent};
 use crate::shared::Shared;
 use crate::subscribe::{Filter, Received, Subscription};
 use crate::tokens::IssuedToken;
@@ -199,10 +199,11 @@ impl Node {
     }
 
     /// Runs `handler` for every message, one after the other. It returns whether the message was
-    /// dealt with: then it leaves the inbox. A handler that is slow or panics hurts nobody else.
+    /// dealt with: then it leaves the inbox. A handler that is slow or panics hurts nobody else; a
+    /// message that it was not through with when the node stopped is handed to it again after a start.
     pub fn on_message<F, H>(&self, filter: Filter, handler: F)
     where
-        F: Fn(Received) -> H + Send + 'static,
+        F: Fn(Received) -> H + Send + Sync + 'static,
         H: Future<Output = bool> + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);

@@ -7,8 +7,8 @@ use mesh_crypto::Verifier;
 use mesh_membership::Member;
 use mesh_protocol::{
     Admission, ErrorCode, FormerHostname, Frame, Hostname, PeerId, Profile, RECORDS_PER_FRAME_MAX,
-    Record, RecordId, Records, Removal, SignedRecord, TokenId, UnixMillis, VerifiedRecord,
-    VersionRange,
+    Record, RecordId, RecordIds, Records, Removal, SignedRecord, TokenId, UnixMillis,
+    VerifiedRecord, VersionRange,
 };
 use mesh_store::{AuditRow, PeerRow, PeerStatus, StoredRecord};
 use mesh_transport::Lane;
@@ -46,21 +46,42 @@ impl Shared {
     /// Takes in records from a peer: what is new is stored, acted upon and passed on.
     pub(crate) async fn ingest(self: &Arc<Self>, records: Vec<SignedRecord>, from: Option<PeerId>) {
         let mut verified = Vec::with_capacity(records.len());
+        let mut is_about_me = false;
         for record in records {
             match record.verify(&Verifier) {
-                Ok(record) => verified.push(record),
+                Ok(record) => {
+                    is_about_me |= matches!(record.record(), Record::Profile(profile) if profile.peer == self.me);
+                    verified.push(record);
+                }
                 Err(error) => {
                     tracing::warn!(from = from.map(|peer| peer.short()), %error, "a membership record was refused");
                 }
             }
         }
         if let Err(error) = self.insert_verified(verified, from).await {
-            tracing::error!(error = %error, "membership records are in force but could not be stored");
+            tracing::error!(%error, "membership records were not stored");
+        }
+        // Somebody has a newer profile of this node than it has itself: its database was restored from
+        // a backup. What that profile says must not stand, the keys in it may be lost.
+        if is_about_me && let Err(error) = self.refresh_profile(None).await {
+            tracing::error!(%error, "this node's profile cannot be renewed");
         }
     }
 
     /// Stores and acts upon records that were checked or made here.
+    ///
+    /// In a task of its own: a caller that gives up must not leave memory and disk apart.
     pub(crate) async fn insert_verified(
+        self: &Arc<Self>,
+        records: Vec<VerifiedRecord>,
+        from: Option<PeerId>,
+    ) -> Result<(), NodeError> {
+        let shared = Arc::clone(self);
+        let inserted = self.tasks.isolate(async move { shared.put_in_force(records, from).await });
+        inserted.await.unwrap_or_else(|_| Err(NodeError::stopping()))
+    }
+
+    async fn put_in_force(
         self: &Arc<Self>,
         records: Vec<VerifiedRecord>,
         from: Option<PeerId>,
@@ -81,11 +102,26 @@ impl Shared {
         if done.new.is_empty() {
             return Ok(());
         }
+        let after = self.view();
         self.flood(&done, from);
-        self.announce(&before, &self.view(), &done);
+        self.announce(&before, &after, &done);
+        let members = before.verdict.members().keys();
+        let gone: Vec<PeerId> =
+            members.filter(|peer| !after.verdict.is_member(peer)).copied().collect();
+        self.forget_pair_keys_of(&gone).await;
         let rows = done.new.iter().map(|(record, replaced)| stored(record, *replaced)).collect();
-        self.store.insert_records(rows).await.map_err(NodeError::storage)?;
+        self.store.insert_records(rows).await.map_err(NodeError::unstored)?;
         self.sync_peer_rows().await
+    }
+
+    /// Destroys the secrets shared with peers that are no members, in memory and on disk.
+    pub(crate) async fn forget_pair_keys_of(&self, gone: &[PeerId]) {
+        for peer in gone {
+            self.keyring().forget_peer(peer);
+            if let Err(error) = self.store.forget_pair_keys(*peer).await {
+                Self::log_failure("the secrets of a removed peer cannot be destroyed", &error);
+            }
+        }
     }
 
     /// Writes `agent_peers` as the verdict has it.
@@ -109,8 +145,8 @@ impl Shared {
         self.store.sync_peers(rows).await.map_err(NodeError::storage)
     }
 
-    /// Passes new records on to every linked peer but the one they came from. What a full queue
-    /// drops is found again by the comparison at the next link-up.
+    /// Passes new records on to every linked peer but the one they came from. What a full queue has
+    /// no room for is found again by a comparison with the next heartbeat.
     fn flood(&self, done: &Insertions, from: Option<PeerId>) {
         let new: Vec<SignedRecord> =
             done.new.iter().map(|(record, _)| record.signed().clone()).collect();
@@ -120,6 +156,7 @@ impl Shared {
             for entry in links.iter().filter(|entry| Some(entry.peer) != from) {
                 if entry.sender.try_send(Lane::Urgent, &frame).is_err() {
                     entry.is_in_step.store(false, Ordering::Relaxed);
+                    entry.is_owed_records.store(true, Ordering::Relaxed);
                 }
             }
         }
@@ -181,9 +218,27 @@ impl Shared {
         self.events.emit(at, kind, detail);
     }
 
-    /// Sends what the other side lacks.
+    /// Says which records this side has; the other side answers with those that are missing here.
+    pub(crate) async fn show_records(&self, entry: &LinkEntry) {
+        if entry.may_show_records() {
+            let ids = lock(&self.core).membership().record_ids();
+            let _closed =
+                entry.sender.send(Lane::Urgent, &Frame::RecordIds(RecordIds { ids })).await;
+        }
+    }
+
+    /// Sends what the other side lacks, and asks for what this side does.
     pub(crate) async fn answer_record_ids(&self, entry: &LinkEntry, theirs: &[RecordId]) {
-        let missing = lock(&self.core).membership().missing_from(theirs);
+        let (missing, lacks_some) = {
+            let core = lock(&self.core);
+            let membership = core.membership();
+            let ids = membership.record_ids();
+            let lacks_some = theirs.iter().any(|id| ids.binary_search(id).is_err());
+            (membership.missing_from(theirs), lacks_some)
+        };
+        if lacks_some {
+            self.show_records(entry).await;
+        }
         // Sent even when nothing is missing: it tells the other side that it is in step.
         let mut chunks: Vec<Vec<SignedRecord>> =
             missing.chunks(RECORDS_PER_FRAME_MAX).map(<[SignedRecord]>::to_vec).collect();
@@ -216,7 +271,7 @@ impl Shared {
             updated_at: clock::now().wall,
             hostname,
             former_hostnames,
-            addresses: self.addresses.clone(),
+            addresses: self.addresses(),
             sealing_key,
             tailscale_ip: None,
             tailscale_hostname: None,
@@ -255,7 +310,7 @@ impl Shared {
         }
         let is_so = member.revision > 0
             && hostname == member.claimed_hostname
-            && member.addresses == self.addresses
+            && member.addresses == self.addresses()
             && member.sealing_key == self.keyring().sealing_public_key()
             && member.agent_version == env!("CARGO_PKG_VERSION")
             && member.versions == VersionRange::SUPPORTED;
@@ -322,10 +377,14 @@ impl Shared {
         let Some(member) = view.verdict.member(&peer).cloned() else {
             return Err(NodeError::new(ErrorCode::UnknownPeer, "the peer is no member any more"));
         };
-        let (plan, removed_at) = {
+        let (plan, lost, removed_at) = {
             let core = lock(&self.core);
             let membership = core.membership();
-            (membership.plan_removal(&peer, &self.me), membership.date_for(&self.me, now))
+            let plan = membership.plan_removal(&peer, &self.me);
+            let lost =
+                plan.lost.iter().map(|subject| (*subject, membership.plan_admission(subject)));
+            let lost: Vec<(PeerId, Vec<RecordId>)> = lost.collect();
+            (plan, lost, membership.date_for(&self.me, now))
         };
         if !plan.is_effective {
             return Err(NodeError::new(
@@ -335,15 +394,15 @@ impl Shared {
             .with_hint("remove it on a member that is closer to the mesh's founder"));
         }
         // A removal can name only so many admissions that stand; the rest are vouched for anew.
-        let mut records = Vec::with_capacity(plan.lost.len() + 1);
-        for subject in plan.lost {
+        let mut records = Vec::with_capacity(lost.len() + 1);
+        for (subject, overrides) in lost {
             records.push(self.sign(&Record::Admission(Admission {
                 mesh_id: view.mesh_id,
                 subject,
                 sponsor: self.me,
                 token_id: TokenId::from_bytes([0; TokenId::LEN]),
                 admitted_at: removed_at,
-                overrides: Vec::new(),
+                overrides,
             }))?);
         }
         records.push(self.sign(&Record::Removal(Removal {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use mesh_delivery::{End, Entry, Priority};
+use futures_util::future::join_all;
+use mesh_delivery::{End, Entry, Priority, Reservation};
 use mesh_protocol::{
     Deliver, DeliverItem, EncodeError, Encryption, ErrorCode, Frame, Live, MeshMessage, MessageId,
     Payload, PeerId, Recipient, UnixMillis, WireMessage,
@@ -15,144 +16,13 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::config::MESSAGE_TTL;
 use crate::error::{NodeError, chain};
+use crate::outgoing::{Delivered, Delivery, DeliveryOutcome, Outgoing, Sent, Target, Waiting};
 use crate::shared::{Shared, lock};
 use crate::view::View;
 
 /// How long a live message may take to be answered.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Whom a message is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A member by hostname, peer id, or the first eight or more digits of it.
-    Name(String),
-    /// A member by identity.
-    Peer(PeerId),
-    /// Every other member at the time of sending.
-    Broadcast,
-}
-
-/// What is promised for a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Delivery {
-    /// Committed here before `send` returns, repeated until it is committed there, handed over once.
-    #[default]
-    Durable,
-    /// Handed over at once or not at all: no outbox, no retry.
-    Live,
-}
-
-/// A message to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Whom it is for.
-    pub to: Target,
-    /// What it says.
-    pub payload: Payload,
-    /// What is promised.
-    pub delivery: Delivery,
-    /// How urgent it is; order is kept within one priority.
-    pub priority: Priority,
-    /// Seals it end to end.
-    pub seal: bool,
-    /// How long it may wait to be delivered; at most 30 days. Ignored for live messages.
-    pub ttl: Duration,
-}
-
-impl Outgoing {
-    /// A durable message of normal priority that lives for seven days.
-    #[must_use]
-    pub const fn new(to: Target, payload: Payload) -> Self {
-        Self {
-            to,
-            payload,
-            delivery: Delivery::Durable,
-            priority: Priority::Normal,
-            seal: false,
-            ttl: MESSAGE_TTL,
-        }
-    }
-}
-
-/// How one delivery ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeliveryOutcome {
-    /// Committed by the receiver, or handed to its subscribers when it was live.
-    Acked,
-    /// Still in the outbox.
-    Queued,
-    /// Its lifetime ended first.
-    Expired,
-    /// The receiver will never take it, or a live message found nobody.
-    Refused(ErrorCode),
-}
-
-/// One delivery of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryReport {
-    /// The receiver.
-    pub peer: PeerId,
-    /// How it ended, if it did.
-    pub outcome: DeliveryOutcome,
-    /// From `send` to the end; none while it waits.
-    pub after: Option<Duration>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Delivered {
-    end: End,
-    at: Instant,
-}
-
-#[derive(Debug)]
-enum Waiting {
-    /// Ended before `send` returned.
-    Ended(DeliveryOutcome, Duration),
-    Durable(oneshot::Receiver<Delivered>),
-}
-
-/// A message that was sent: durable ones are committed to the outbox.
-#[derive(Debug)]
-pub struct Sent {
-    /// The message's id.
-    pub message_id: MessageId,
-    /// What people should know, such as that the name is an old one.
-    pub warnings: Vec<String>,
-    started: Instant,
-    deliveries: Vec<(PeerId, Waiting)>,
-}
-
-impl Sent {
-    /// Waits until every delivery has ended or `timeout` has passed, whichever is first.
-    pub async fn wait(self, timeout: Duration) -> Vec<DeliveryReport> {
-        let deadline = self.started + timeout;
-        let mut reports = Vec::with_capacity(self.deliveries.len());
-        for (peer, waiting) in self.deliveries {
-            let (outcome, after) = match waiting {
-                Waiting::Ended(outcome, after) => (outcome, Some(after)),
-                Waiting::Durable(receiver) => {
-                    match tokio::time::timeout_at(deadline.into(), receiver).await {
-                        Ok(Ok(delivered)) => {
-                            let outcome = match delivered.end {
-                                End::Acked { .. } => DeliveryOutcome::Acked,
-                                End::Expired => DeliveryOutcome::Expired,
-                                End::Refused(code) => DeliveryOutcome::Refused(code),
-                            };
-                            let after = delivered.at.saturating_duration_since(self.started);
-                            (outcome, Some(after))
-                        }
-                        Ok(Err(_)) | Err(_) => (DeliveryOutcome::Queued, None),
-                    }
-                }
-            };
-            reports.push(DeliveryReport { peer, outcome, after });
-        }
-        reports
-    }
-}
 
 const fn lane_of(priority: Priority) -> Lane {
     match priority {
@@ -200,7 +70,11 @@ impl Shared {
         let mut warnings = Vec::new();
         let (to, recipients) = match &outgoing.to {
             Target::Broadcast => {
-                (Recipient::Broadcast, view.others().map(|member| member.peer_id).collect())
+                let others: Vec<PeerId> = view.others().map(|member| member.peer_id).collect();
+                if others.is_empty() {
+                    warnings.push("this agent is alone in its mesh: nobody gets this".to_owned());
+                }
+                (Recipient::Broadcast, others)
             }
             Target::Peer(peer) => {
                 if !view.verdict.is_member(peer) {
@@ -278,11 +152,7 @@ impl Shared {
             return Ok(Sent { message_id, warnings, started, deliveries });
         }
         let bytes_each = bodies.iter().map(|body| body.len()).max().unwrap_or(0);
-        let reserved = lock(&self.core).reserve(&recipients, bytes_each);
-        let reservation = reserved.map_err(|full| {
-            NodeError::new(ErrorCode::QueueFull, format!("{full}; nothing was sent"))
-                .with_hint("`mesh-ctl outbox` shows what waits and for whom")
-        })?;
+        let reservation = self.reserve(&recipients, bytes_each)?;
         let app_type = app_type_of(&message.payload);
         let rows = recipients.iter().zip(&bodies).map(|(to, body)| NewOutbox {
             message_id,
@@ -335,6 +205,22 @@ impl Shared {
             )
         })??;
         Ok(Sent { message_id, warnings, started, deliveries })
+    }
+
+    /// Takes room in the outbox for members that may have been removed a moment ago: a message that
+    /// was reserved after its receiver's removal would wait for nobody.
+    fn reserve(&self, recipients: &[PeerId], bytes_each: usize) -> Result<Reservation, NodeError> {
+        let mut core = lock(&self.core);
+        if let Some(gone) = recipients.iter().find(|peer| !core.takes_messages_for(peer)) {
+            return Err(NodeError::new(
+                ErrorCode::UnknownPeer,
+                format!("{} is no member any more; nothing was sent", gone.short()),
+            ));
+        }
+        core.reserve(recipients, bytes_each).map_err(|full| {
+            NodeError::new(ErrorCode::QueueFull, format!("{full}; nothing was sent"))
+                .with_hint("`mesh-ctl outbox` shows what waits and for whom")
+        })
     }
 
     async fn send_to_self(
@@ -406,8 +292,11 @@ impl Shared {
                     }
                     let items: Vec<(u64, Arc<[u8]>)> =
                         found.into_iter().map(|(sequence, body)| (sequence, body.into())).collect();
-                    // Without any item left the engine has ended the batch by itself.
-                    if !items.is_empty() {
+                    // Without any item left the engine has ended the batch by itself. It may also have
+                    // given it up meanwhile and sent another, which this one must not follow.
+                    let is_under_way =
+                        lock(&shared.core).outbound().peer_of_batch(batch_id) == Some(peer);
+                    if is_under_way && !items.is_empty() {
                         shared.send_items(peer, priority, batch_id, items);
                     }
                 }
@@ -479,26 +368,19 @@ impl Shared {
         started: Instant,
     ) -> Result<Sent, NodeError> {
         let Prepared { message, recipients, bodies, warnings } = prepared;
-        let mut asked = Vec::with_capacity(recipients.len());
-        for (peer, body) in recipients.into_iter().zip(bodies) {
-            asked.push((peer, self.ask_live(peer, priority, &body).await));
-        }
         let deadline = started + LIVE_TIMEOUT;
-        let mut deliveries = Vec::with_capacity(asked.len());
-        for (peer, asked) in asked {
-            let outcome = match asked {
-                Err(code) => DeliveryOutcome::Refused(code),
-                Ok(answer) => match tokio::time::timeout_at(deadline.into(), answer).await {
-                    Ok(Ok(result)) => {
-                        result.error.map_or(DeliveryOutcome::Acked, DeliveryOutcome::Refused)
-                    }
-                    Ok(Err(_)) => DeliveryOutcome::Refused(ErrorCode::PeerUnreachable),
-                    Err(_) => DeliveryOutcome::Refused(ErrorCode::TimedOut),
-                },
+        // All at once: a peer whose queue is full holds up nobody but itself.
+        let deliveries = recipients.into_iter().zip(bodies).map(async |(peer, body)| {
+            let asked = self.ask_live(peer, priority, &body);
+            let outcome = match tokio::time::timeout_at(deadline.into(), asked).await {
+                Ok(Ok(())) => DeliveryOutcome::Acked,
+                Ok(Err(code)) => DeliveryOutcome::Refused(code),
+                Err(_) => DeliveryOutcome::Refused(ErrorCode::TimedOut),
             };
             let after = clock::now().instant.saturating_duration_since(started);
-            deliveries.push((peer, Waiting::Ended(outcome, after)));
-        }
+            (peer, Waiting::Ended(outcome, after))
+        });
+        let deliveries = join_all(deliveries).await;
         Ok(Sent { message_id: message.message_id, warnings, started, deliveries })
     }
 
@@ -507,14 +389,15 @@ impl Shared {
         peer: PeerId,
         priority: Priority,
         body: &[u8],
-    ) -> Result<oneshot::Receiver<mesh_protocol::LiveResult>, ErrorCode> {
+    ) -> Result<(), ErrorCode> {
         let entry = self.link(&peer).ok_or(ErrorCode::PeerUnreachable)?;
         let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let answer = entry.expect_live(request_id)?;
         let frame = Frame::Live(Live { request_id, message: body.to_vec() });
         let sent = entry.sender.send(lane_of(priority), &frame).await;
         sent.map_err(|_| ErrorCode::PeerUnreachable)?;
-        Ok(answer)
+        let result = answer.await.map_err(|_| ErrorCode::PeerUnreachable)?;
+        result.error.map_or(Ok(()), Err)
     }
 }
 

@@ -14,13 +14,13 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::bodies::Bodies;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::core::{Core, Wish};
 use crate::data_dir::DataDir;
 use crate::events::Events;
 use crate::keyring::Keyring;
 use crate::link::LinkEntry;
-use crate::send::Delivered;
+use crate::outgoing::Delivered;
 use crate::subscribe::LiveSubscribers;
 use crate::tasks::Tasks;
 use crate::view::View;
@@ -38,8 +38,6 @@ pub(crate) struct Shared {
     pub(crate) data_dir: DataDir,
     pub(crate) started_at: Instant,
     pub(crate) listening: Vec<SocketAddr>,
-    /// Where this node can be dialled, as its profile says.
-    pub(crate) addresses: Vec<Address>,
     pub(crate) tasks: Tasks,
     pub(crate) store: Store,
     pub(crate) transport: Transport,
@@ -91,6 +89,11 @@ impl Shared {
 
     pub(crate) fn bodies(&self) -> MutexGuard<'_, Bodies> {
         lock(&self.bodies)
+    }
+
+    /// Where this node can be dialled. Asked of the system each time: machines move.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        config::addresses(&self.config.advertise, &self.listening)
     }
 
     /// Tells the core something, then does what it wishes. Nothing in here waits for a peer or a disk.

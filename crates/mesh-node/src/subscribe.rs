@@ -227,16 +227,20 @@ impl Shared {
     /// costs that message, not the handler. A message is acknowledged when its handler returns true.
     pub(crate) async fn run_handler<F, H>(self: Arc<Self>, filter: Filter, handler: F)
     where
-        F: Fn(Received) -> H + Send + 'static,
+        F: Fn(Received) -> H + Send + Sync + 'static,
         H: Future<Output = bool> + Send + 'static,
     {
+        let handler = Arc::new(handler);
         let mut subscription = Subscription::new(Arc::clone(&self), filter);
         while let Some(received) = subscription.next().await {
             let message_id = received.message.message_id;
             let app_type = app_type_of(&received.message.payload);
             let is_live = received.is_live;
-            match self.tasks.isolate(handler(received)).await {
-                Ok(true) if !is_live => {
+            let handler = Arc::clone(&handler);
+            // Called in there as well: it may panic before it has a future to return.
+            let handled = self.tasks.isolate_handler(async move { handler(received).await });
+            match handled.await {
+                Ok(Some(true)) if !is_live => {
                     if let Err(error) = subscription.ack(message_id).await {
                         tracing::warn!(%message_id, error = %chain(&error), "a handled message could not be acknowledged");
                     }

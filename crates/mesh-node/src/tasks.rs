@@ -25,12 +25,23 @@ impl Tasks {
         });
     }
 
-    /// Starts `future` in a task of its own, so that a panic in it ends that task alone.
+    /// Starts `future` in a task of its own, which nothing ends early: neither a caller that gives up nor
+    /// the stop, which waits for it.
     pub(crate) fn isolate<T: Send + 'static>(
         &self,
         future: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         self.tracker.spawn(future)
+    }
+
+    /// Starts the application's `future` in a task of its own. When the node stops it is dropped where
+    /// it waits, and there is no result.
+    pub(crate) fn isolate_handler<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let shutdown = self.shutdown.clone();
+        self.tracker.spawn(async move { shutdown.run_until_cancelled_owned(future).await })
     }
 
     /// For adapters that start tasks of their own.

@@ -70,7 +70,7 @@ impl Shared {
             used_at: None,
         };
         self.store.insert_token(row).await.map_err(NodeError::storage)?;
-        let addresses = self.addresses.clone();
+        let addresses = self.addresses();
         let token = JoinToken::new(view.mesh_id, self.me, token_id, secret, expires_at, addresses);
         let detail = json!({ "token_id": token_id, "expires_at": expires_at, "note": note });
         self.emit_audited(now, "token_created", Some(self.me), detail);

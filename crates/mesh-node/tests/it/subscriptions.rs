@@ -44,11 +44,11 @@ async fn each_subscriber_reads_at_its_own_pace() {
     let mut early = two.subscribe(Filter::Everything);
     let mut odd = two.subscribe(Filter::AppType("odd".into()));
     // More than a subscriber reads ahead.
-    for number in 0..200 {
+    for number in 0..200_u64 {
         let app_type = if number.is_multiple_of(2) { "even" } else { "odd" };
         one.send(message("two", app_type, number)).await.unwrap();
     }
-    for number in 0..200 {
+    for number in 0..200_u64 {
         assert_eq!(number_of(&next(&mut early).await), number);
     }
     for number in 0..100 {

@@ -1,0 +1,17 @@
+//! Nodes embedded in a program, linked over loopback: the façade as its users see it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail, and says why"
+)]
+
+mod bounds;
+mod handlers;
+mod live;
+mod membership;
+mod subscriptions;
+mod support;
+mod upkeep;

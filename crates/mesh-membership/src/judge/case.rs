@@ -222,11 +222,14 @@ impl Case {
                 }
                 decisions = self.winners(&set);
             }
-            if !decisions.is_empty() {
-                let touched = self.apply(&mut decisions);
-                self.deduce(touched);
-                sets.push(set);
+            if decisions.is_empty() {
+                // A contest has a winner. If it had none, nothing of it may count, and nothing of it may
+                // stay open: what waits for it would never be decided.
+                decisions = set.iter().map(|number| (*number, Status::Void)).collect();
             }
+            let touched = self.apply(&mut decisions);
+            self.deduce(touched);
+            sets.push(set);
         }
     }
 

@@ -116,6 +116,21 @@ fn nobody_comes_back_by_its_own_doing() {
 }
 
 #[test]
+fn a_circle_of_strangers_turns_nothing_into_a_contest() {
+    let world = World::new(5);
+    let (a, b) = (world.admit(0, 1, 0), world.admit(1, 2, 0));
+    let circle = [world.admit(3, 4, 0), world.admit(4, 3, 0)];
+    // The junior's removal counts, so its senior's of a stranger does not, unless the stranger's friend
+    // had a say in whether the junior's does.
+    let (by_junior, by_senior) = (world.remove(2, 1, 0, &[&b]), world.remove(1, 3, 0, &[]));
+    let by_stranger = world.remove(4, 2, 0, &[]);
+    let records = [&a, &b, &circle[0], &circle[1], &by_junior, &by_senior, &by_stranger];
+    assert_eq!(world.members(&records), [0, 2]);
+    let membership = world.membership(&records);
+    assert_eq!(membership.verdict().removal_of(&world.id(3)), None);
+}
+
+#[test]
 fn a_removed_senior_cannot_help_the_removed_junior_that_would_bring_it_back() {
     let world = World::new(4);
     let base = [world.admit(0, 1, 0), world.admit(0, 2, 0), world.admit(0, 3, 0)];

@@ -1,6 +1,8 @@
 //! Messages that were received: until the application acknowledges them with their bodies, and from then
 //! until they expire as ids that a repeat is recognised by.
 
+mod tight;
+
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -9,11 +11,12 @@ use mesh_protocol::{DELIVER_ITEMS_MAX, MessageId, PeerId, UnixMillis};
 use serde_json::Value as Json;
 use sqlx::sqlite::SqliteRow;
 
+pub(crate) use self::tight::commit_tight;
 use crate::columns::{Columns, Value};
 use crate::outbox::check_message;
-use crate::query::{execute, fetch, fetch_optional};
+use crate::query::fetch;
 use crate::statements::{many_rows, statements};
-use crate::writer::{Desk, FloorKey, HotOp, Seen, Step, StepKind};
+use crate::writer::{HotOp, Step, StepKind};
 use crate::{Store, StoreError, writer};
 
 /// Most ids in one acknowledgement.
@@ -181,12 +184,13 @@ macro_rules! unless_known {
     () => {
         ") AS new WHERE column1 IS NOT NULL AND NOT EXISTS
             (SELECT 1 FROM inbox_seen WHERE sender = new.column2 AND message_id = new.column3)
-         ON CONFLICT DO NOTHING RETURNING inbox_id"
+         ON CONFLICT DO NOTHING"
     };
 }
 
 statements! {
     INSERT_SENDER = "INSERT INTO inbox_senders (sender, public_key) VALUES (?, ?)";
+    /// Returns nothing: the count of changes says it, and a row would wake the caller's task once more.
     INSERT_ONE = concat!(
         "INSERT INTO inbox (", shared_columns!(), ", body)
          SELECT * FROM (VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", unless_known!()
@@ -212,7 +216,7 @@ pub(crate) fn insert_many() -> &'static str {
     static SQL: LazyLock<String> = LazyLock::new(|| {
         let prefix =
             concat!("INSERT INTO inbox (", shared_columns!(), ", body) SELECT * FROM (VALUES");
-        many_rows(prefix, INSERT_WIDTH, unless_known!())
+        many_rows(prefix, INSERT_WIDTH, concat!(unless_known!(), " RETURNING inbox_id"))
     });
     &SQL
 }
@@ -237,7 +241,16 @@ pub(crate) fn values(inbox_id: i64, sender: i64, row: &NewInbox) -> Vec<Value> {
 }
 
 pub(crate) fn insert_steps(rows: Vec<Vec<Value>>) -> Vec<Step> {
-    writer::insert_steps(StepKind::InboxInsert, (INSERT_ONE, insert_many()), INSERT_WIDTH, rows)
+    let mut steps = writer::insert_steps(INSERT_ONE, insert_many(), INSERT_WIDTH, rows);
+    for step in &mut steps {
+        step.kind = match step.values.first() {
+            Some(Value::Int(inbox_id)) if step.sql == INSERT_ONE => {
+                StepKind::InboxInsertOne(*inbox_id)
+            }
+            Some(_) | None => StepKind::InboxInsert,
+        };
+    }
+    steps
 }
 
 pub(crate) fn sender_step(peer: &PeerId, sender: i64) -> Step {
@@ -255,53 +268,6 @@ pub(crate) fn ack_steps(ids: &[MessageId]) -> Vec<Step> {
         Step { kind: StepKind::Other, sql: REMEMBER, values: ids.clone() },
         Step { kind: StepKind::InboxDelete, sql: DELETE_ACKED, values: ids },
     ]
-}
-
-/// Commits messages one after the other until one does not fit; everything behind it is full as well,
-/// or order would be lost.
-pub(crate) async fn commit_tight(
-    desk: &mut Desk,
-    rows: Vec<NewInbox>,
-) -> Result<Vec<InboxOutcome>, StoreError> {
-    let mut outcomes = Vec::with_capacity(rows.len());
-    let mut is_full = false;
-    for row in rows {
-        let outcome =
-            if is_full { InboxOutcome::Full } else { commit_one_tight(desk, &row).await? };
-        is_full |= outcome == InboxOutcome::Full;
-        outcomes.push(outcome);
-    }
-    if let Some((sequence, inbox_id)) = desk.state.notes() {
-        desk.note_numbers(sequence, inbox_id).await?;
-    }
-    Ok(outcomes)
-}
-
-async fn commit_one_tight(desk: &mut Desk, row: &NewInbox) -> Result<InboxOutcome, StoreError> {
-    let known = desk.state.senders.get(&row.from).map(|seen| seen.sender);
-    if let Some(sender) = known {
-        let lane = FloorKey { sender, stream: row.stream, priority: row.priority };
-        let values = [Value::blob(row.message_id.as_bytes()), Value::Int(sender)];
-        if desk.state.is_below_floor(&lane, row.sequence)
-            || fetch_optional(&mut desk.conn, SELECT_KNOWN, values).await?.is_some()
-        {
-            return Ok(InboxOutcome::Duplicate);
-        }
-    }
-    let bytes = row.body.len() as u64;
-    if !desk.state.has_inbox_room(&desk.config, 1, bytes) {
-        return Ok(InboxOutcome::Full);
-    }
-    let sender = known.unwrap_or_else(|| desk.state.next_sender());
-    if known.is_none() {
-        let step = sender_step(&row.from, sender);
-        execute(&mut desk.conn, step.sql, step.values).await?;
-        desk.state.senders.insert(row.from, Seen { sender, ids: 0 });
-    }
-    let inbox_id = desk.state.inbox_ids.draw().cast_signed();
-    execute(&mut desk.conn, INSERT_ONE, values(inbox_id, sender, row)).await?;
-    desk.state.count_unacked(bytes);
-    Ok(InboxOutcome::Stored { inbox_id })
 }
 
 fn read_row(row: &SqliteRow) -> Result<InboxRow, StoreError> {

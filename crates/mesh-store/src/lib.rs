@@ -4,7 +4,8 @@
 //! Whatever a method has reported as done has been committed with `synchronous=FULL` in WAL mode. One
 //! task writes, on one connection, and puts everything that waits into one commit; the methods that
 //! do not wait (`finish_outbox`, `note_attempt`, `note_peer_seen`, `audit`) ride along with the next
-//! commit, or get their own after [`StoreConfig::lazy_delay`]. A small pool of connections reads.
+//! commit of several rows, or get their own after [`StoreConfig::lazy_delay`]. A small pool of
+//! connections reads.
 //!
 //! Never in here: a clear secret (secret columns arrive sealed and leave sealed), decisions about
 //! delivery or membership, a clock (every moment is an argument), SQL outside this crate.

@@ -182,7 +182,7 @@ pub(crate) fn values(sequence: u64, row: &NewOutbox) -> Vec<Value> {
 }
 
 pub(crate) fn insert_steps(rows: Vec<Vec<Value>>) -> Vec<Step> {
-    writer::insert_steps(StepKind::Other, (INSERT_ONE, insert_many()), INSERT_WIDTH, rows)
+    writer::insert_steps(INSERT_ONE, insert_many(), INSERT_WIDTH, rows)
 }
 
 fn list(numbers: impl IntoIterator<Item = u64>) -> Value {

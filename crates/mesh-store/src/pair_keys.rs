@@ -1,5 +1,7 @@
 //! `peer_keys`: the secrets shared with each peer, sealed.
 
+use std::fmt;
+
 use mesh_protocol::{KeyId, PeerId, UnixMillis};
 
 use crate::columns::{Columns, Value};
@@ -14,7 +16,7 @@ pub(crate) const SEALED_BYTES_MAX: usize = 1024;
 const KEYS_PER_PEER_MAX: i64 = 16;
 
 /// A secret shared with a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PairKeyRow {
     /// With whom.
     pub peer: PeerId,
@@ -30,6 +32,19 @@ pub struct PairKeyRow {
     pub confirmed: bool,
     /// When it is to be destroyed; none while it is in use.
     pub destroy_at: Option<UnixMillis>,
+}
+
+impl fmt::Debug for PairKeyRow {
+    /// Leaves the secret out, although it is of no use without more.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PairKeyRow")
+            .field("peer", &self.peer)
+            .field("key_id", &self.key_id)
+            .field("created_at", &self.created_at)
+            .field("confirmed", &self.confirmed)
+            .field("destroy_at", &self.destroy_at)
+            .finish_non_exhaustive()
+    }
 }
 
 statements! {

@@ -1,5 +1,7 @@
 //! The keys that messages to this node are sealed to, themselves sealed.
 
+use std::fmt;
+
 use mesh_protocol::{KeyId, UnixMillis};
 
 use crate::columns::{Columns, Value};
@@ -12,7 +14,7 @@ use crate::{Store, StoreError};
 const KEYS_MAX: usize = 64;
 
 /// A sealing key of this node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealingKeyRow {
     /// Which one.
     pub key_id: KeyId,
@@ -22,6 +24,17 @@ pub struct SealingKeyRow {
     pub created_at: UnixMillis,
     /// When it is to be destroyed; none while it is in use.
     pub destroy_at: Option<UnixMillis>,
+}
+
+impl fmt::Debug for SealingKeyRow {
+    /// Leaves the secret out, although it is of no use without more.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealingKeyRow")
+            .field("key_id", &self.key_id)
+            .field("created_at", &self.created_at)
+            .field("destroy_at", &self.destroy_at)
+            .finish_non_exhaustive()
+    }
 }
 
 statements! {

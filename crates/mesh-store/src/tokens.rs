@@ -1,5 +1,7 @@
 //! `join_tokens`: what this node issued. Only a hash of each secret is known here.
 
+use std::fmt;
+
 use mesh_protocol::{PeerId, TEXT_BYTES_MAX, TokenId, UnixMillis};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
@@ -14,7 +16,7 @@ use crate::{Store, StoreError};
 const TOKENS_MAX: usize = 10_000;
 
 /// A join token without its secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TokenRow {
     /// Names it.
     pub token_id: TokenId,
@@ -34,6 +36,22 @@ pub struct TokenRow {
     pub used_by: Option<PeerId>,
     /// When it admitted that peer.
     pub used_at: Option<UnixMillis>,
+}
+
+impl fmt::Debug for TokenRow {
+    /// Leaves the secret out, although it is of no use without more.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRow")
+            .field("token_id", &self.token_id)
+            .field("issuer", &self.issuer)
+            .field("note", &self.note)
+            .field("created_at", &self.created_at)
+            .field("expires_at", &self.expires_at)
+            .field("revoked_at", &self.revoked_at)
+            .field("used_by", &self.used_by)
+            .field("used_at", &self.used_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of an attempt to spend a token.

@@ -3,8 +3,9 @@
 //! Operations wait in a queue. The frequent ones (append to the outbox, commit to the inbox, acknowledge,
 //! and everything lazy) are merged: whatever waits when the last commit is done goes into the next
 //! one, so the more callers wait, the more of them share an fsync, and a lone caller never waits for a
-//! timer. Rare operations (records, keys, tokens, …) run in a transaction of their own, which
-//! isolates them from their neighbours without savepoints.
+//! timer. Lazy writes ride along when several rows are committed, and otherwise get a commit of their
+//! own after the configured delay. Rare operations (records, keys, tokens, …) run in a transaction of
+//! their own, which isolates them from their neighbours without savepoints.
 //!
 //! When a merged commit fails through one operation, it is rolled back and each is tried by itself, so
 //! that only the faulty one fails. When the disk is at fault, all of them fail at once.
@@ -13,6 +14,7 @@
 
 mod desk;
 mod lazies;
+mod op;
 mod plan;
 mod state;
 
@@ -22,21 +24,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 pub(crate) use self::desk::Desk;
 use self::lazies::Urgency;
 pub(crate) use self::lazies::{Attempt, Lazies, LazyBatch};
+pub(crate) use self::op::{HotOp, Op, Reply};
 use self::plan::{Outcome, Plan};
 pub(crate) use self::plan::{Step, StepKind, insert_steps};
 pub(crate) use self::state::{Floor, FloorKey, Gauges, Seen, State};
-use crate::inbox::{InboxOutcome, NewInbox};
-use crate::outbox::NewOutbox;
+use crate::StoreError;
 use crate::readers::Readers;
 use crate::statements::statements;
-use crate::{StoreConfig, StoreError};
 
 /// Operations in the queue; further callers wait.
 pub(crate) const OPS_WAITING_MAX: usize = 1024;
@@ -55,83 +55,6 @@ const FORGET_SLACK_MAX: u64 = 1024;
 
 /// Wait after a failed lazy commit.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// A rare operation: runs its own transaction and answers its caller.
-pub(crate) type Job = Box<dyn for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, ()> + Send>;
-
-/// A frequent operation, merged with its neighbours.
-pub(crate) enum HotOp {
-    Append { rows: Vec<NewOutbox>, reply: Reply<Vec<u64>> },
-    Inbox { rows: Vec<NewInbox>, reply: Reply<Vec<InboxOutcome>> },
-    Ack { ids: Vec<mesh_protocol::MessageId>, reply: Reply<u64> },
-}
-
-impl HotOp {
-    fn rows(&self) -> usize {
-        match self {
-            Self::Append { rows, .. } => rows.len(),
-            Self::Inbox { rows, .. } => rows.len(),
-            Self::Ack { ids, .. } => ids.len(),
-        }
-    }
-
-    fn body_bytes(&self) -> usize {
-        match self {
-            Self::Append { rows, .. } => rows.iter().map(|row| row.body.len()).sum(),
-            Self::Inbox { rows, .. } => rows.iter().map(|row| row.body.len()).sum(),
-            Self::Ack { .. } => 0,
-        }
-    }
-
-    /// Whether the inbox surely has room for it beside `planned` messages and bytes.
-    fn fits_inbox(&self, state: &State, config: &StoreConfig, planned: (u64, u64)) -> bool {
-        match self {
-            Self::Append { .. } | Self::Ack { .. } => true,
-            Self::Inbox { .. } => {
-                let (messages, bytes) = self.inbox_load();
-                state.has_inbox_room(config, planned.0 + messages, planned.1 + bytes)
-            }
-        }
-    }
-
-    fn inbox_load(&self) -> (u64, u64) {
-        match self {
-            Self::Append { .. } | Self::Ack { .. } => (0, 0),
-            Self::Inbox { rows, .. } => (rows.len() as u64, self.body_bytes() as u64),
-        }
-    }
-
-    fn fail(self, error: StoreError) {
-        // A caller that went away has no use for the answer.
-        match self {
-            Self::Append { reply, .. } => drop(reply.send(Err(error))),
-            Self::Inbox { reply, .. } => drop(reply.send(Err(error))),
-            Self::Ack { reply, .. } => drop(reply.send(Err(error))),
-        }
-    }
-
-    fn answer(self, outcome: Outcome) {
-        match (self, outcome) {
-            (Self::Append { reply, .. }, Outcome::Appended(sequences)) => {
-                drop(reply.send(Ok(sequences)));
-            }
-            (Self::Inbox { reply, .. }, Outcome::Inbox(outcomes)) => drop(reply.send(Ok(outcomes))),
-            (Self::Ack { reply, .. }, Outcome::Acked(count)) => drop(reply.send(Ok(count))),
-            (op, Outcome::Appended(_) | Outcome::Inbox(_) | Outcome::Acked(_)) => {
-                op.fail(StoreError::Malformed { what: "answer" });
-            }
-        }
-    }
-}
-
-pub(crate) enum Op {
-    Hot(HotOp),
-    Alone(Job),
-    Flush(Reply<()>),
-    Close(Reply<()>),
-}
 
 enum Wake {
     Op(Op),
@@ -181,8 +104,10 @@ impl Writer {
                 },
                 Wake::Lazy => {
                     self.timer = None;
-                    // The failure was logged, and is tried again.
-                    drop(self.commit(Vec::new()).await);
+                    // Whoever waits by now shares the commit. Its failure was logged, and it is tried again.
+                    let group = self.gather_waiting();
+                    let batch = self.lazies.take();
+                    drop(self.commit(group, batch).await);
                 }
                 Wake::Gone => break None,
             }
@@ -201,8 +126,9 @@ impl Writer {
             let timer = self.timer.as_mut().map(|(_, sleep)| sleep.as_mut());
             tokio::select! {
                 biased;
-                op = self.ops.recv() => return op.map_or(Wake::Gone, Wake::Op),
+                // In front, so that busy callers cannot put it off.
                 () = maybe(timer) => return Wake::Lazy,
+                op = self.ops.recv() => return op.map_or(Wake::Gone, Wake::Op),
                 () = self.lazies.changed() => {}
             }
         }
@@ -231,7 +157,10 @@ impl Writer {
             Op::Hot(first) => {
                 if first.fits_inbox(&self.desk.state, &self.desk.config, (0, 0)) {
                     let group = self.gather(first);
-                    drop(self.commit(group).await);
+                    // A lone caller, who gains nothing from others, does not pay for them either.
+                    let is_lone = group.iter().map(HotOp::rows).sum::<usize>() == 1;
+                    let batch = if is_lone { LazyBatch::default() } else { self.lazies.take() };
+                    drop(self.commit(group, batch).await);
                 } else {
                     self.commit_tight(first).await;
                 }
@@ -245,6 +174,20 @@ impl Writer {
         }
         self.forget_early().await;
         ControlFlow::Continue(())
+    }
+
+    /// Collects what waits, if it begins with something that can be merged.
+    fn gather_waiting(&mut self) -> Vec<HotOp> {
+        match self.ops.try_recv() {
+            Ok(Op::Hot(first)) if first.fits_inbox(&self.desk.state, &self.desk.config, (0, 0)) => {
+                self.gather(first)
+            }
+            Ok(op) => {
+                self.carried = Some(op);
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Collects what waits behind `first`, up to the first operation that cannot be merged.
@@ -274,24 +217,29 @@ impl Writer {
         group
     }
 
-    /// Commits `group` and whatever waits lazily; answers everybody.
-    async fn commit(&mut self, group: Vec<HotOp>) -> Result<(), StoreError> {
-        let batch = self.lazies.take();
+    /// Commits `group` and `batch`; answers everybody.
+    async fn commit(&mut self, group: Vec<HotOp>, batch: LazyBatch) -> Result<(), StoreError> {
         let (ops, lazy) = (group.len(), batch.len());
         if ops + lazy == 0 {
             return Ok(());
         }
-        let result = self.commit_with(group, batch).await;
-        self.lazies.settle();
+        let result = self.commit_or_split(group, batch).await;
+        if lazy > 0 {
+            self.did_lazies_fail = result.is_err();
+            self.lazies.settle();
+        }
         result
     }
 
-    async fn commit_with(&mut self, group: Vec<HotOp>, batch: LazyBatch) -> Result<(), StoreError> {
+    async fn commit_or_split(
+        &mut self,
+        group: Vec<HotOp>,
+        batch: LazyBatch,
+    ) -> Result<(), StoreError> {
         let (ops, lazy) = (group.len(), batch.len());
         match self.try_commit(&group, &batch).await {
             Ok(outcomes) => {
                 tracing::trace!(ops, lazy, "committed");
-                self.did_lazies_fail = false;
                 for (op, outcome) in group.into_iter().zip(outcomes) {
                     op.answer(outcome);
                 }
@@ -341,12 +289,11 @@ impl Writer {
 
     /// Keeps what could not be written for want of a disk. What failed by itself is given up: it would
     /// fail again, and lazy writes are those whose loss only costs a repeat.
-    fn keep_lazies(&mut self, batch: LazyBatch, error: &StoreError) {
+    fn keep_lazies(&self, batch: LazyBatch, error: &StoreError) {
         if batch.len() == 0 {
             return;
         }
         if error.is_of_the_disk() {
-            self.did_lazies_fail = true;
             self.lazies.put_back(batch);
         } else {
             tracing::error!(error = %Chain(error), lost = batch.len(), "lazy writes were given up");
@@ -360,7 +307,7 @@ impl Writer {
     ) -> Result<Vec<Outcome>, StoreError> {
         let plan = Plan::of(&mut self.desk.state, &self.desk.config, group, batch);
         let results = self.desk.run_steps(plan.steps).await?;
-        plan.effects.apply(&mut self.desk.state, &results)
+        Ok(plan.effects.apply(&mut self.desk.state, &results))
     }
 
     /// Commits messages one by one, because the inbox may not have room for all of them.
@@ -392,7 +339,8 @@ impl Writer {
 
     async fn flush(&mut self) -> Result<(), StoreError> {
         while self.lazies.urgency().is_some() {
-            self.commit(Vec::new()).await?;
+            let batch = self.lazies.take();
+            self.commit(Vec::new(), batch).await?;
         }
         Ok(())
     }

@@ -12,8 +12,11 @@ use crate::writer::{State, Step, StepKind};
 use crate::{StoreConfig, StoreError};
 
 /// Steps that go to SQLite's thread together with their transaction, as one text. Each such text is
-/// compiled once and kept, so there must not be too many different ones.
+/// compiled once and kept, so there must be neither many nor large ones.
 const STEPS_AT_ONCE_MAX: usize = 4;
+
+/// Values of such steps; an insert of many rows has more.
+const VALUES_AT_ONCE_MAX: usize = 48;
 
 statements! {
     BEGIN = "BEGIN IMMEDIATE";
@@ -79,10 +82,11 @@ impl Desk {
         &mut self,
         steps: Vec<Step>,
     ) -> Result<Vec<StepResult>, StoreError> {
+        let values: usize = steps.iter().map(|step| step.values.len()).sum();
         let results = match steps.len() {
             0 => return Ok(Vec::new()),
             1 => self.run_alone(steps).await,
-            2..=STEPS_AT_ONCE_MAX => self.run_at_once(steps).await,
+            2..=STEPS_AT_ONCE_MAX if values <= VALUES_AT_ONCE_MAX => self.run_at_once(steps).await,
             _ => self.run_in_turn(steps).await,
         };
         if results.is_err() {

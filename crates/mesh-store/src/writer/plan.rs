@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_protocol::{MessageId, PeerId};
+use sqlx::sqlite::SqliteRow;
 
 use crate::columns::{Columns, Value};
 use crate::inbox::InboxOutcome;
@@ -21,6 +22,8 @@ pub(crate) enum StepKind {
     OutboxDelete,
     /// The rows are the ids of inbox rows that were new.
     InboxInsert,
+    /// The change, if there is one, is the inbox row of this id.
+    InboxInsertOne(i64),
     /// The rows are inbox rows that are gone: message id, sender, bytes.
     InboxDelete,
 }
@@ -33,11 +36,11 @@ pub(crate) struct Step {
     pub(crate) values: Vec<Value>,
 }
 
-/// Inserts `rows` with as few statements as possible: `one` takes one row, `many` up to
-/// [`ROWS_PER_INSERT`] of `width` values each.
+/// Spreads `rows` of `width` values over as few statements as possible: `one` takes one row, `many` up to
+/// [`ROWS_PER_INSERT`].
 pub(crate) fn insert_steps(
-    kind: StepKind,
-    (one, many): (&'static str, &'static str),
+    one: &'static str,
+    many: &'static str,
     width: usize,
     rows: Vec<Vec<Value>>,
 ) -> Vec<Step> {
@@ -49,7 +52,7 @@ pub(crate) fn insert_steps(
             if chunk.len() == 1 { (one, width) } else { (many, width * ROWS_PER_INSERT) };
         let mut values: Vec<Value> = chunk.into_iter().flatten().collect();
         values.resize(size, Value::Null);
-        steps.push(Step { kind, sql, values });
+        steps.push(Step { kind: StepKind::Other, sql, values });
     }
     steps
 }
@@ -168,11 +171,10 @@ impl Effects {
     }
 
     /// Brings `state` in line with what was committed and finds the answers.
-    pub(super) fn apply(
-        self,
-        state: &mut State,
-        results: &[StepResult],
-    ) -> Result<Vec<Outcome>, StoreError> {
+    ///
+    /// Cannot fail: an operation that was committed must never be tried again. The rows are those that
+    /// this crate's own statements return, so there is none that cannot be read.
+    pub(super) fn apply(self, state: &mut State, results: &[StepResult]) -> Vec<Outcome> {
         let mut stored = BTreeSet::new();
         let mut gone: BTreeMap<MessageId, u64> = BTreeMap::new();
         if let Some((sequence, inbox_id)) = self.notes {
@@ -189,15 +191,15 @@ impl Effects {
                     state.outbox = state.outbox.saturating_sub(result.changes);
                 }
                 StepKind::InboxInsert => {
-                    for row in &result.rows {
-                        stored.insert(Columns::of(row).int()?);
-                    }
+                    stored.extend(result.rows.iter().flat_map(|row| Columns::of(row).int()));
+                }
+                StepKind::InboxInsertOne(inbox_id) => {
+                    stored.extend((result.changes > 0).then_some(inbox_id));
                 }
                 StepKind::InboxDelete => {
-                    for row in &result.rows {
-                        let mut columns = Columns::of(row);
-                        *gone.entry(columns.message_id()?).or_default() += 1;
-                        state.forget_unacked(columns.int()?, columns.count("length")?);
+                    for (message_id, sender, bytes) in result.rows.iter().flat_map(read_gone) {
+                        *gone.entry(message_id).or_default() += 1;
+                        state.forget_unacked(sender, bytes);
                     }
                 }
             }
@@ -211,8 +213,13 @@ impl Effects {
             // A message that two operations name was acknowledged by the first of them.
             Planned::Ack(ids) => Outcome::Acked(ids.iter().filter_map(|id| gone.remove(id)).sum()),
         };
-        Ok(self.planned.into_iter().map(outcome).collect())
+        self.planned.into_iter().map(outcome).collect()
     }
+}
+
+fn read_gone(row: &SqliteRow) -> Result<(MessageId, i64, u64), StoreError> {
+    let mut columns = Columns::of(row);
+    Ok((columns.message_id()?, columns.int()?, columns.count("length")?))
 }
 
 fn inbox_outcome(

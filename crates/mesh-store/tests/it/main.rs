@@ -1,5 +1,7 @@
 //! The store against real files: what is promised for each table, the bounds, and what a crash leaves.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod backup;
 mod crash;
 mod inbox;

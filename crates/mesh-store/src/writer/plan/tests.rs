@@ -1,4 +1,4 @@
-use super::{StepKind, insert_steps};
+use super::insert_steps;
 use crate::columns::Value;
 use crate::statements::ROWS_PER_INSERT;
 
@@ -7,7 +7,7 @@ fn rows(count: usize) -> Vec<Vec<Value>> {
 }
 
 fn shape(count: usize) -> Vec<(&'static str, usize, usize)> {
-    let steps = insert_steps(StepKind::Other, ("one", "many"), 3, rows(count));
+    let steps = insert_steps("one", "many", 3, rows(count));
     let shape = |step: super::Step| {
         let nulls = step.values.iter().filter(|value| matches!(value, Value::Null)).count();
         (step.sql, step.values.len(), nulls)

@@ -27,6 +27,10 @@ pub(crate) use entry::LinkEntry;
 /// How long a removed peer has to read why it is cut off.
 const CUT_GRACE: Duration = Duration::from_millis(500);
 
+/// How long a newcomer may refuse everybody without giving cause for a warning: who hears of its
+/// admission, its issuer above all, may dial before the newcomer has stored the mesh it is now in.
+const NEWCOMER_GRACE: Duration = Duration::from_secs(5);
+
 /// The peer's present link survives, so a second one is closed. The core hears nothing of that one:
 /// to the heartbeat it would look like a sign of life on the link that stays.
 #[derive(Debug)]
@@ -80,14 +84,7 @@ impl Shared {
         let frame = Frame::Introduce(introduce);
         let answer = self.transport.join_call(peer, addresses, JoinRoute::Introduce, frame).await;
         match answer {
-            Ok(Frame::Refused(refused)) => {
-                tracing::warn!(peer = %peer.short(), code = %refused.code, reason = %refused.message, "a member refuses this node");
-                self.events.emit(
-                    clock::now().wall,
-                    "refused_by_member",
-                    json!({ "peer_id": peer, "code": refused.code, "message": refused.message }),
-                );
-            }
+            Ok(Frame::Refused(refused)) => self.refused_by(peer, &refused),
             Ok(Frame::Records(records)) => {
                 // The member answers with what this node lacks: its own removal, for one.
                 self.ingest(records.records, Some(peer)).await;
@@ -97,6 +94,24 @@ impl Shared {
                 tracing::debug!(peer = %peer.short(), error = %chain(&error), "introduction failed");
             }
         }
+    }
+
+    /// A member does not take this node for one.
+    fn refused_by(&self, peer: PeerId, refused: &Refused) {
+        let Refused { code, message } = refused;
+        let now = clock::now().wall;
+        let view = self.view();
+        let is_newcomer = view
+            .verdict
+            .member(&peer)
+            .is_some_and(|member| now.since(member.joined_at) < NEWCOMER_GRACE);
+        if is_newcomer {
+            tracing::debug!(peer = %peer.short(), %code, "a newcomer is not ready yet");
+            return;
+        }
+        tracing::warn!(peer = %peer.short(), %code, reason = message, "a member refuses this node");
+        let detail = json!({ "peer_id": peer, "code": code, "message": message });
+        self.events.emit(now, "refused_by_member", detail);
     }
 
     /// Judges a link that a member opened, and takes it.

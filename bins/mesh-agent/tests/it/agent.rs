@@ -178,6 +178,11 @@ impl Agent {
         &self.data_dir
     }
 
+    /// How often it was started.
+    pub(crate) const fn starts(&self) -> usize {
+        self.starts
+    }
+
     /// Where it listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address

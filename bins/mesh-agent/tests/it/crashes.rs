@@ -86,6 +86,7 @@ async fn ten_thousand_messages_arrive_once_and_in_order_though_both_ends_are_kil
     let killing_receiver = kill_at(&mut receiver, &KILLS_OF_RECEIVER, seen);
     tokio::join!(sending, killing_sender, killing_receiver);
     assert_eq!(*book.accepted.borrow(), MESSAGES);
+    assert_eq!((sender.starts(), receiver.starts()), (3, 6));
 
     linked(&[&sender, &receiver]).await;
     eventually(PATIENCE, "the outbox is empty", async || {

@@ -57,6 +57,30 @@ async fn a_join_tells_its_six_steps_in_their_order() {
     assert_eq!(steps, expected);
 }
 
+#[tokio::test]
+async fn an_ordinary_join_warns_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut agents = vec![Agent::start(dir.path(), "founder").await];
+    // Often enough that the newcomer's key is now the smaller and now the larger one.
+    for number in 0..5 {
+        let joiner = Agent::start(dir.path(), &format!("joiner-{number}")).await;
+        let token = agents[0].token().await;
+        joiner.join(&token).await.unwrap();
+        agents.push(joiner);
+    }
+    linked(&agents.iter().collect::<Vec<&Agent>>()).await;
+    for agent in &agents {
+        let log = agent.log();
+        let odd: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
+            .collect();
+        assert!(odd.is_empty(), "{} says {odd:#?}", agent.name());
+        let events = agent.client().events(1000).await.unwrap();
+        assert!(events.iter().all(|event| event.kind != "refused_by_member"), "{events:#?}");
+    }
+}
+
 /// The members besides the issuer, when the issuer is gone.
 async fn assert_meets(newcomer: &Agent, old: &Agent) {
     for (agent, other) in [(newcomer, old), (old, newcomer)] {

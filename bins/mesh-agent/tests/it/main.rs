@@ -16,6 +16,7 @@
 mod abuse;
 mod agent;
 mod crashes;
+mod insiders;
 mod joining;
 mod lifecycle;
 mod messages;

@@ -121,7 +121,7 @@ impl Stranger {
     /// Tries to link as a member does.
     pub(crate) async fn link(
         &self,
-        (peer, address): (PeerId, SocketAddr),
+        to: (PeerId, SocketAddr),
         mesh_id: MeshId,
     ) -> Result<Link, DialError> {
         let hello = Hello {
@@ -130,6 +130,14 @@ impl Stranger {
             records_digest: [0; 32],
             pair_key_id: None,
         };
+        self.hello(to, hello).await
+    }
+
+    pub(crate) async fn hello(
+        &self,
+        (peer, address): (PeerId, SocketAddr),
+        hello: Hello,
+    ) -> Result<Link, DialError> {
         within(async {
             let pending = self.transport.dial(peer, &[Address::from(address)]).await?;
             pending.hello(hello).await.map(|(link, _)| link)

@@ -13,7 +13,7 @@ use crate::{
     DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode, FRAME_BODY_BYTES_MAX,
     FRAME_HEADER_BYTES, JOIN_RECORDS_MAX, KeyId, MeshId, PRIORITY_MAX, PeerId, ProtocolVersion,
     RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, RecordId, SignedRecord, TEXT_BYTES_MAX, TokenId,
-    VersionRange, WireMessage,
+    VersionRange, WireRef,
 };
 
 const MAGIC: [u8; 4] = *b"MESH";
@@ -363,8 +363,8 @@ impl Frame {
     /// Encodes a [`Live`] frame around `message`, whose content is copied just once.
     ///
     /// # Errors
-    /// As [`Frame::encode`] and [`WireMessage::encode`].
-    pub fn encode_live(request_id: u64, message: &WireMessage) -> Result<Vec<u8>, EncodeError> {
+    /// As [`Frame::encode`] and [`WireRef::encode`].
+    pub fn encode_live(request_id: u64, message: WireRef<'_>) -> Result<Vec<u8>, EncodeError> {
         let mut bytes = header(kind::LIVE);
         bytes.extend_from_slice(&request_id.to_le_bytes());
         byte_string_into(&mut bytes, |bytes| message.encode_into(bytes))?;

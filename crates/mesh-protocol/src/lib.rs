@@ -37,7 +37,7 @@ pub use hostname::Hostname;
 pub use ids::{KeyId, MeshId, MessageId, PeerId, RecordId, SealingPublicKey, Signature, TokenId};
 pub use json_text::JsonText;
 pub use limits::*;
-pub use message::{Encryption, MeshMessage, Recipient, WireMessage};
+pub use message::{Encryption, MeshMessage, Recipient, WireMessage, WireRef};
 pub use payload::{
     Ack, ConfigUpdate, CustomJson, DatabaseOperation, DatabaseSync, ErrorNotice, FileTransfer,
     MediaStream, MediaType, Payload, Ping, Pong, Unknown,

@@ -137,6 +137,40 @@ pub enum WireMessage {
     Sealed(Envelope),
 }
 
+/// A [`WireMessage`] that is somebody else's, to be encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireRef<'a> {
+    /// Readable by the link's two ends.
+    Plain(&'a MeshMessage),
+    /// Readable by the receiver alone.
+    Sealed(&'a Envelope),
+}
+
+impl WireRef<'_> {
+    /// Encodes the form and the message.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a bound is exceeded.
+    pub fn encode(self) -> Result<Vec<u8>, EncodeError> {
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn encode_into(self, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+        match self {
+            Self::Plain(message) => {
+                bytes.push(WireMessage::PLAIN);
+                message.encode_into(bytes)
+            }
+            Self::Sealed(envelope) => {
+                bytes.push(WireMessage::SEALED);
+                envelope.encode_into(bytes)
+            }
+        }
+    }
+}
+
 impl WireMessage {
     const PLAIN: u8 = 0;
     const SEALED: u8 = 1;
@@ -146,21 +180,15 @@ impl WireMessage {
     /// # Errors
     /// [`EncodeError`] when a bound is exceeded.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let mut bytes = Vec::new();
-        self.encode_into(&mut bytes)?;
-        Ok(bytes)
+        self.as_ref().encode()
     }
 
-    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), EncodeError> {
+    /// The same without taking it.
+    #[must_use]
+    pub const fn as_ref(&self) -> WireRef<'_> {
         match self {
-            Self::Plain(message) => {
-                bytes.push(Self::PLAIN);
-                message.encode_into(bytes)
-            }
-            Self::Sealed(envelope) => {
-                bytes.push(Self::SEALED);
-                envelope.encode_into(bytes)
-            }
+            Self::Plain(message) => WireRef::Plain(message),
+            Self::Sealed(envelope) => WireRef::Sealed(envelope),
         }
     }
 

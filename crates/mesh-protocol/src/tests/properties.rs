@@ -37,7 +37,7 @@ proptest! {
     fn a_live_frame_is_the_same_however_it_is_made(message in strategies::message(), request_id: u64) {
         let wire = WireMessage::Plain(message);
         let frame = Frame::Live(Live { request_id, message: wire.encode().unwrap() });
-        prop_assert_eq!(Frame::encode_live(request_id, &wire).unwrap(), frame.encode().unwrap());
+        prop_assert_eq!(Frame::encode_live(request_id, wire.as_ref()).unwrap(), frame.encode().unwrap());
     }
 
     #[test]

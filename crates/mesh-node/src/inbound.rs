@@ -100,9 +100,9 @@ impl Shared {
         let message = self.open_wire(wire, entry)?;
         let body = if is_plain {
             // Behind the form byte stands exactly the encoded message.
-            item.message.get(1..).unwrap_or_default().to_vec()
+            Arc::from(item.message.get(1..).unwrap_or_default())
         } else {
-            message.encode().map_err(|error| error.code())?
+            message.encode().map_err(|error| error.code())?.into()
         };
         Ok(NewInbox {
             message_id: message.message_id,
@@ -114,7 +114,7 @@ impl Shared {
             is_sealed: message.encryption == Encryption::Sealed,
             app_type: Some(app_type_of(&message.payload)),
             payload_kind: message.payload.kind(),
-            body: body.into(),
+            body,
             timestamp: message.timestamp,
             received_at: now,
             expires_at: remembered_until(UnixMillis(item.expires_at), &config),

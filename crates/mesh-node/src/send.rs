@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use mesh_delivery::{End, Entry, Priority, Reservation};
 use mesh_protocol::{
-    Deliver, DeliverItem, EncodeError, Encryption, ErrorCode, Frame, Live, MeshMessage, MessageId,
-    Payload, PeerId, Recipient, UnixMillis, WireMessage,
+    Deliver, DeliverItem, EncodeError, Encryption, ErrorCode, Frame, MeshMessage, MessageId,
+    Payload, PeerId, Recipient, UnixMillis, WireRef,
 };
 use mesh_store::{InboxOutcome, NewInbox, NewOutbox, OutboxEnd};
 use mesh_transport::Lane;
@@ -37,11 +38,11 @@ fn cannot_encode(error: &EncodeError) -> NodeError {
         .with_hint("split the content, or send it as a file")
 }
 
-/// A message with the bytes for each of its receivers.
+/// A message and whom it is for.
 struct Prepared {
     message: MeshMessage,
     recipients: Vec<PeerId>,
-    bodies: Vec<Arc<[u8]>>,
+    view: Arc<View>,
     warnings: Vec<String>,
 }
 
@@ -100,39 +101,33 @@ impl Shared {
             encryption,
             timestamp: now,
         };
-        let bodies = match encryption {
-            Encryption::Sealed => self.seal_bodies(&view, &message, &recipients)?,
-            Encryption::Link => {
-                let wire = WireMessage::Plain(message.clone());
-                let body: Arc<[u8]> = wire.encode().map_err(|e| cannot_encode(&e))?.into();
-                vec![body; recipients.len()]
-            }
-        };
-        Ok(Prepared { message, recipients, bodies, warnings })
+        Ok(Prepared { message, recipients, view, warnings })
     }
 
-    fn seal_bodies(
+    /// What travels to each receiver, as `write` makes it. In the open it is the same bytes for all.
+    fn write_each<T: Clone + From<Vec<u8>>>(
         &self,
-        view: &View,
-        message: &MeshMessage,
-        recipients: &[PeerId],
-    ) -> Result<Vec<Arc<[u8]>>, NodeError> {
-        let mut bodies = Vec::with_capacity(recipients.len());
-        for peer in recipients {
-            let body = if *peer == self.me {
-                WireMessage::Plain(message.clone()).encode()
-            } else {
-                let member = view.verdict.member(peer).ok_or_else(|| {
-                    NodeError::new(
-                        ErrorCode::UnknownPeer,
-                        "a receiver is no member any more; nothing was sent",
-                    )
-                })?;
-                WireMessage::Sealed(self.keyring().seal(message, member)?).encode()
-            };
-            bodies.push(body.map_err(|e| cannot_encode(&e))?.into());
+        prepared: &Prepared,
+        write: impl Fn(WireRef<'_>) -> Result<Vec<u8>, EncodeError>,
+    ) -> Result<Vec<T>, NodeError> {
+        let Prepared { message, recipients, view, .. } = prepared;
+        let write = |wire: WireRef<'_>| write(wire).map(T::from).map_err(|e| cannot_encode(&e));
+        if message.encryption == Encryption::Link {
+            return Ok(vec![write(WireRef::Plain(message))?; recipients.len()]);
         }
-        Ok(bodies)
+        let seal = |peer: &PeerId| {
+            if *peer == self.me {
+                return write(WireRef::Plain(message));
+            }
+            let member = view.verdict.member(peer).ok_or_else(|| {
+                NodeError::new(
+                    ErrorCode::UnknownPeer,
+                    "a receiver is no member any more; nothing was sent",
+                )
+            })?;
+            write(WireRef::Sealed(&self.keyring().seal(message, member)?))
+        };
+        recipients.iter().map(seal).collect()
     }
 
     async fn send_durable(
@@ -142,7 +137,8 @@ impl Shared {
         ttl: Duration,
         started: Instant,
     ) -> Result<Sent, NodeError> {
-        let Prepared { message, recipients, bodies, warnings } = prepared;
+        let bodies: Vec<Arc<[u8]>> = self.write_each(&prepared, |wire| wire.encode())?;
+        let Prepared { message, recipients, warnings, .. } = prepared;
         let message_id = message.message_id;
         let expires_at = message.timestamp.plus(ttl);
         if recipients == [self.me] {
@@ -367,11 +363,14 @@ impl Shared {
         priority: Priority,
         started: Instant,
     ) -> Result<Sent, NodeError> {
-        let Prepared { message, recipients, bodies, warnings } = prepared;
+        let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let frames: Vec<Bytes> =
+            self.write_each(&prepared, |wire| Frame::encode_live(request_id, wire))?;
+        let Prepared { message, recipients, warnings, .. } = prepared;
         let deadline = started + LIVE_TIMEOUT;
         // All at once: a peer whose queue is full holds up nobody but itself.
-        let deliveries = recipients.into_iter().zip(bodies).map(async |(peer, body)| {
-            let asked = self.ask_live(peer, priority, &body);
+        let deliveries = recipients.into_iter().zip(frames).map(async |(peer, frame)| {
+            let asked = self.ask_live(peer, priority, request_id, frame);
             let outcome = match tokio::time::timeout_at(deadline.into(), asked).await {
                 Ok(Ok(())) => DeliveryOutcome::Acked,
                 Ok(Err(code)) => DeliveryOutcome::Refused(code),
@@ -388,13 +387,12 @@ impl Shared {
         &self,
         peer: PeerId,
         priority: Priority,
-        body: &[u8],
+        request_id: u64,
+        frame: Bytes,
     ) -> Result<(), ErrorCode> {
         let entry = self.link(&peer).ok_or(ErrorCode::PeerUnreachable)?;
-        let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let answer = entry.expect_live(request_id)?;
-        let frame = Frame::Live(Live { request_id, message: body.to_vec() });
-        let sent = entry.sender.send(lane_of(priority), &frame).await;
+        let sent = entry.sender.send_encoded(lane_of(priority), frame).await;
         sent.map_err(|_| ErrorCode::PeerUnreachable)?;
         let result = answer.await.map_err(|_| ErrorCode::PeerUnreachable)?;
         result.error.map_or(Ok(()), Err)

@@ -10,6 +10,7 @@
 )]
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark reports, and gives up when the world breaks"
 )]

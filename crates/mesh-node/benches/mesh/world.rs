@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mesh_membership::LinkConfig;
 use mesh_node::{
-    CustomJson, Delivery, JsonText, MediaStream, MediaType, Node, Outgoing, Payload, PeerId,
-    Priority, Target,
+    CustomJson, Delivery, ErrorCode, JsonText, MediaStream, MediaType, Node, Outgoing, Payload,
+    PeerId, Priority, Target,
 };
 use tempfile::TempDir;
 
@@ -33,8 +33,7 @@ impl Mesh {
             let node = builder.start().await.unwrap();
             // Not one issuer for all: it would take them for a flood from one address.
             if let Some(issuer) = nodes.get(number.wrapping_sub(1) / 16 * 16) {
-                let token = issuer.create_token(None, "bench").await.unwrap();
-                node.join(&token.text).await.unwrap();
+                join(&node, issuer).await;
             }
             nodes.push(node);
         }
@@ -62,6 +61,20 @@ impl Mesh {
     pub(crate) async fn stop(self) {
         for node in &self.nodes {
             node.stop().await;
+        }
+    }
+}
+
+/// All members share one address here, so the join port may ask for patience.
+async fn join(node: &Node, issuer: &Node) {
+    loop {
+        let token = issuer.create_token(None, "bench").await.unwrap();
+        match node.join(&token.text).await {
+            Ok(_) => return,
+            Err(error) if error.code == ErrorCode::RateLimited => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => panic!("a node cannot join: {error}"),
         }
     }
 }

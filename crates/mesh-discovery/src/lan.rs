@@ -140,7 +140,11 @@ impl LanDiscovery {
         }
         if self.daemon.is_none() {
             match Daemon::open(&self.config, self.announcement) {
-                Ok(daemon) => self.daemon = Some(daemon),
+                Ok(daemon) => {
+                    // Who left meanwhile is not reported; who stayed is heard again.
+                    self.book.clear();
+                    self.daemon = Some(daemon);
+                }
                 Err(error) => tracing::debug!(%error, "lan multicast does not start"),
             }
         }

@@ -95,3 +95,14 @@ async fn an_agent_that_stops_is_forgotten() {
     timeout(PATIENCE, forgotten).await.unwrap();
     staying.stop().await;
 }
+
+#[tokio::test]
+async fn the_wait_may_be_part_of_a_task() {
+    fn needs_send(_: &impl Send) {}
+    let config =
+        LanConfig { interfaces: LanInterfaces::Named(vec!["none".into()]), ..LanConfig::default() };
+    let mut discovery = start(&config, 1, MESH, 13_501);
+    needs_send(&discovery.next());
+    needs_send(&discovery.stop());
+    needs_send(&mesh_discovery::tailscale_status(&crate::support::nowhere()));
+}

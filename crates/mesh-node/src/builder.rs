@@ -379,6 +379,7 @@ impl Shared {
             entry.close();
         }
         self.tasks.cancel();
+        self.tasks.wait_for_handlers().await;
         if let Err(error) = self.store.close().await {
             Self::log_failure("the database did not close cleanly", &error);
         }

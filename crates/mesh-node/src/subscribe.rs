@@ -236,20 +236,25 @@ impl Shared {
             let message_id = received.message.message_id;
             let app_type = app_type_of(&received.message.payload);
             let is_live = received.is_live;
-            let handler = Arc::clone(&handler);
-            // Called in there as well: it may panic before it has a future to return.
-            let handled = self.tasks.isolate_handler(async move { handler(received).await });
-            match handled.await {
-                Ok(Some(true)) if !is_live => {
-                    if let Err(error) = subscription.ack(message_id).await {
-                        tracing::warn!(%message_id, error = %chain(&error), "a handled message could not be acknowledged");
-                    }
+            let (handler, shared) = (Arc::clone(&handler), Arc::clone(&self));
+            let stopped = self.tasks.shutdown().clone();
+            let handled = self.tasks.spawn_handler(async move {
+                // Called in here as well: it may panic before it has a future to return.
+                let handled = stopped.run_until_cancelled(async { handler(received).await }).await;
+                // What was dealt with is acknowledged even when the node stops at this moment.
+                if handled == Some(true) && !is_live {
+                    shared.ack_handled(message_id).await;
                 }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(%message_id, app_type, %error, "a message handler failed; the message stays in the inbox");
-                }
+            });
+            if let Err(error) = handled.await {
+                tracing::error!(%message_id, app_type, %error, "a message handler failed; the message stays in the inbox");
             }
+        }
+    }
+
+    async fn ack_handled(&self, message_id: MessageId) {
+        if let Err(error) = self.store.ack_inbox(vec![message_id]).await {
+            tracing::warn!(%message_id, error = %chain(&error), "a handled message could not be acknowledged");
         }
     }
 }

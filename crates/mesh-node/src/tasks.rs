@@ -10,6 +10,8 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
+    /// Apart, because they need the database to the end.
+    handlers: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -34,14 +36,19 @@ impl Tasks {
         self.tracker.spawn(future)
     }
 
-    /// Starts the application's `future` in a task of its own. When the node stops it is dropped where
-    /// it waits, and there is no result.
-    pub(crate) fn isolate_handler<T: Send + 'static>(
+    /// Starts a task for a handler of the application, so that a panic in it ends that task alone. It
+    /// sees to it by itself that it ends soon after the stop.
+    pub(crate) fn spawn_handler(
         &self,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<Option<T>> {
-        let shutdown = self.shutdown.clone();
-        self.tracker.spawn(async move { shutdown.run_until_cancelled_owned(future).await })
+        future: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        self.handlers.spawn(future)
+    }
+
+    /// Waits until every handler has ended.
+    pub(crate) async fn wait_for_handlers(&self) {
+        let _was_open = self.handlers.close();
+        self.handlers.wait().await;
     }
 
     /// For adapters that start tasks of their own.

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
-use mesh_node::{Address, Hostname, Node, NodeBuilder, default_data_dir};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use mesh_node::{Address, Hostname, Node, NodeBuilder};
 use serde::Deserialize;
+
+use crate::install::{InstallOptions, UninstallOptions};
 
 /// A configuration file is small; more is not one.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -20,44 +22,124 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
-    flags: Flags,
+    pub(crate) flags: Flags,
+}
+
+impl Arguments {
+    /// Reads the command line of this process, and ends it where that is wrong or asks for help.
+    pub(crate) fn of_this_process() -> Self {
+        // Flags of a running agent are taken everywhere; where they mean nothing, help is silent.
+        let mut line = Self::command();
+        line.build();
+        let line = line.mut_subcommand("uninstall", |uninstall| {
+            uninstall.mut_args(|argument| {
+                let is_its_own = ["data_dir", "purge", "unit_dir", "dry_run", "help"]
+                    .contains(&argument.get_id().as_str());
+                if is_its_own { argument } else { argument.hide(true) }
+            })
+        });
+        Self::from_arg_matches(&line.get_matches()).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Runs the agent in the foreground (the default)
     #[command(after_help = "Example:\n  mesh-agent run --hostname mint")]
-    Run(Flags),
+    Run,
+    /// Makes the agent a service that starts with the machine: systemd, or launchd on macOS
+    #[command(
+        after_help = "Examples:\n  mesh-agent install --dry-run                         see what it would do\n  sudo mesh-agent install\n  sudo mesh-agent install --hostname mint --listen 100.64.0.7:13500\n\nThe flags above are those that the service runs with. Repeating it is harmless:\nthe unit is written anew and the agent restarted."
+    )]
+    Install(InstallOptions),
+    /// Stops and removes the service; its data stays unless --purge is given
+    #[command(
+        after_help = "Examples:\n  mesh-agent uninstall --purge --dry-run               see what it would do\n  sudo mesh-agent uninstall"
+    )]
+    Uninstall(UninstallOptions),
 }
 
 #[derive(Clone, Debug, clap::Args)]
-struct Flags {
+pub(crate) struct Flags {
     /// Where keys and databases are kept [default: /var/lib/mesh-agent for root, else ~/.local/state/mesh-agent]
-    #[arg(long, value_name = "DIR", env = "MESH_DATA_DIR")]
+    #[arg(long, global = true, value_name = "DIR", env = "MESH_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// This member's name at its first start [default: the machine's]
-    #[arg(long, value_name = "NAME", env = "MESH_HOSTNAME")]
+    #[arg(long, global = true, value_name = "NAME", env = "MESH_HOSTNAME")]
     hostname: Option<Hostname>,
     /// Address to listen on; repeatable [default: port 13500 of all addresses]
-    #[arg(long, value_name = "ADDR:PORT", env = "MESH_LISTEN", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR:PORT",
+        env = "MESH_LISTEN",
+        value_delimiter = ','
+    )]
     listen: Vec<SocketAddr>,
     /// Address that the members are to dial; repeatable [default: the machine's]
-    #[arg(long, value_name = "ADDR:PORT", env = "MESH_ADVERTISE", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR:PORT",
+        env = "MESH_ADVERTISE",
+        value_delimiter = ','
+    )]
     advertise: Vec<Address>,
     /// The local admin socket [default: DATA_DIR/control.sock]
-    #[arg(long, value_name = "PATH", env = "MESH_SOCKET")]
+    #[arg(long, global = true, value_name = "PATH", env = "MESH_SOCKET")]
     socket: Option<PathBuf>,
     /// Configuration file (TOML) with the same names as these flags
-    #[arg(long, value_name = "FILE", env = "MESH_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "MESH_CONFIG")]
     config: Option<PathBuf>,
     /// error, warn, info, debug or trace, or a filter such as mesh_node=debug [default: info]
-    #[arg(long, value_name = "LEVEL", env = "MESH_LOG_LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", env = "MESH_LOG_LEVEL")]
     log_level: Option<String>,
     /// How log lines look [default: text]
-    #[arg(long, value_name = "FORMAT", env = "MESH_LOG_FORMAT")]
+    #[arg(long, global = true, value_name = "FORMAT", env = "MESH_LOG_FORMAT")]
     log_format: Option<LogFormat>,
+}
+
+impl Flags {
+    pub(crate) fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
+    pub(crate) fn config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The command line of a service with these flags. What only the configuration file says is left
+    /// to the file, so that a change of it counts.
+    ///
+    /// # Errors
+    /// A path is not Unicode, or there is no working directory to complete it from.
+    pub(crate) fn service_arguments(&self, data_dir: &Path) -> anyhow::Result<Vec<String>> {
+        let text = |path: &Path| -> anyhow::Result<String> {
+            let path = std::path::absolute(path)?;
+            path.to_str().map(str::to_owned).context("a path is not Unicode")
+        };
+        let mut arguments = vec![String::from("run"), String::from("--data-dir"), text(data_dir)?];
+        let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+        if let Some(config) = &self.config {
+            add("--config", text(config)?);
+        }
+        if let Some(hostname) = &self.hostname {
+            add("--hostname", hostname.to_string());
+        }
+        self.listen.iter().for_each(|address| add("--listen", address.to_string()));
+        self.advertise.iter().for_each(|address| add("--advertise", address.to_string()));
+        if let Some(level) = &self.log_level {
+            add("--log-level", level.clone());
+        }
+        match self.log_format {
+            Some(LogFormat::Json) => add("--log-format", String::from("json")),
+            Some(LogFormat::Text) => add("--log-format", String::from("text")),
+            None => {}
+        }
+        Ok(arguments)
+    }
 }
 
 /// How log lines look.
@@ -100,11 +182,14 @@ fn first_filled<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
 }
 
 impl Settings {
-    pub(crate) fn read(arguments: Arguments) -> anyhow::Result<Self> {
-        let flags = match arguments.command {
-            Some(Command::Run(flags)) => flags,
-            None => arguments.flags,
-        };
+    /// Joins the flags with the configuration file that they name, and with the defaults.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not valid, or no data directory is known.
+    pub(crate) fn read(
+        flags: Flags,
+        default_data_dir: impl FnOnce() -> anyhow::Result<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let data_dir = flags.data_dir.or(file.data_dir).map_or_else(default_data_dir, Ok)?;
         let socket = flags.socket.or(file.socket).unwrap_or_else(|| data_dir.join("control.sock"));
@@ -117,6 +202,14 @@ impl Settings {
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         })
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    pub(crate) fn listen(&self) -> &[SocketAddr] {
+        &self.listen
     }
 
     pub(crate) fn builder(&self) -> NodeBuilder {
@@ -148,7 +241,8 @@ mod tests {
 
     fn read(arguments: &[&str]) -> anyhow::Result<Settings> {
         let all = std::iter::once("mesh-agent").chain(arguments.iter().copied());
-        Settings::read(Arguments::try_parse_from(all)?)
+        let flags = Arguments::try_parse_from(all)?.flags;
+        Settings::read(flags, || Ok(mesh_node::default_data_dir()?))
     }
 
     #[test]
@@ -180,10 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn run_takes_the_same_flags() {
+    fn run_takes_the_same_flags_before_and_behind_it() {
         let settings =
-            read(&["run", "--data-dir", "/nowhere", "--listen", "127.0.0.1:1,127.0.0.1:2"])
+            read(&["--data-dir", "/nowhere", "run", "--listen", "127.0.0.1:1,127.0.0.1:2"])
                 .unwrap();
         assert_eq!(settings.listen.len(), 2);
+        assert_eq!(settings.data_dir, Path::new("/nowhere"));
     }
 }

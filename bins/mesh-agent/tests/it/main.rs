@@ -17,6 +17,7 @@ mod abuse;
 mod agent;
 mod crashes;
 mod insiders;
+mod install;
 mod joining;
 mod lifecycle;
 mod messages;

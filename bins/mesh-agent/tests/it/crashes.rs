@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use mesh_control::{ControlClient, InboxView, SendRequest};
-use mesh_protocol::MessageId;
-use serde_json::json;
+use mesh_control::{ControlClient, SendRequest};
+use mesh_protocol::{ErrorCode, MessageId, UnixMillis};
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::agent::{Agent, PATIENCE, eventually, linked, mesh, text_message};
@@ -94,31 +94,68 @@ async fn ten_thousand_messages_arrive_once_and_in_order_though_both_ends_are_kil
     })
     .await;
     let arrived = receiver.empty_inbox().await;
-    assert_once_and_in_order(&book.attempts.borrow(), &arrived);
+    let arrived: Vec<(usize, MessageId)> =
+        arrived.iter().map(|message| (number_of(&message.data), message.message_id)).collect();
+    assert_eq!(fault(&book.attempts.borrow(), &arrived), None);
     assert_eq!(receiver.status().await.inbox.messages, 0);
 }
 
-fn assert_once_and_in_order(attempts: &[Attempt], arrived: &[InboxView]) {
+fn number_of(data: &Value) -> usize {
+    usize::try_from(data["number"].as_u64().unwrap()).unwrap()
+}
+
+/// What is wrong with what arrived: something twice, out of order, lost, or under another id.
+fn fault(attempts: &[Attempt], arrived: &[(usize, MessageId)]) -> Option<String> {
     let mut places: BTreeMap<usize, usize> = BTreeMap::new();
     let mut latest_beginning = 0;
-    for (place, message) in arrived.iter().enumerate() {
-        let number = usize::try_from(message.data["number"].as_u64().unwrap()).unwrap();
-        let twice = places.insert(number, place);
-        assert!(twice.is_none(), "message {number} is at {twice:?} and {place}");
+    for (place, &(number, message_id)) in arrived.iter().enumerate() {
+        if let Some(first) = places.insert(number, place) {
+            return Some(format!("message {number} is at {first} and at {place}"));
+        }
         let attempt = &attempts[number];
-        if let Some((accepted, message_id)) = attempt.accepted {
-            assert_eq!(message.message_id, message_id, "message {number} has the id of its reply");
-            assert!(
-                accepted > latest_beginning,
-                "message {number} was accepted before one that arrived earlier was even begun"
-            );
+        if let Some((accepted, id_in_reply)) = attempt.accepted {
+            if message_id != id_in_reply {
+                return Some(format!("message {number} has not the id of its reply"));
+            }
+            if accepted < latest_beginning {
+                let when = "accepted before one that arrived earlier was even begun";
+                return Some(format!("message {number}, at {place}, was {when}"));
+            }
         }
         latest_beginning = latest_beginning.max(attempt.began);
     }
-    for (number, attempt) in attempts.iter().enumerate() {
-        let is_there = places.contains_key(&number);
-        assert!(is_there || attempt.accepted.is_none(), "message {number} is lost: {attempt:?}");
+    let is_lost = |(number, attempt): &(usize, &Attempt)| {
+        attempt.accepted.is_some() && !places.contains_key(number)
+    };
+    let lost = attempts.iter().enumerate().find(is_lost);
+    lost.map(|(number, attempt)| format!("message {number} is lost: {attempt:?}"))
+}
+
+#[test]
+fn every_fault_of_a_delivery_is_found() {
+    let id = |number: u8| MessageId::from_parts(UnixMillis(1), &[number; 10]);
+    // The first two under way at once, then one whose fate is unknown, then one more.
+    let attempts = [
+        Attempt { began: 1, accepted: Some((3, id(0))) },
+        Attempt { began: 2, accepted: Some((4, id(1))) },
+        Attempt { began: 5, accepted: None },
+        Attempt { began: 6, accepted: Some((7, id(3))) },
+    ];
+    let found = |numbers: &[u8]| {
+        let arrived: Vec<_> =
+            numbers.iter().map(|&number| (usize::from(number), id(number))).collect();
+        fault(&attempts, &arrived).unwrap_or_default()
+    };
+    for whole in [[0, 1, 2, 3].as_slice(), &[1, 0, 3], &[0, 1, 3, 2], &[1, 0, 2, 3]] {
+        assert_eq!(found(whole), "", "{whole:?}");
     }
+    assert!(found(&[0, 1]).contains("message 3 is lost"));
+    assert!(found(&[0, 1, 3, 0]).contains("message 0 is at 0 and at 3"));
+    assert!(found(&[0, 1, 2, 3, 2]).contains("message 2 is at 2 and at 4"));
+    assert!(found(&[0, 3, 1]).contains("message 1, at 2, was accepted before"));
+    assert!(found(&[0, 2, 1, 3]).contains("message 1, at 2, was accepted before"));
+    let swapped = [(0, id(0)), (1, id(3)), (3, id(3))];
+    assert!(fault(&attempts, &swapped).unwrap().contains("the id of its reply"));
 }
 
 #[tokio::test]
@@ -164,4 +201,27 @@ async fn a_message_that_nobody_fetches_in_time_expires_and_is_told() {
     assert_eq!(receiver.texts().await, ["in time"]);
     let events = sender.client().events(1000).await.unwrap();
     assert!(events.iter().any(|event| event.kind == "message_expired"));
+}
+
+#[tokio::test]
+async fn messages_for_a_member_that_is_removed_end_as_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let [sender, mut receiver] = mesh(dir.path(), ["sender", "receiver"]).await;
+    receiver.kill9();
+    for number in 0..3 {
+        let message = text_message("receiver", &format!("message {number}"));
+        sender.client().send(&message).await.unwrap();
+    }
+    sender.remove("receiver").await;
+    eventually(PATIENCE, "they are given up and told of", async || {
+        let outbox = sender.client().outbox().await.unwrap();
+        let is_told = outbox.len() == 3
+            && outbox
+                .iter()
+                .all(|row| row.state == "refused" && row.reason == Some(ErrorCode::NotAMember));
+        (is_told && sender.status().await.outbox.messages == 0).then_some(())
+    })
+    .await;
+    let error = sender.client().send(&text_message("receiver", "x")).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UnknownPeer);
 }

@@ -62,12 +62,12 @@ impl Insider {
         let deliver = Frame::Deliver(Deliver { batch_id, items });
         self.link.sender().send(Lane::Normal, &deliver).await.unwrap();
         loop {
-            match within(self.urgent.next()).await.expect("the link is up").unwrap() {
-                Frame::DeliverResult(result) if result.batch_id == batch_id => {
-                    return result.outcomes;
-                }
-                // The other side talks about records and heartbeats meanwhile.
-                _other => {}
+            // The other side talks about records and heartbeats meanwhile.
+            let frame = within(self.urgent.next()).await.expect("the link is up").unwrap();
+            if let Frame::DeliverResult(result) = frame
+                && result.batch_id == batch_id
+            {
+                return result.outcomes;
             }
         }
     }

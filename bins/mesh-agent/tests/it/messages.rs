@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use mesh_control::{DeliveryState, InboxQuery, PingRequest, SendPriority, SendReply, SendRequest};
 use mesh_protocol::ErrorCode;
+use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use crate::agent::{Agent, PATIENCE, eventually, mesh, text_message, text_of, within};
@@ -152,6 +153,50 @@ async fn a_bulk_backlog_does_not_delay_a_small_urgent_message() {
     // A batch or two of bulk may be ahead of it; each holds four of these messages.
     assert!(place("queued behind the backlog") <= 16, "{}", place("queued behind the backlog"));
     assert!(place("sent into the backlog") <= BULK / 2, "{}", place("sent into the backlog"));
+}
+
+#[tokio::test]
+async fn a_member_that_hangs_holds_nobody_up_and_gets_everything_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two, frozen] = mesh(dir.path(), ["one", "two", "frozen"]).await;
+    kill_process(frozen.pid(), Signal::STOP).unwrap();
+    // More than any buffer between the two takes.
+    let filler = "x".repeat(256 << 10);
+    for number in 0..100 {
+        let request = SendRequest {
+            data: json!({ "number": number, "filler": filler }),
+            ..text_message("frozen", "")
+        };
+        one.client().send(&request).await.unwrap();
+    }
+    for number in 0..5 {
+        let text = format!("message {number}");
+        let request = SendRequest { wait_seconds: Some(1), ..text_message("two", &text) };
+        let reply = one.client().send(&request).await.unwrap();
+        assert_eq!(states(&reply), BTreeMap::from([("two", DeliveryState::Acked)]));
+    }
+    let broadcast = SendRequest {
+        to: None,
+        broadcast: true,
+        wait_seconds: Some(1),
+        ..text_message("", "to all")
+    };
+    let reply = one.client().send(&broadcast).await.unwrap();
+    assert_eq!(
+        states(&reply),
+        BTreeMap::from([("frozen", DeliveryState::Queued), ("two", DeliveryState::Acked)])
+    );
+    kill_process(frozen.pid(), Signal::CONT).unwrap();
+    eventually(PATIENCE, "everything is delivered", async || {
+        (one.status().await.outbox.messages == 0).then_some(())
+    })
+    .await;
+    let inbox = frozen.empty_inbox().await;
+    let numbers: Vec<u64> =
+        inbox.iter().filter_map(|message| message.data["number"].as_u64()).collect();
+    assert_eq!(numbers, (0..100).collect::<Vec<u64>>());
+    assert_eq!(text_of(&inbox[100].data), "to all");
+    assert_eq!(two.texts().await.len(), 6);
 }
 
 #[tokio::test]

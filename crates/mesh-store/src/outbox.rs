@@ -10,8 +10,10 @@ use mesh_protocol::{
 };
 use serde_json::{Value as Json, json};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::columns::{Columns, Value, saturated};
+use crate::open::reader_options;
 use crate::query::{fetch, fetch_all};
 use crate::statements::{many_rows, statements};
 use crate::writer::{Attempt, HotOp, Step, StepKind};
@@ -22,6 +24,9 @@ const BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 4096;
 
 /// Most messages in one call: a broadcast to as many members as a mesh is built for, and then some.
 const APPEND_ROWS_MAX: usize = 8192;
+
+/// Rows without bodies that SQLite may read ahead when the outbox is loaded.
+const LOAD_ROWS_AHEAD: usize = 512;
 
 /// Most messages that ended undelivered and are kept to be looked at.
 const ENDED_ROWS_MAX: i64 = 10_000;
@@ -278,19 +283,19 @@ impl Store {
         self.submit_hot(|reply| HotOp::Append { rows, reply }).await
     }
 
-    /// Every message that waits, oldest first.
+    /// Every message that waits, oldest first. Meant for the start: it may be a hundred thousand rows.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
     pub async fn load_outbox(&self) -> Result<Vec<OutboxRow>, StoreError> {
         self.flush().await?;
-        self.read(|conn| {
-            Box::pin(async move {
-                let rows = fetch(conn, SELECT_WAITING, [])?;
-                rows.and_then(|row| async move { read_row(&row) }).try_collect().await
-            })
-        })
-        .await
+        // A connection of its own, because the pool's hand over few rows at a time.
+        let mut conn =
+            reader_options(self.path()).row_buffer_size(LOAD_ROWS_AHEAD).connect().await?;
+        let rows = fetch(&mut conn, SELECT_WAITING, [])?;
+        let rows = rows.and_then(|row| async move { read_row(&row) }).try_collect().await;
+        conn.close().await?;
+        rows
     }
 
     /// The bodies of messages that wait, by sequence; those that are gone are left out. The caller

@@ -100,6 +100,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the commit failed; it is tried again later.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        if self.inner.ops.is_closed() {
+            return Err(StoreError::Closed);
+        }
         if self.inner.lazies.are_settled() {
             return Ok(());
         }

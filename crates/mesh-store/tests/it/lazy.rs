@@ -109,6 +109,8 @@ async fn a_closed_store_says_so() {
     assert!(matches!(closed, Err(StoreError::Closed)), "{closed:?}");
     let closed = other.load_records().await;
     assert!(matches!(closed, Err(StoreError::Closed)), "{closed:?}");
+    let closed = other.load_outbox().await;
+    assert!(matches!(closed, Err(StoreError::Closed)), "{closed:?}");
     let closed = other.counts().await;
     assert!(matches!(closed, Err(StoreError::Closed)), "{closed:?}");
     other.audit(happening(1));

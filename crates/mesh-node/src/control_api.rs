@@ -36,6 +36,9 @@ const INBOX_LIMIT: usize = 1000;
 /// Inbox rows in one answer at the most.
 const INBOX_LIMIT_MAX: usize = 10_000;
 
+/// Bodies in one answer, beyond which it ends early: what is acknowledged makes room for the rest.
+const INBOX_BYTES_MAX: usize = 64 << 20;
+
 /// Outbox rows in one answer.
 const OUTBOX_LIMIT: usize = 10_000;
 
@@ -353,17 +356,28 @@ impl ControlApi for Node {
     }
 
     async fn inbox(&self, query: InboxQuery) -> Result<Vec<InboxView>, ApiError> {
-        let query = mesh_store::InboxQuery {
-            after_id: None,
-            from: self.sender_filter(query.from.as_deref())?,
-            app_type: query.app_type,
-            limit: query.limit.unwrap_or(INBOX_LIMIT).min(INBOX_LIMIT_MAX),
-            unacked_only: true,
-        };
-        let rows = self.shared.store.list_inbox(query).await.map_err(NodeError::storage)?;
-        let view = self.shared.view();
-        let received = rows.into_iter().filter_map(|row| self.shared.received(row));
-        Ok(received.map(|received| self.inbox_view(&view, received)).collect())
+        let wanted = query.limit.unwrap_or(INBOX_LIMIT).min(INBOX_LIMIT_MAX);
+        let from = self.sender_filter(query.from.as_deref())?;
+        let mut answer = Vec::new();
+        let (mut after_id, mut bytes) = (None, 0_usize);
+        // The store answers in parts that fit into memory; this answer has a bound of its own.
+        while answer.len() < wanted && bytes < INBOX_BYTES_MAX {
+            let part = mesh_store::InboxQuery {
+                after_id,
+                from,
+                app_type: query.app_type.clone(),
+                limit: wanted - answer.len(),
+                unacked_only: true,
+            };
+            let rows = self.shared.store.list_inbox(part).await.map_err(NodeError::storage)?;
+            let Some(last) = rows.last() else { break };
+            after_id = Some(last.inbox_id);
+            bytes += rows.iter().map(|row| row.body.len()).sum::<usize>();
+            let view = self.shared.view();
+            let received = rows.into_iter().filter_map(|row| self.shared.received(row));
+            answer.extend(received.map(|received| self.inbox_view(&view, received)));
+        }
+        Ok(answer)
     }
 
     fn inbox_follow(&self, query: InboxQuery) -> BoxStream<'static, Result<InboxView, ApiError>> {

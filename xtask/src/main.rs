@@ -24,7 +24,9 @@ fn demo(mut arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let is_release = arguments.len() < count;
 
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", "mesh-agent", "--package", "mesh-ctl"]);
+    // Of the whole workspace: `cargo test --workspace` afterwards finds the same libraries built
+    // instead of others that differ by a feature. Not quiet: it takes minutes on a fresh machine.
+    build.args(["build", "--workspace", "--bins"]);
     if is_release {
         build.arg("--release");
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, RequestExt as _};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use mesh_protocol::ErrorCode;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -20,6 +21,10 @@ pub(super) const BODY_BYTES_MAX: usize = 2 << 20;
 
 /// How long a request body may take to arrive.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What is read and thrown away of a body that was refused, and for how long.
+const DRAIN_BYTES_MAX: usize = 256 << 20;
+const DRAIN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 const API_HINT: &str = "the routes and their fields are described in docs/control-api.md";
 
@@ -97,6 +102,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        if is_announced_too_large(&request) {
+            drain(request).await;
+            return Err(too_large());
+        }
         let bytes = timeout(BODY_WAIT_MAX, request.extract::<Bytes, _>())
             .await
             .map_err(|_| Refusal::bad_request("the body did not arrive in time"))?
@@ -108,10 +117,39 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
+fn is_announced_too_large(request: &Request) -> bool {
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|bytes| bytes.to_str().ok()?.parse::<u64>().ok());
+    announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64)
+}
+
+/// Reads a body and keeps nothing of it. Closing on a client that is still writing can make the system
+/// throw the answer away before it is read. A client that asked whether it may send is just told no.
+async fn drain(request: Request) {
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let draining = async {
+        let mut chunks = request.into_body().into_data_stream();
+        let mut bytes_left = DRAIN_BYTES_MAX;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            bytes_left = bytes_left.saturating_sub(chunk.len());
+            if bytes_left == 0 {
+                return;
+            }
+        }
+    };
+    let _in_time = timeout(DRAIN_WAIT_MAX, draining).await;
+}
+
+fn too_large() -> Refusal {
+    let message = format!("the body exceeds {BODY_BYTES_MAX} bytes; nothing was done");
+    Refusal::new(ErrorCode::MessageTooLarge, message, "send it in smaller parts")
+}
+
 fn body_refusal(rejection: &BytesRejection) -> Refusal {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let message = format!("the body exceeds {BODY_BYTES_MAX} bytes; nothing was done");
-        return Refusal::new(ErrorCode::MessageTooLarge, message, "send it in smaller parts");
+        return too_large();
     }
     Refusal::bad_request("the body could not be read")
 }

@@ -1,5 +1,6 @@
 //! What a client may not do.
 
+use mesh_control::RenameRequest;
 use mesh_protocol::ErrorCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -14,6 +15,27 @@ async fn a_body_beyond_the_bound_is_refused() {
     assert_eq!(status, 413);
     assert_eq!(document["error"]["code"], "message_too_large");
     assert!(server.agent.asked().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_still_writing_gets_the_refusal_all_the_same() {
+    let server = Server::start().await;
+    let request = RenameRequest { hostname: "x".repeat(4 << 20) };
+    for _ in 0..20 {
+        let error = within(server.client().rename(&request)).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::MessageTooLarge, "{error}");
+    }
+    assert!(server.agent.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_refused_before_it_sends() {
+    let server = Server::start().await;
+    let head = "POST /v1/hostname HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n";
+    let request = format!("{head}Content-Length: 67108864\r\n\r\n");
+    let answer = server.raw(request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("message_too_large"), "{answer}");
 }
 
 #[tokio::test]

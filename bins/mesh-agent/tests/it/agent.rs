@@ -334,9 +334,12 @@ impl Drop for Agent {
     }
 }
 
+/// How often the agent said that it is ready: whole lines only.
 fn ready_lines(log: &Path) -> usize {
     let log = fs::read(log).unwrap_or_default();
-    String::from_utf8_lossy(&log).lines().filter(|line| line.starts_with("ready ")).count()
+    let log = String::from_utf8_lossy(&log);
+    let lines = log.split_inclusive('\n');
+    lines.filter(|line| line.starts_with("ready ") && line.ends_with('\n')).count()
 }
 
 /// The agent's program, with nothing of this process' settings.

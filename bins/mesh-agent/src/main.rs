@@ -100,14 +100,15 @@ async fn feed_watchdog(node: &Node) -> Infallible {
 fn announce(node: &Node, settings: &Settings) {
     let listen: Vec<String> = node.listening().iter().map(ToString::to_string).collect();
     let hostname = node.hostname().map(|name| name.to_string()).unwrap_or_default();
-    // A contract, whatever the log level. That nobody reads it is no reason to stop.
-    let _unread = writeln!(
-        std::io::stderr(),
-        "ready hostname={hostname} peer_id={} listen={} socket={}",
+    let line = format!(
+        "ready hostname={hostname} peer_id={} listen={} socket={}\n",
         node.peer_id(),
         listen.join(","),
         settings.socket.display(),
     );
+    // A contract, whatever the log level, and in one piece, so that no reader sees half of it. That
+    // nobody reads it is no reason to stop.
+    let _unread = std::io::stderr().write_all(line.as_bytes());
     let _no_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
 }
 

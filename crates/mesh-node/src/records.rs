@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mesh_crypto::Verifier;
+use bytes::Bytes;
+use mesh_crypto::{Verifier, digest};
 use mesh_membership::Member;
 use mesh_protocol::{
     Admission, ErrorCode, FormerHostname, Frame, Hostname, PeerId, Profile, RECORDS_PER_FRAME_MAX,
@@ -45,9 +46,16 @@ pub(crate) fn peer_row(member: &Member) -> PeerRow {
 impl Shared {
     /// Takes in records from a peer: what is new is stored, acted upon and passed on.
     pub(crate) async fn ingest(self: &Arc<Self>, records: Vec<SignedRecord>, from: Option<PeerId>) {
-        let mut verified = Vec::with_capacity(records.len());
+        let mut verified = Vec::new();
         let mut is_about_me = false;
-        for record in records {
+        // Every member passes on what is new to it, so most of what comes is known, and a digest costs
+        // far less than a signature.
+        let known = lock(&self.core).membership().record_ids();
+        let is_known = |record: &SignedRecord| {
+            let id = RecordId::from_bytes(digest(&SignedRecord::signing_bytes(&record.body)));
+            known.binary_search(&id).is_ok()
+        };
+        for record in records.into_iter().filter(|record| !is_known(record)) {
             match record.verify(&Verifier) {
                 Ok(record) => {
                     is_about_me |= matches!(record.record(), Record::Profile(profile) if profile.peer == self.me);
@@ -153,8 +161,12 @@ impl Shared {
         let links: Vec<Arc<LinkEntry>> = self.links().values().cloned().collect();
         for chunk in new.chunks(RECORDS_PER_FRAME_MAX) {
             let frame = Frame::Records(Records { records: chunk.to_vec() });
+            let frame = frame.encode().map(Bytes::from);
             for entry in links.iter().filter(|entry| Some(entry.peer) != from) {
-                if entry.sender.try_send(Lane::Urgent, &frame).is_err() {
+                let is_sent = frame.as_ref().is_ok_and(|frame| {
+                    entry.sender.try_send_encoded(Lane::Urgent, frame.clone()).is_ok()
+                });
+                if !is_sent {
                     entry.is_in_step.store(false, Ordering::Relaxed);
                     entry.is_owed_records.store(true, Ordering::Relaxed);
                 }

@@ -36,7 +36,10 @@ fn main() {
     let mut table = Table::new();
     runtime.block_on(async {
         if is_wanted("durable") {
-            durable::measure(&mut table).await;
+            durable::measure_alone(&mut table).await;
+        }
+        if is_wanted("crowd") {
+            durable::measure_crowd(&mut table).await;
         }
         if is_wanted("ping") {
             ping::measure(&mut table).await;

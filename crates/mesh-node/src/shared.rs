@@ -99,17 +99,23 @@ impl Shared {
     /// Tells the core something, then does what it wishes. Nothing in here waits for a peer or a disk.
     pub(crate) fn drive<T>(self: &Arc<Self>, tell: impl FnOnce(&mut Core, Now) -> T) -> T {
         let now = clock::now();
-        let (told, wishes) = {
+        let (told, wishes, is_nearer) = {
             let mut core = lock(&self.core);
+            let before = core.poll_timeout();
             let told = tell(&mut core, now);
             let mut wishes = Vec::new();
             while let Some(wish) = core.poll_wish() {
                 wishes.push(wish);
             }
-            (told, wishes)
+            let after = core.poll_timeout();
+            let is_nearer = after.is_some_and(|after| before.is_none_or(|before| after < before));
+            (told, wishes, is_nearer)
         };
-        // A permit is kept when the driver is not waiting, so no nearer deadline is missed.
-        self.deadline_moved.notify_one();
+        // Waking the driver wakes a thread, which costs more than a message does. A permit is kept
+        // when the driver is not waiting, so no nearer deadline is missed.
+        if is_nearer {
+            self.deadline_moved.notify_one();
+        }
         for wish in wishes {
             self.perform(wish, now);
         }

@@ -40,7 +40,7 @@ pub(crate) async fn measure(table: &mut Table) {
     println!("{} members are linked after {:.1?}", MEMBERS + 1, started.elapsed());
     for node in mesh.nodes.iter().skip(1) {
         let mut inbox = node.subscribe(Filter::Everything);
-        tokio::spawn(async move { while inbox.next().await.is_some() {} });
+        bare::far().spawn(async move { while inbox.next().await.is_some() {} });
     }
     broadcasts(mesh.node(0)).await;
 

@@ -42,7 +42,7 @@ pub(crate) async fn measure(table: &mut Table) {
     let mesh = Mesh::of(2).await;
     let (sender, receiver) = (mesh.node(0), mesh.node(1).peer_id());
     let mut inbox = mesh.node(1).subscribe(Filter::Everything);
-    tokio::spawn(async move { while inbox.next().await.is_some() {} });
+    bare::far().spawn(async move { while inbox.next().await.is_some() {} });
     stream(sender, receiver).await;
 
     let gigabytes = (MESSAGES * BYTES) as f64 / 1e9;

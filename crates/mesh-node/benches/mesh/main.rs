@@ -32,9 +32,8 @@ use crate::report::Table;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let is_wanted = |group: &str| wanted.is_empty() || wanted.iter().any(|name| name == group);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut table = Table::new();
-    runtime.block_on(async {
+    bare::runtime().block_on(async {
         if is_wanted("durable") {
             durable::measure_alone(&mut table).await;
         }

@@ -30,7 +30,7 @@ async fn pings(node: &Node) -> Vec<Duration> {
 
 async fn bare_pings() -> Vec<Duration> {
     let (mut client, mut server) = bare::tls_pair().await;
-    tokio::spawn(async move {
+    bare::far().spawn(async move {
         let mut buffer = [0; FRAME_BYTES];
         while server.read_exact(&mut buffer).await.is_ok() {
             server.write_all(&buffer).await.unwrap();

@@ -9,6 +9,8 @@ use mesh_node::{
 };
 use tempfile::TempDir;
 
+use crate::bare;
+
 /// A folder on the disk: a file system in memory would hide what a commit costs.
 pub(crate) fn folder() -> TempDir {
     tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
@@ -21,7 +23,8 @@ pub(crate) struct Mesh {
 }
 
 impl Mesh {
-    /// So many members that joined by token, every one linked to every other.
+    /// So many members that joined by token, every one linked to every other. The first runs here, the
+    /// others in the far runtime.
     pub(crate) async fn of(count: usize) -> Self {
         let folder = folder();
         let mut nodes: Vec<Node> = Vec::with_capacity(count);
@@ -30,12 +33,19 @@ impl Mesh {
                 .hostname(format!("m{number}").parse().unwrap())
                 .listen("127.0.0.1:0".parse().unwrap())
                 .links(links());
-            let node = builder.start().await.unwrap();
             // Not one issuer for all: it would take them for a flood from one address.
-            if let Some(issuer) = nodes.get(number.wrapping_sub(1) / 16 * 16) {
-                join(&node, issuer).await;
-            }
-            nodes.push(node);
+            let Some(issuer) = nodes.get(number.wrapping_sub(1) / 16 * 16).cloned() else {
+                nodes.push(builder.start().await.unwrap());
+                continue;
+            };
+            let joining = tokio::task::spawn_blocking(move || {
+                bare::far().block_on(async {
+                    let node = builder.start().await.unwrap();
+                    join(&node, &issuer).await;
+                    node
+                })
+            });
+            nodes.push(joining.await.unwrap());
         }
         let mesh = Self { nodes, _folder: folder };
         mesh.linked().await;

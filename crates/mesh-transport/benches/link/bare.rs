@@ -1,7 +1,7 @@
 //! The bare parts: TLS and HTTP/2 with the link's settings and nothing on top.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,11 +18,24 @@ use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use zeroize::Zeroizing;
 
 type Body = http_body_util::combinators::BoxBody<Bytes, Infallible>;
 pub(crate) type Requests = hyper::client::conn::http2::SendRequest<Body>;
+
+/// A runtime like that of `mesh-agent`.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Where the other side runs: two agents are two processes, and what they say to each other crosses
+/// from one thread to another, for the bare parts as well.
+pub(crate) fn far() -> &'static Runtime {
+    static FAR: OnceLock<Runtime> = OnceLock::new();
+    FAR.get_or_init(runtime)
+}
 
 /// Who answers does not matter here, only what the bytes cost.
 #[derive(Debug)]
@@ -88,9 +101,11 @@ fn configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     (Arc::new(client), Arc::new(server))
 }
 
+/// The two ends of a connection; the server's belongs to [`far`].
 pub(crate) async fn tls_pair() -> (client::TlsStream<TcpStream>, server::TlsStream<TcpStream>) {
     let (client, server) = configs();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listening = far().spawn(async { TcpListener::bind("127.0.0.1:0").await.unwrap() });
+    let listener = listening.await.unwrap();
     let addr = listener.local_addr().unwrap();
     let connecting = async {
         let tcp = TcpStream::connect(addr).await.unwrap();
@@ -98,12 +113,13 @@ pub(crate) async fn tls_pair() -> (client::TlsStream<TcpStream>, server::TlsStre
         let name = ServerName::from(addr.ip());
         TlsConnector::from(client).connect(name, tcp).await.unwrap()
     };
-    let accepting = async {
+    let accepting = far().spawn(async move {
         let (tcp, _) = listener.accept().await.unwrap();
         tcp.set_nodelay(true).unwrap();
         TlsAcceptor::from(server).accept(tcp).await.unwrap()
-    };
-    tokio::join!(connecting, accepting)
+    });
+    let (client, server) = tokio::join!(connecting, accepting);
+    (client, server.unwrap())
 }
 
 /// An HTTP/2 client whose server reads every body and then answers with a few bytes.
@@ -125,7 +141,7 @@ pub(crate) async fn requests() -> Requests {
         let answer = Full::new(Bytes::from_static(&[1; 40]));
         Ok::<_, Infallible>(http::Response::new(answer))
     });
-    tokio::spawn(builder.serve_connection(TokioIo::new(server), service));
+    far().spawn(builder.serve_connection(TokioIo::new(server), service));
     let (requests, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(config.stream_window_bytes)
         .initial_connection_window_size(config.connection_window_bytes)

@@ -24,7 +24,7 @@ use mesh_protocol::{
     Address, Frame, Hello, LinkPing, Live, LiveResult, MeshId, PeerId, ProtocolVersion,
     VersionRange, Welcome,
 };
-use mesh_transport::{Gatekeeper, Incoming, Lane, Link, Listening, Transport, TransportConfig};
+use mesh_transport::{Gatekeeper, Incoming, Lane, Link, Transport, TransportConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -58,29 +58,52 @@ fn transport(number: u8) -> (PeerId, Transport) {
     (key.peer_id(), transport)
 }
 
-async fn link(a: &Transport, b: PeerId, listening: &mut Listening) -> (Link, Link) {
+async fn link(a: &Transport, b: &FarSide) -> Link {
     let hello = Hello {
         versions: VersionRange::SUPPORTED,
         mesh_id: MeshId::from_bytes([1; 32]),
         records_digest: [0; 32],
         pair_key_id: None,
     };
+    let dialled = a.dial(b.peer, std::slice::from_ref(&b.address)).await.unwrap();
+    dialled.hello(hello).await.unwrap().0
+}
+
+/// A peer in the far runtime that takes every link and answers all that comes.
+struct FarSide {
+    peer: PeerId,
+    address: Address,
+}
+
+impl FarSide {
+    async fn start(number: u8) -> Self {
+        let starting = bare::far().spawn(async move {
+            let (peer, transport) = transport(number);
+            let mut listening = transport.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let address = Address::from(listening.local_addr());
+            tokio::spawn(async move {
+                // Kept as long as its listener.
+                let _transport = transport;
+                while let Some(incoming) = listening.next().await {
+                    answer_all(accept(incoming).await);
+                }
+            });
+            Self { peer, address }
+        });
+        starting.await.unwrap()
+    }
+}
+
+async fn accept(incoming: Incoming) -> Link {
     let welcome = Welcome {
         version: ProtocolVersion::CURRENT,
         records_digest: [0; 32],
         is_pair_key_renewed: true,
     };
-    let address = Address::from(listening.local_addr());
-    let (dialled, accepted) = tokio::join!(
-        async { a.dial(b, &[address]).await.unwrap().hello(hello).await.unwrap().0 },
-        async {
-            match listening.next().await.unwrap() {
-                Incoming::Link(pending) => pending.welcome(welcome).await.unwrap(),
-                Incoming::Join(_) => panic!("nobody joins here"),
-            }
-        },
-    );
-    (dialled, accepted)
+    match incoming {
+        Incoming::Link(pending) => pending.welcome(welcome).await.unwrap(),
+        Incoming::Join(_) => panic!("nobody joins here"),
+    }
 }
 
 fn median<T: Ord + Copy>(mut values: Vec<T>) -> T {
@@ -135,7 +158,7 @@ async fn link_pings(link: &mut Link) -> Vec<Duration> {
 
 async fn tls_pings(bytes: usize) -> Vec<Duration> {
     let (mut client, mut server) = bare::tls_pair().await;
-    tokio::spawn(async move {
+    bare::far().spawn(async move {
         let mut buffer = vec![0; bytes];
         while server.read_exact(&mut buffer).await.is_ok() {
             server.write_all(&buffer).await.unwrap();
@@ -160,13 +183,11 @@ async fn tls_pings(bytes: usize) -> Vec<Duration> {
 async fn bench_ping() {
     let ping_bytes = Frame::Ping(LinkPing { nonce: 0, sent_at: 0 }).encode().unwrap().len();
     let (_, a) = transport(1);
-    let (peer, b) = transport(2);
-    let mut listening = b.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let b = FarSide::start(2).await;
     let (mut over_link, mut raw, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let tls = median(tls_pings(ping_bytes).await);
-        let (mut dialled, accepted) = link(&a, peer, &mut listening).await;
-        answer_all(accepted);
+        let mut dialled = link(&a, &b).await;
         let ours = median(link_pings(&mut dialled).await);
         ratios.push(ours.as_secs_f64() / tls.as_secs_f64());
         over_link.push(ours);
@@ -212,15 +233,13 @@ async fn link_stream(link: &mut Link) -> f64 {
 
 async fn bench_stream() {
     let (_, a) = transport(1);
-    let (peer, b) = transport(2);
-    let mut listening = b.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let b = FarSide::start(2).await;
     let gigabytes = (LIVES * LIVE_BYTES) as f64 / 1e9;
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let piece = Bytes::from(vec![7; LIVE_BYTES]);
         let bare = gigabytes / bare::stream(piece, LIVES).await;
-        let (mut dialled, accepted) = link(&a, peer, &mut listening).await;
-        answer_all(accepted);
+        let mut dialled = link(&a, &b).await;
         let linked = gigabytes / link_stream(&mut dialled).await;
         ratios.push(linked / bare);
         ours.push(linked);
@@ -277,14 +296,8 @@ async fn bench_broadcast() {
         };
         let linked = {
             let mut links = Vec::new();
-            let mut ports = Vec::new();
             for number in 0..BROADCAST_LINKS {
-                let (peer, b) = transport(100 + number);
-                let mut listening = b.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-                let (dialled, accepted) = link(&a, peer, &mut listening).await;
-                answer_all(accepted);
-                links.push(dialled);
-                ports.push(listening);
+                links.push(link(&a, &FarSide::start(100 + number).await).await);
             }
             median(link_broadcasts(links).await)
         };
@@ -301,8 +314,7 @@ async fn bench_broadcast() {
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    bare::runtime().block_on(async {
         bench_ping().await;
         bench_stream().await;
         bench_broadcast().await;

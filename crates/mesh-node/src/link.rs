@@ -333,6 +333,17 @@ impl Shared {
                 tracing::warn!(peer = %entry.peer.short(), code = %refused.code, reason = %refused.message, "a member closes the link");
                 entry.close();
             }
+            // Offered by a newer build only: skipped, as a kind that is not known would be.
+            Frame::Probe(_)
+            | Frame::ProbeResult(_)
+            | Frame::LinkStateVersions(_)
+            | Frame::LinkStates(_)
+            | Frame::Forward(_)
+            | Frame::Receipts(_)
+            | Frame::Custody(_)
+            | Frame::CustodyResult(_)
+            | Frame::RoutedPing(_)
+            | Frame::Swim(_) => {}
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::JoinRequest(_)

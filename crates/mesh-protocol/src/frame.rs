@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{ByteCount, byte_string_into, check_count, decode, encode_into, list};
 use crate::{
-    DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode, FRAME_BODY_BYTES_MAX,
-    FRAME_HEADER_BYTES, JOIN_RECORDS_MAX, KeyId, MeshId, PRIORITY_MAX, PeerId, ProtocolVersion,
-    RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, RecordId, SignedRecord, TEXT_BYTES_MAX, TokenId,
-    VersionRange, WireRef,
+    Custody, CustodyResult, DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode,
+    FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, Forward, HOPS_MAX, Itinerary, JOIN_RECORDS_MAX,
+    KeyId, LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, LinkStateVersions, LinkStates,
+    MeshId, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe, ProbeResult,
+    ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId, RoutedPing,
+    SWIM_BYTES_MAX, SignedRecord, Swim, TEXT_BYTES_MAX, TokenId, VersionRange, WireRef,
 };
 
 const MAGIC: [u8; 4] = *b"MESH";
@@ -251,6 +253,26 @@ pub enum Frame {
     JoinReply(JoinReply),
     /// Proves membership.
     Introduce(Introduce),
+    /// Asks whether a member is reached.
+    Probe(Probe),
+    /// Says so.
+    ProbeResult(ProbeResult),
+    /// The link states that the sender has.
+    LinkStateVersions(LinkStateVersions),
+    /// Link states for the receiver.
+    LinkStates(LinkStates),
+    /// Parcels on their way.
+    Forward(Forward),
+    /// Receipts on their way.
+    Receipts(Receipts),
+    /// Parcels to be kept.
+    Custody(Custody),
+    /// What became of them.
+    CustodyResult(CustodyResult),
+    /// A round trip through others.
+    RoutedPing(RoutedPing),
+    /// Liveness gossip of a large mesh.
+    Swim(Swim),
 }
 
 /// The twelve bytes in front of every frame.
@@ -306,6 +328,16 @@ mod kind {
     pub(super) const JOIN_REQUEST: u16 = 13;
     pub(super) const JOIN_REPLY: u16 = 14;
     pub(super) const INTRODUCE: u16 = 15;
+    pub(super) const PROBE: u16 = 16;
+    pub(super) const PROBE_RESULT: u16 = 17;
+    pub(super) const LINK_STATE_VERSIONS: u16 = 18;
+    pub(super) const LINK_STATES: u16 = 19;
+    pub(super) const FORWARD: u16 = 20;
+    pub(super) const RECEIPTS: u16 = 21;
+    pub(super) const CUSTODY: u16 = 22;
+    pub(super) const CUSTODY_RESULT: u16 = 23;
+    pub(super) const ROUTED_PING: u16 = 24;
+    pub(super) const SWIM: u16 = 25;
 }
 
 /// A header that does not know its body's length yet.
@@ -356,6 +388,16 @@ impl Frame {
             Self::JoinRequest(body) => encode_into(body, MAX, &mut bytes)?,
             Self::JoinReply(body) => encode_into(body, MAX, &mut bytes)?,
             Self::Introduce(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Probe(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::ProbeResult(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::LinkStateVersions(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::LinkStates(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Forward(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Receipts(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Custody(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::CustodyResult(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::RoutedPing(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::Swim(body) => encode_into(body, MAX, &mut bytes)?,
         }
         finish(bytes)
     }
@@ -388,6 +430,16 @@ impl Frame {
             Self::JoinRequest(_) => kind::JOIN_REQUEST,
             Self::JoinReply(_) => kind::JOIN_REPLY,
             Self::Introduce(_) => kind::INTRODUCE,
+            Self::Probe(_) => kind::PROBE,
+            Self::ProbeResult(_) => kind::PROBE_RESULT,
+            Self::LinkStateVersions(_) => kind::LINK_STATE_VERSIONS,
+            Self::LinkStates(_) => kind::LINK_STATES,
+            Self::Forward(_) => kind::FORWARD,
+            Self::Receipts(_) => kind::RECEIPTS,
+            Self::Custody(_) => kind::CUSTODY,
+            Self::CustodyResult(_) => kind::CUSTODY_RESULT,
+            Self::RoutedPing(_) => kind::ROUTED_PING,
+            Self::Swim(_) => kind::SWIM,
         }
     }
 
@@ -417,6 +469,16 @@ impl Frame {
             kind::JOIN_REQUEST => Self::JoinRequest(decode(WHAT, body, is_newer)?),
             kind::JOIN_REPLY => Self::JoinReply(decode(WHAT, body, is_newer)?),
             kind::INTRODUCE => Self::Introduce(decode(WHAT, body, is_newer)?),
+            kind::PROBE => Self::Probe(decode(WHAT, body, is_newer)?),
+            kind::PROBE_RESULT => Self::ProbeResult(decode(WHAT, body, is_newer)?),
+            kind::LINK_STATE_VERSIONS => Self::LinkStateVersions(decode(WHAT, body, is_newer)?),
+            kind::LINK_STATES => Self::LinkStates(decode(WHAT, body, is_newer)?),
+            kind::FORWARD => Self::Forward(decode(WHAT, body, is_newer)?),
+            kind::RECEIPTS => Self::Receipts(decode(WHAT, body, is_newer)?),
+            kind::CUSTODY => Self::Custody(decode(WHAT, body, is_newer)?),
+            kind::CUSTODY_RESULT => Self::CustodyResult(decode(WHAT, body, is_newer)?),
+            kind::ROUTED_PING => Self::RoutedPing(decode(WHAT, body, is_newer)?),
+            kind::SWIM => Self::Swim(decode(WHAT, body, is_newer)?),
             kind => return Err(DecodeError::UnknownKind { kind }),
         };
         frame.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
@@ -445,8 +507,36 @@ impl Frame {
             Self::JoinReply(reply) => {
                 check_count("join reply", reply.records.len(), JOIN_RECORDS_MAX)
             }
+            Self::LinkStateVersions(versions) => {
+                check_count("link states", versions.versions.len(), LINK_STATE_VERSIONS_MAX)
+            }
+            Self::LinkStates(states) => {
+                check_count("link states", states.states.len(), LINK_STATES_PER_FRAME_MAX)
+            }
+            Self::Forward(forward) => {
+                check_hops(&forward.itinerary)?;
+                check_parcels(&forward.parcels)
+            }
+            Self::Receipts(receipts) => {
+                check_hops(&receipts.itinerary)?;
+                check_count("receipts", receipts.receipts.len(), PARCELS_PER_FRAME_MAX)
+            }
+            Self::Custody(custody) => check_parcels(&custody.parcels),
+            Self::CustodyResult(result) => {
+                check_count("custody result", result.outcomes.len(), PARCELS_PER_FRAME_MAX)
+            }
+            Self::RoutedPing(ping) => {
+                check_hops(&ping.itinerary)?;
+                check_count("hops", ping.answered_via.as_ref().map_or(0, Vec::len), HOPS_MAX)
+            }
+            Self::Swim(swim) => {
+                check_hops(&swim.itinerary)?;
+                check_count("gossip", swim.data.len(), SWIM_BYTES_MAX)
+            }
             Self::Hello(_)
             | Self::Welcome(_)
+            | Self::Probe(_)
+            | Self::ProbeResult(_)
             | Self::Live(_)
             | Self::LiveResult(_)
             | Self::Ping(_)
@@ -455,4 +545,14 @@ impl Frame {
             | Self::JoinRequest(_) => Ok(()),
         }
     }
+}
+
+const fn check_hops(itinerary: &Itinerary) -> Result<(), &'static str> {
+    check_count("hops", itinerary.hops.len(), HOPS_MAX)
+}
+
+fn check_parcels(parcels: &[Parcel]) -> Result<(), &'static str> {
+    check_count("parcels", parcels.len(), PARCELS_PER_FRAME_MAX)?;
+    let is_known = |parcel: &Parcel| parcel.item.priority <= PRIORITY_MAX;
+    if parcels.iter().all(is_known) { Ok(()) } else { Err("priority") }
 }

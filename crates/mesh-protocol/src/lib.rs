@@ -21,6 +21,7 @@ mod limits;
 mod message;
 mod payload;
 mod record;
+mod routing;
 mod time;
 mod version;
 
@@ -45,6 +46,11 @@ pub use payload::{
 pub use record::{
     Admission, FormerHostname, Founding, Profile, Record, RecordVerifier, Removal, SignedRecord,
     VerifiedRecord,
+};
+pub use routing::{
+    Custody, CustodyResult, Forward, Itinerary, LinkState, LinkStateVersion, LinkStateVersions,
+    LinkStates, Neighbour, Parcel, Probe, ProbeResult, Receipt, Receipts, RoutedPing,
+    SignedLinkState, Swim,
 };
 pub use time::UnixMillis;
 pub use version::{ProtocolVersion, VersionRange};

@@ -58,3 +58,24 @@ pub const TEXT_BYTES_MAX: usize = 1024;
 
 /// Longest time a message may live, and the longest time a receiver remembers its id: 30 days.
 pub const MESSAGE_TTL_MILLIS_MAX: u64 = 30 * 24 * 3600 * 1000;
+
+/// Most links that a frame takes from its origin to its destination.
+pub const HOPS_MAX: usize = 8;
+
+/// Most links of one peer that others hear of.
+pub const NEIGHBOURS_MAX: usize = 128;
+
+/// Largest encoded [`LinkState`](crate::LinkState).
+pub const LINK_STATE_BYTES_MAX: usize = 8 << 10;
+
+/// Most link states in one [`LinkStates`](crate::LinkStates) frame; more go in several frames.
+pub const LINK_STATES_PER_FRAME_MAX: usize = 64;
+
+/// Most names in one [`LinkStateVersions`](crate::LinkStateVersions) frame: one per member.
+pub const LINK_STATE_VERSIONS_MAX: usize = 4096;
+
+/// Most parcels or receipts in one frame.
+pub const PARCELS_PER_FRAME_MAX: usize = 512;
+
+/// Largest piece of liveness gossip: what fits one datagram, although it travels inside links.
+pub const SWIM_BYTES_MAX: usize = 1400;

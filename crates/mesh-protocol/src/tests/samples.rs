@@ -1,13 +1,15 @@
 //! One value of everything that travels. The golden files are made from these.
 
 use crate::{
-    Ack, Admission, ConfigUpdate, CustomJson, DatabaseOperation, DatabaseSync, Deliver,
-    DeliverItem, DeliverOutcome, DeliverResult, Encryption, Envelope, EnvelopeHeader, ErrorCode,
-    ErrorNotice, FileTransfer, FormerHostname, Founding, Frame, Hello, Introduce, JoinReply,
-    JoinRequest, JsonText, KeyId, LinkPing, Live, LiveResult, MediaStream, MediaType, MeshId,
-    MeshMessage, MessageId, PairKeyStored, Payload, PeerId, Ping, Pong, Profile, ProtocolVersion,
-    Recipient, Record, RecordId, RecordIds, Records, Refused, Removal, SealingPublicKey, Signature,
-    SignedRecord, TokenId, UnixMillis, Unknown, VersionRange, Welcome, WireMessage,
+    Ack, Admission, ConfigUpdate, Custody, CustodyResult, CustomJson, DatabaseOperation,
+    DatabaseSync, Deliver, DeliverItem, DeliverOutcome, DeliverResult, Encryption, Envelope,
+    EnvelopeHeader, ErrorCode, ErrorNotice, FileTransfer, FormerHostname, Forward, Founding, Frame,
+    Hello, Introduce, Itinerary, JoinReply, JoinRequest, JsonText, KeyId, LinkPing, LinkState,
+    LinkStateVersions, LinkStates, Live, LiveResult, MediaStream, MediaType, MeshId, MeshMessage,
+    MessageId, Neighbour, PairKeyStored, Parcel, Payload, PeerId, Ping, Pong, Probe, ProbeResult,
+    Profile, ProtocolVersion, Receipt, Receipts, Recipient, Record, RecordId, RecordIds, Records,
+    Refused, Removal, RoutedPing, SealingPublicKey, Signature, SignedLinkState, SignedRecord, Swim,
+    TokenId, UnixMillis, Unknown, VersionRange, Welcome, WireMessage,
 };
 
 pub(super) const BAULDER: PeerId = PeerId::from_bytes([0xb1; 32]);
@@ -263,6 +265,82 @@ pub(super) fn frames() -> Vec<(&'static str, Frame)> {
             "introduce",
             Frame::Introduce(Introduce { mesh_id: MESH, records: vec![signed_record()] }),
         ),
+    ]
+    .into_iter()
+    .chain(routing_frames())
+    .collect()
+}
+
+pub(super) const OAK: PeerId = PeerId::from_bytes([0x0a; 32]);
+
+pub(super) fn link_state() -> LinkState {
+    LinkState {
+        mesh_id: MESH,
+        origin: MINT,
+        incarnation: NOON.0,
+        version: 3,
+        neighbours: vec![
+            Neighbour { peer: OAK, rtt_micros: 800 },
+            Neighbour { peer: BAULDER, rtt_micros: 0 },
+        ],
+    }
+}
+
+pub(super) fn parcel() -> Parcel {
+    let message = WireMessage::Sealed(envelope()).encode().unwrap();
+    Parcel {
+        mesh_id: MESH,
+        from: BAULDER,
+        to: MINT,
+        message_id: message_id(),
+        item: DeliverItem { message, ..deliver_item(1) },
+        signature: Signature::from_bytes([0x51; 64]),
+    }
+}
+
+pub(super) fn receipt() -> Receipt {
+    Receipt {
+        mesh_id: MESH,
+        from: MINT,
+        to: BAULDER,
+        message_id: message_id(),
+        outcome: DeliverOutcome::Stored,
+        at: NOON,
+        signature: Signature::from_bytes([0x52; 64]),
+    }
+}
+
+fn routing_frames() -> Vec<(&'static str, Frame)> {
+    let way = Itinerary { hops: vec![OAK], ..Itinerary::new(BAULDER, MINT) };
+    let back = Itinerary::new(MINT, BAULDER);
+    let probe_result = ProbeResult {
+        nonce: 9,
+        subject: MINT,
+        is_reached: true,
+        incarnation: NOON.0,
+        last_seen_at: NOON.0 + 5,
+    };
+    let signature = Signature::from_bytes([0x51; 64]);
+    let state = SignedLinkState { body: link_state().encode().unwrap(), signature };
+    let versions = LinkStateVersions { versions: vec![link_state().version()], wants_answer: true };
+    let outcomes = vec![DeliverOutcome::Stored, DeliverOutcome::Deferred(ErrorCode::QueueFull)];
+    let ping = RoutedPing {
+        itinerary: back.clone(),
+        nonce: 10,
+        sent_at: NOON.0,
+        answered_via: Some(vec![OAK]),
+    };
+    vec![
+        ("probe", Frame::Probe(Probe { nonce: 9, subject: MINT })),
+        ("probe_result", Frame::ProbeResult(probe_result)),
+        ("link_state_versions", Frame::LinkStateVersions(versions)),
+        ("link_states", Frame::LinkStates(LinkStates { states: vec![state] })),
+        ("forward", Frame::Forward(Forward { itinerary: way.clone(), parcels: vec![parcel()] })),
+        ("receipts", Frame::Receipts(Receipts { itinerary: back, receipts: vec![receipt()] })),
+        ("custody", Frame::Custody(Custody { request_id: 11, parcels: vec![parcel()] })),
+        ("custody_result", Frame::CustodyResult(CustodyResult { request_id: 11, outcomes })),
+        ("routed_ping", Frame::RoutedPing(ping)),
+        ("swim", Frame::Swim(Swim { itinerary: way, data: vec![0x5f; 24] })),
     ]
 }
 

@@ -3,15 +3,17 @@ use std::fmt;
 use ed25519_dalek::ed25519::signature::MultipartSigner as _;
 use ed25519_dalek::{SigningKey, VerifyingKey};
 use mesh_protocol::{
-    EncodeError, PeerId, Record, RecordError, RecordVerifier, Signature, SignedRecord,
-    VerifiedRecord,
+    DeliverItem, DeliverOutcome, EncodeError, LinkState, MeshId, MessageId, Parcel, PeerId,
+    Receipt, Record, RecordError, RecordVerifier, Signature, SignedLinkState, SignedRecord,
+    UnixMillis, VerifiedRecord,
 };
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 /// What a signature is about. A signature for one purpose is worthless for any other.
 ///
-/// Membership records bring a label of their own ([`SignedRecord::signing_bytes`]).
+/// Membership records, link states, parcels and receipts bring labels of their own
+/// ([`SignedRecord::signing_bytes`] and its kin).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
     /// Header and ciphertext of a sealed message.
@@ -29,6 +31,9 @@ impl Domain {
         }
     }
 }
+
+/// Stands in a structure until its other fields have been signed.
+const UNSIGNED: Signature = Signature::from_bytes([0; 64]);
 
 /// The secret half of a [`PeerId`]: whoever has it is the peer.
 #[derive(Clone)]
@@ -88,6 +93,54 @@ impl NodeKey {
         })
     }
 
+    /// Signs the links of this peer.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when a bound is exceeded, or when these are the links of another peer.
+    pub fn sign_link_state(&self, state: &LinkState) -> Result<SignedLinkState, EncodeError> {
+        if state.origin != self.peer_id() {
+            return Err(EncodeError::FieldTooLarge { what: "an origin other than the signer" });
+        }
+        let body = state.encode()?;
+        let signature = self.sign_parts(&[&SignedLinkState::signing_bytes(&body)]);
+        Ok(SignedLinkState { body, signature })
+    }
+
+    /// Addresses a message of this peer to `to`, for a way through others.
+    ///
+    /// # Errors
+    /// As [`Parcel::signing_bytes`].
+    pub fn sign_parcel(
+        &self,
+        mesh_id: MeshId,
+        to: PeerId,
+        message_id: MessageId,
+        item: DeliverItem,
+    ) -> Result<Parcel, EncodeError> {
+        let (from, signature) = (self.peer_id(), UNSIGNED);
+        let mut parcel = Parcel { mesh_id, from, to, message_id, item, signature };
+        parcel.signature = self.sign_parts(&[&parcel.signing_bytes(&Verifier)?]);
+        Ok(parcel)
+    }
+
+    /// Tells `to`, the sender of a message, what became of it here.
+    ///
+    /// # Errors
+    /// As [`Receipt::signing_bytes`].
+    pub fn sign_receipt(
+        &self,
+        mesh_id: MeshId,
+        to: PeerId,
+        message_id: MessageId,
+        outcome: DeliverOutcome,
+        at: UnixMillis,
+    ) -> Result<Receipt, EncodeError> {
+        let (from, signature) = (self.peer_id(), UNSIGNED);
+        let mut receipt = Receipt { mesh_id, from, to, message_id, outcome, at, signature };
+        receipt.signature = self.sign_parts(&[&receipt.signing_bytes()?]);
+        Ok(receipt)
+    }
+
     /// The key as PKCS #8 (RFC 8410 §7, without the public key), the form that TLS libraries read.
     #[must_use]
     pub fn to_pkcs8_der(&self) -> Zeroizing<Vec<u8>> {
@@ -121,7 +174,7 @@ fn is_signed_by(peer: &PeerId, bytes: &[u8], signature: &Signature) -> bool {
         .is_ok_and(|key| key.verify_strict(bytes, &signature).is_ok())
 }
 
-/// Checks the signatures of membership records.
+/// Checks the signatures of membership records and of what travels through others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verifier;
 

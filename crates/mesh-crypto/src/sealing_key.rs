@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use crate::digest::key_id;
 
-/// Label under which the two ends of a link export their pair secret from TLS (RFC 8446 §7.5), without
-/// a context value, 32 bytes.
+/// Label under which the two ends of a link export their pair secret from TLS (RFC 8446 §7.5): 32 bytes,
+/// with the 32 bytes of the mesh's id as context, so that two meshes never share a secret.
 pub const PAIR_EXPORTER_LABEL: &[u8] = b"EXPERIMENTAL agent-mesh/v1 pair secret";
 
 /// The secret half of what messages to a peer are sealed to.

@@ -6,6 +6,7 @@ mod at_rest;
 mod envelopes;
 mod join_tokens;
 mod key_files;
+mod routing;
 mod secrecy;
 mod signatures;
 mod support;

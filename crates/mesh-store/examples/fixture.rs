@@ -9,8 +9,8 @@ use mesh_protocol::{
     ErrorCode, KeyId, MessageId, PeerId, RecordId, Signature, SignedRecord, TokenId, UnixMillis,
 };
 use mesh_store::{
-    AuditRow, NewInbox, NewOutbox, OutboxEnd, PairKeyRow, PeerRow, PeerStatus, SealingKeyRow,
-    Store, StoreConfig, StoredRecord, TokenRow,
+    AuditRow, NewCustody, NewInbox, NewOutbox, OutboxEnd, PairKeyRow, PeerRow, PeerStatus,
+    SealingKeyRow, Store, StoreConfig, StoredRecord, TokenRow,
 };
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         tokens(&store).await?;
         outbox(&store).await?;
         inbox(&store).await?;
+        custody(&store).await?;
         let row = AuditRow {
             at: NOW,
             kind: "joined_mesh".to_owned(),
@@ -155,5 +156,19 @@ async fn inbox(store: &Store) -> Result<(), Box<dyn Error>> {
     };
     store.commit_inbox((1..=2).map(row).collect()).await?;
     store.ack_inbox(vec![row(1).message_id]).await?;
+    Ok(())
+}
+
+async fn custody(store: &Store) -> Result<(), Box<dyn Error>> {
+    let row = |to| NewCustody {
+        from: peer(2),
+        to: peer(to),
+        message_id: MessageId::from_parts(NOW, &[7; 10]),
+        priority: 1,
+        expires_at: LATER,
+        received_at: NOW,
+        parcel: vec![to; 300].into(),
+    };
+    store.insert_custody(vec![row(3), row(4)]).await?;
     Ok(())
 }

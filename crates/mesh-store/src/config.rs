@@ -13,6 +13,14 @@ pub struct StoreConfig {
     /// Most ids remembered per sender once the application acknowledged the messages. Beyond it the
     /// oldest are forgotten, and a floor goes on refusing them.
     pub seen_per_sender_max: u64,
+    /// Most parcels of one sender that are kept for others. One more is [`Full`](crate::CustodyOutcome::Full).
+    pub custody_messages_per_sender_max: u64,
+    /// Most bytes of one sender's parcels.
+    pub custody_bytes_per_sender_max: u64,
+    /// Most parcels of all senders.
+    pub custody_messages_max: u64,
+    /// Most bytes of all parcels.
+    pub custody_bytes_max: u64,
     /// Connections that read at the same time.
     pub readers: u32,
     /// How long a write that nobody waits for may stay in memory when no other commit takes it along.
@@ -30,6 +38,10 @@ impl Default for StoreConfig {
             inbox_messages_max: 100_000,
             inbox_bytes_max: 1 << 30,
             seen_per_sender_max: 200_000,
+            custody_messages_per_sender_max: 1_000,
+            custody_bytes_per_sender_max: 64 << 20,
+            custody_messages_max: 10_000,
+            custody_bytes_max: 256 << 20,
             readers: 2,
             lazy_delay: Duration::from_millis(50),
             audit_rows_max: 100_000,

@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteRow;
 pub(crate) use self::tight::commit_tight;
 use crate::columns::{Columns, Value};
 use crate::outbox::check_message;
-use crate::query::fetch;
+use crate::query::{fetch, fetch_optional};
 use crate::statements::{many_rows, statements};
 use crate::writer::{HotOp, Step, StepKind};
 use crate::{Store, StoreError, writer};
@@ -197,6 +197,9 @@ statements! {
     );
     SELECT_KNOWN = "SELECT 1 FROM inbox WHERE message_id = ?1 AND sender = ?2
         UNION ALL SELECT 1 FROM inbox_seen WHERE sender = ?2 AND message_id = ?1";
+    SELECT_SEEN = "SELECT 1 FROM inbox_senders AS s WHERE public_key = ?1 AND (
+            EXISTS (SELECT 1 FROM inbox WHERE message_id = ?2 AND sender = s.sender)
+            OR EXISTS (SELECT 1 FROM inbox_seen WHERE sender = s.sender AND message_id = ?2))";
     REMEMBER = concat!(
         "INSERT OR IGNORE INTO inbox_seen (", shared_columns!(), ") SELECT ", shared_columns!(),
         " FROM inbox WHERE message_id IN (SELECT unhex(value, '-') FROM json_each(?))"
@@ -340,6 +343,20 @@ impl Store {
                 }
                 Ok(listed)
             })
+        })
+        .await
+    }
+
+    /// Whether a message of `from` is in the inbox or was: whether it is a repeat, for a caller that cannot
+    /// offer it to [`Store::commit_inbox`]. Ids that were forgotten are not known, as only floors are
+    /// left of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub async fn has_seen(&self, from: PeerId, message_id: MessageId) -> Result<bool, StoreError> {
+        let values = [Value::blob(from.as_bytes()), Value::blob(message_id.as_bytes())];
+        self.read(move |conn| {
+            Box::pin(async move { Ok(fetch_optional(conn, SELECT_SEEN, values).await?.is_some()) })
         })
         .await
     }

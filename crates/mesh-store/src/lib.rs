@@ -1,16 +1,17 @@
 //! The private database `mesh.db`: membership records, `agent_peers`, `peer_keys`, sealing keys,
-//! `join_tokens`, outbox, inbox with the ids that were seen, audit. SQLite through sqlx.
+//! `join_tokens`, outbox, inbox with the ids that were seen, parcels kept for others, audit. SQLite
+//! through sqlx.
 //!
 //! Whatever a method has reported as done has been committed with `synchronous=FULL` in WAL mode. One
 //! task writes, on one connection, and puts everything that waits into one commit; the methods that
-//! do not wait (`finish_outbox`, `note_attempt`, `note_peer_seen`, `audit`) ride along with the next
-//! commit of several rows, or get their own after [`StoreConfig::lazy_delay`]. A small pool of
-//! connections reads.
+//! do not wait (`finish_outbox`, `finish_custody`, `note_attempt`, `note_peer_seen`, `audit`) ride along
+//! with the next commit of several rows, or get their own after [`StoreConfig::lazy_delay`]. A small
+//! pool of connections reads.
 //!
 //! Never in here: a clear secret (secret columns arrive sealed and leave sealed), decisions about
 //! delivery or membership, a clock (every moment is an argument), SQL outside this crate.
 //!
-//! Start reading at [`Store`], then `migrations/0001_mesh.sql` for the tables, then `writer.rs` for how
+//! Start reading at [`Store`], then `migrations/` for the tables, then `writer.rs` for how
 //! commits are grouped. Every statement is a named constant, collected in `statements.rs` and
 //! compiled by SQLite against the migrated schema each time a database is opened.
 
@@ -18,6 +19,7 @@ mod audit;
 mod backup;
 mod columns;
 mod config;
+mod custody;
 mod error;
 mod inbox;
 mod meta;
@@ -37,6 +39,7 @@ mod writer;
 
 pub use audit::AuditRow;
 pub use config::StoreConfig;
+pub use custody::{CustodyOutcome, CustodyRow, NewCustody};
 pub use error::{OpenError, StoreError};
 pub use inbox::{InboxOutcome, InboxQuery, InboxRow, NewInbox};
 pub use outbox::{NewOutbox, OutboxEnd, OutboxRow};

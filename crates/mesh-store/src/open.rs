@@ -26,8 +26,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const PAGES_LIMIT: u64 = u32::MAX as u64 - 1;
 
 /// Every schema, oldest first. Released files are never edited: a changed one refuses old databases.
-const MIGRATIONS: &[(u32, &str, &str)] =
-    &[(1, "mesh", include_str!("../migrations/0001_mesh.sql"))];
+const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (1, "mesh", include_str!("../migrations/0001_mesh.sql")),
+    (2, "custody", include_str!("../migrations/0002_custody.sql")),
+];
 
 /// An open database whose schema is this program's.
 #[derive(Debug)]

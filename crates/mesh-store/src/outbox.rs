@@ -190,7 +190,8 @@ pub(crate) fn insert_steps(rows: Vec<Vec<Value>>) -> Vec<Step> {
     writer::insert_steps(INSERT_ONE, insert_many(), INSERT_WIDTH, rows)
 }
 
-fn list(numbers: impl IntoIterator<Item = u64>) -> Value {
+/// Row numbers for `json_each`.
+pub(crate) fn list(numbers: impl IntoIterator<Item = u64>) -> Value {
     let numbers: Json = numbers.into_iter().map(|number| Json::from(saturated(number))).collect();
     Value::Text(numbers.to_string())
 }

@@ -9,7 +9,7 @@ use crate::columns::{Columns, Value};
 use crate::query::{execute, fetch_all};
 use crate::statements::statements;
 use crate::writer::{Desk, Floor, FloorKey};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, custody};
 
 /// How long messages that ended undelivered can be looked at.
 const ENDED_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -31,6 +31,8 @@ pub struct Pruned {
     pub seen_expired: u64,
     /// Ids that were forgotten early, because a sender had too many; floors stand for them.
     pub seen_evicted: u64,
+    /// Parcels of others that expired.
+    pub custody_expired: u64,
     /// Messages that had ended undelivered a week ago.
     pub outbox_ended: u64,
     /// Join tokens whose time was over a month ago.
@@ -59,8 +61,9 @@ statements! {
 }
 
 impl Store {
-    /// Removes what has served its time: ids that expired, ids beyond the bound per sender, messages that
-    /// ended long ago, old tokens, keys that are to be destroyed. To be called every minute or so.
+    /// Removes what has served its time: ids that expired, ids beyond the bound per sender, parcels of
+    /// others that expired, messages that ended long ago, old tokens, keys that are to be destroyed. To be
+    /// called every minute or so.
     ///
     /// Messages that the application has not acknowledged are never touched.
     ///
@@ -79,6 +82,13 @@ impl Store {
             let evicted = self.write(|desk| Box::pin(evict_any(desk))).await?;
             pruned.seen_evicted += evicted;
             if evicted == 0 {
+                break;
+            }
+        }
+        loop {
+            let expired = self.write(move |desk| Box::pin(custody::expire(desk, now))).await?;
+            pruned.custody_expired += expired;
+            if expired < custody::EXPIRED_PER_TRANSACTION {
                 break;
             }
         }

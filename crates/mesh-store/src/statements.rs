@@ -33,6 +33,7 @@ pub(crate) fn all() -> Vec<&'static str> {
     let lists = [
         crate::audit::STATEMENTS,
         crate::backup::STATEMENTS,
+        crate::custody::STATEMENTS,
         crate::inbox::STATEMENTS,
         crate::meta::STATEMENTS,
         crate::outbox::STATEMENTS,

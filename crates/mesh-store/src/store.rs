@@ -135,6 +135,10 @@ impl Store {
         &self.inner.lazies
     }
 
+    pub(crate) fn gauges(&self) -> &Gauges {
+        &self.inner.gauges
+    }
+
     /// Hands an operation to the writer and waits for its commit.
     pub(crate) async fn submit<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();

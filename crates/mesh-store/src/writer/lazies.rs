@@ -1,6 +1,6 @@
 //! What is written without anybody waiting for it: gathered in memory, the newest of each kind winning.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mesh_protocol::{ErrorCode, PeerId, UnixMillis};
@@ -38,19 +38,21 @@ pub(crate) struct Attempt {
 pub(crate) struct LazyBatch {
     pub(crate) finished: BTreeMap<u64, OutboxEnd>,
     pub(crate) attempts: BTreeMap<u64, Attempt>,
+    pub(crate) custody: BTreeSet<u64>,
     pub(crate) seen: BTreeMap<PeerId, (PeerStatus, UnixMillis)>,
     pub(crate) audit: VecDeque<AuditRow>,
 }
 
 impl LazyBatch {
     pub(crate) fn len(&self) -> usize {
-        self.finished.len() + self.attempts.len() + self.seen.len() + self.audit.len()
+        let outbox = self.finished.len() + self.attempts.len();
+        outbox + self.custody.len() + self.seen.len() + self.audit.len()
     }
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    // The first three are bounded by the rows that they are about: outbox messages and members.
+    // All but the audit are bounded by the rows that they are about: messages, parcels and members.
     batch: LazyBatch,
     /// A batch was taken, and its commit is not over.
     is_under_way: bool,
@@ -69,6 +71,12 @@ impl Lazies {
         self.add(|batch| {
             batch.attempts.remove(&sequence);
             batch.finished.insert(sequence, end);
+        });
+    }
+
+    pub(crate) fn finish_custody(&self, custody_id: u64) {
+        self.add(|batch| {
+            batch.custody.insert(custody_id);
         });
     }
 
@@ -121,6 +129,7 @@ impl Lazies {
         let taken = LazyBatch {
             finished: take_first(&mut from.finished),
             attempts: take_first(&mut from.attempts),
+            custody: take_first_of_set(&mut from.custody),
             seen: take_first(&mut from.seen),
             audit: from.audit.drain(..audit_count).collect(),
         };
@@ -135,8 +144,9 @@ impl Lazies {
 
     /// Takes back a batch whose commit failed. What came meanwhile is newer and stays.
     pub(super) fn put_back(&self, batch: LazyBatch) {
-        let LazyBatch { finished, attempts, seen, audit } = batch;
+        let LazyBatch { finished, attempts, custody, seen, audit } = batch;
         let mut waiting = self.lock();
+        waiting.batch.custody.extend(custody);
         for (sequence, end) in finished {
             waiting.batch.attempts.remove(&sequence);
             waiting.batch.finished.entry(sequence).or_insert(end);
@@ -187,6 +197,16 @@ fn urgency(batch: &LazyBatch) -> Option<Urgency> {
 
 fn take_first<K: Ord + Copy, V>(from: &mut BTreeMap<K, V>) -> BTreeMap<K, V> {
     match from.keys().nth(TAKEN_MAX).copied() {
+        None => std::mem::take(from),
+        Some(first_left) => {
+            let left = from.split_off(&first_left);
+            std::mem::replace(from, left)
+        }
+    }
+}
+
+fn take_first_of_set(from: &mut BTreeSet<u64>) -> BTreeSet<u64> {
+    match from.iter().nth(TAKEN_MAX).copied() {
         None => std::mem::take(from),
         Some(first_left) => {
             let left = from.split_off(&first_left);

@@ -10,7 +10,7 @@ use crate::inbox::InboxOutcome;
 use crate::statements::ROWS_PER_INSERT;
 use crate::writer::desk::{StepResult, counters_step};
 use crate::writer::{FloorKey, HotOp, LazyBatch, Seen, State};
-use crate::{StoreConfig, StoreError, audit, inbox, outbox, peers};
+use crate::{StoreConfig, StoreError, audit, custody, inbox, outbox, peers};
 
 /// What the results of a step mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum StepKind {
     InboxInsertOne(i64),
     /// The rows are inbox rows that are gone: message id, sender, bytes.
     InboxDelete,
+    /// The rows are parcels that are gone: sender, bytes.
+    CustodyDelete,
 }
 
 /// One statement of a commit.
@@ -137,6 +139,7 @@ impl Plan {
         steps.extend(new_senders.map(|(peer, sender)| inbox::sender_step(peer, *sender)));
         steps.extend(outbox::finish_steps(&batch.finished));
         steps.extend(outbox::attempt_step(&batch.attempts));
+        steps.extend(custody::finish_step(&batch.custody));
         steps.extend(peers::seen_step(&batch.seen));
         steps.extend(audit::insert_steps(&batch.audit, config.audit_rows_max));
         steps.extend(outbox::insert_steps(outbox_rows));
@@ -200,6 +203,11 @@ impl Effects {
                     for (message_id, sender, bytes) in result.rows.iter().flat_map(read_gone) {
                         *gone.entry(message_id).or_default() += 1;
                         state.forget_unacked(sender, bytes);
+                    }
+                }
+                StepKind::CustodyDelete => {
+                    for (from, bytes) in result.rows.iter().flat_map(custody::read_gone) {
+                        state.custody.remove(&from, bytes);
                     }
                 }
             }

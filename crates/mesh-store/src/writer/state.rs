@@ -7,6 +7,7 @@ use mesh_protocol::{PeerId, UnixMillis};
 use sqlx::SqliteConnection;
 
 use crate::columns::{Columns, Value};
+use crate::custody::Held;
 use crate::query::{execute, fetch_all, fetch_one};
 use crate::statements::statements;
 use crate::store::Counts;
@@ -85,6 +86,7 @@ pub(crate) struct State {
     pub(crate) inbox_bytes: u64,
     pub(crate) senders: BTreeMap<PeerId, Seen>,
     pub(crate) floors: BTreeMap<FloorKey, Floor>,
+    pub(crate) custody: Held,
 }
 
 impl State {
@@ -123,6 +125,7 @@ impl State {
             let floor = Floor { sequence: columns.bits()?, expires_at: columns.time()? };
             floors.insert(key, floor);
         }
+        let custody = Held::load(conn).await?;
         Ok(Self {
             stream,
             sequences,
@@ -132,6 +135,7 @@ impl State {
             inbox_bytes,
             senders,
             floors,
+            custody,
         })
     }
 
@@ -214,6 +218,8 @@ pub(crate) struct Gauges {
     inbox_bytes: AtomicU64,
     inbox_seen: AtomicU64,
     outbox: AtomicU64,
+    custody_parcels: AtomicU64,
+    custody_bytes: AtomicU64,
 }
 
 impl Gauges {
@@ -223,6 +229,14 @@ impl Gauges {
         self.inbox_bytes.store(state.inbox_bytes, Ordering::Relaxed);
         self.inbox_seen.store(seen, Ordering::Relaxed);
         self.outbox.store(state.outbox, Ordering::Relaxed);
+        let (parcels, bytes) = state.custody.totals();
+        self.custody_parcels.store(parcels, Ordering::Relaxed);
+        self.custody_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn custody(&self) -> (u64, u64) {
+        let parcels = self.custody_parcels.load(Ordering::Relaxed);
+        (parcels, self.custody_bytes.load(Ordering::Relaxed))
     }
 
     pub(crate) fn counts(&self) -> Counts {

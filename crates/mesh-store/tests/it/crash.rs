@@ -6,9 +6,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use mesh_store::{InboxQuery, NewInbox, NewOutbox, OutboxEnd, Store, StoreConfig, StoreError};
+use mesh_store::{
+    CustodyOutcome, InboxQuery, NewCustody, NewInbox, NewOutbox, OutboxEnd, Store, StoreConfig,
+    StoreError,
+};
 
-use crate::support::{Home, incoming, is_stored, outgoing};
+use crate::support::{Home, held, incoming, is_held, is_stored, outgoing};
 
 /// Names the database to the child process; without it the child's test does nothing.
 const DATABASE: &str = "MESH_STORE_TEST_DATABASE";
@@ -31,12 +34,12 @@ fn child(test: &str, database: &Path, limit_file_blocks: Option<u32>) -> Child {
         .unwrap()
 }
 
-/// What the child said was committed: `out SEQUENCE` and `in MESSAGE`.
+/// What the child said was committed: `out SEQUENCE`, `in MESSAGE` and `held MESSAGE`.
 fn lines(output: ChildStdout) -> impl Iterator<Item = (String, u64)> {
     BufReader::new(output).lines().map_while(Result::ok).filter_map(|line| {
         let (word, number) = line.split_once(' ')?;
         Some((word.to_owned(), number.parse().ok()?))
-            .filter(|(word, _)| word == "out" || word == "in")
+            .filter(|(word, _)| ["out", "in", "held"].contains(&word.as_str()))
     })
 }
 
@@ -49,8 +52,9 @@ fn child_that_writes_until_it_is_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let tracker = tokio_util::task::TaskTracker::new();
-        let store =
-            Store::open(Path::new(&database), StoreConfig::default(), &tracker).await.unwrap();
+        let config =
+            StoreConfig { custody_messages_per_sender_max: 10_000, ..StoreConfig::default() };
+        let store = Store::open(Path::new(&database), config, &tracker).await.unwrap();
         let writers = (0..16_u64).map(|writer| {
             let store = store.clone();
             async move {
@@ -66,6 +70,8 @@ fn child_that_writes_until_it_is_killed() {
                     let row = incoming(number + 1);
                     assert!(is_stored(&store.commit_inbox(vec![row]).await.unwrap()[0]));
                     println!("in {}", number + 1);
+                    assert!(is_held(&store.insert_custody(vec![held(number)]).await.unwrap()[0]));
+                    println!("held {number}");
                 }
             }
         });
@@ -96,6 +102,12 @@ async fn everything_acknowledged_survives_kill_9() {
         }
         for (_, sequence) in acked.iter().filter(|(word, _)| word == "out") {
             assert!(sequences.binary_search(sequence).is_ok(), "sequence {sequence} was lost");
+        }
+        let repeats = acked.iter().filter(|(word, _)| word == "held").map(|(_, n)| held(*n));
+        for chunk in repeats.collect::<Vec<NewCustody>>().chunks(500) {
+            let outcomes = store.insert_custody(chunk.to_vec()).await.unwrap();
+            let is_known = outcomes.iter().all(|outcome| *outcome == CustodyOutcome::Duplicate);
+            assert!(is_known, "a parcel that was taken was lost");
         }
         let next = store.append_outbox(vec![outgoing(1)]).await.unwrap()[0];
         assert!(next > sequences.last().copied().unwrap_or(0));

@@ -39,6 +39,24 @@ async fn a_message_is_stored_once_and_comes_back_as_it_went_in() {
 }
 
 #[tokio::test]
+async fn a_repeat_is_known_by_its_sender_and_id_until_it_expires() {
+    let home = Home::new();
+    let store = home.open(StoreConfig::default()).await;
+    assert!(!store.has_seen(peer(1), message(1)).await.unwrap());
+    store.commit_inbox(incoming_range(1..3)).await.unwrap();
+    store.ack_inbox(vec![message(2)]).await.unwrap();
+    for number in [1, 2] {
+        assert!(store.has_seen(peer(1), message(number)).await.unwrap(), "{number}");
+        assert!(!store.has_seen(peer(2), message(number)).await.unwrap(), "{number} of another");
+    }
+    assert!(!store.has_seen(peer(1), message(3)).await.unwrap());
+    store.prune(incoming(2).expires_at).await.unwrap();
+    assert!(store.has_seen(peer(1), message(1)).await.unwrap(), "not acknowledged, so kept");
+    assert!(!store.has_seen(peer(1), message(2)).await.unwrap());
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn another_sender_cannot_take_the_place_of_a_message() {
     let home = Home::new();
     let store = home.open(StoreConfig::default()).await;

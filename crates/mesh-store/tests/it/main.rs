@@ -4,6 +4,7 @@
 
 mod backup;
 mod crash;
+mod custody;
 mod inbox;
 mod keys;
 mod lazy;

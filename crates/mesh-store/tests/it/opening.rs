@@ -57,8 +57,8 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     .unwrap();
     conn.close().await.unwrap();
     let error = refused(&home).await;
-    assert!(matches!(error, OpenError::NewerSchema { theirs: 99, ours: 1 }), "{error:?}");
-    assert_eq!(error.to_string(), "the database has schema 99, this program knows schemas up to 1");
+    assert!(matches!(error, OpenError::NewerSchema { theirs: 99, ours: 2 }), "{error:?}");
+    assert_eq!(error.to_string(), "the database has schema 99, this program knows schemas up to 2");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ fn fixtures() -> Vec<PathBuf> {
 #[tokio::test]
 async fn databases_of_every_schema_open_with_what_they_hold() {
     let fixtures = fixtures();
-    assert!(!fixtures.is_empty());
+    assert_eq!(fixtures.len(), 2, "one per schema");
     for fixture in fixtures {
         let home = Home::new();
         std::fs::copy(&fixture, home.path()).unwrap();
@@ -174,6 +174,11 @@ async fn databases_of_every_schema_open_with_what_they_hold() {
         let inbox = store.list_inbox(query).await.unwrap();
         assert_eq!(inbox.iter().map(|row| row.is_acked).collect::<Vec<_>>(), [true, false]);
         assert_eq!(store.list_audit(10).await.unwrap().len(), 1);
+        let has_custody = !fixture.ends_with("schema-01.sqlite");
+        let held: Vec<_> =
+            store.load_custody().await.unwrap().iter().map(|row| (row.from, row.to)).collect();
+        let expected = [(peer(2), peer(3)), (peer(2), peer(4))];
+        assert_eq!(held, if has_custody { &expected[..] } else { &[] });
         store.close().await.unwrap();
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mesh_protocol::{MessageId, PeerId, RecordId, Signature, SignedRecord, TokenId, UnixMillis};
 use mesh_store::{
-    InboxOutcome, NewInbox, NewOutbox, PeerRow, PeerStatus, Store, StoreConfig, StoredRecord,
-    TokenRow,
+    CustodyOutcome, InboxOutcome, NewCustody, NewInbox, NewOutbox, PeerRow, PeerStatus, Store,
+    StoreConfig, StoredRecord, TokenRow,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
@@ -108,6 +108,22 @@ pub(crate) fn incoming_range(numbers: std::ops::Range<u64>) -> Vec<NewInbox> {
 
 pub(crate) fn is_stored(outcome: &InboxOutcome) -> bool {
     matches!(outcome, InboxOutcome::Stored { .. })
+}
+
+pub(crate) fn held(number: u64) -> NewCustody {
+    NewCustody {
+        from: peer(1),
+        to: peer(2),
+        message_id: message(number),
+        priority: 1,
+        expires_at: UnixMillis(NOW.0 + 60_000),
+        received_at: NOW,
+        parcel: format!("parcel {number}").into_bytes().into(),
+    }
+}
+
+pub(crate) fn is_held(outcome: &CustodyOutcome) -> bool {
+    matches!(outcome, CustodyOutcome::Stored { .. })
 }
 
 pub(crate) fn member(number: u8, hostname: &str) -> PeerRow {

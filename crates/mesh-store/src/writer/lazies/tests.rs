@@ -36,8 +36,10 @@ fn what_comes_back_gives_way_to_what_is_newer() {
     lazies.note_attempt(1, ATTEMPT);
     lazies.note_attempt(2, ATTEMPT);
     lazies.note_attempt(3, ATTEMPT);
+    lazies.finish_custody(5);
     lazies.audit(row(1));
     let batch = lazies.take();
+    lazies.finish_custody(4);
     lazies.finish_outbox(1, OutboxEnd::Expired);
     let newer = Attempt { attempts: 2, reason: Some(ErrorCode::TimedOut), ..ATTEMPT };
     lazies.note_attempt(2, newer);
@@ -46,6 +48,7 @@ fn what_comes_back_gives_way_to_what_is_newer() {
     let batch = lazies.take();
     assert_eq!(batch.attempts.into_iter().collect::<Vec<_>>(), [(2, newer), (3, ATTEMPT)]);
     assert_eq!(batch.audit, [row(1), row(2)]);
+    assert_eq!(batch.custody.into_iter().collect::<Vec<_>>(), [4, 5]);
 }
 
 #[test]
@@ -53,14 +56,15 @@ fn a_commit_carries_a_bounded_number_and_memory_holds_a_bounded_audit() {
     let lazies = Lazies::default();
     for number in 0..=TAKEN_MAX as u64 {
         lazies.finish_outbox(number, OutboxEnd::Acked);
+        lazies.finish_custody(number);
     }
     for number in 0..AUDIT_WAITING_MAX as u64 + 10 {
         lazies.audit(row(number));
     }
-    assert_eq!(lazies.take().len(), 2 * TAKEN_MAX);
+    assert_eq!(lazies.take().len(), 3 * TAKEN_MAX);
     assert_eq!(lazies.urgency(), Some(Urgency::Soon), "the rest waits for the next one");
     let batch = lazies.take();
-    assert_eq!((batch.finished.len(), batch.audit.len()), (1, TAKEN_MAX));
+    assert_eq!((batch.finished.len(), batch.custody.len(), batch.audit.len()), (1, 1, TAKEN_MAX));
     let mut left = 0;
     loop {
         let taken = lazies.take().len();

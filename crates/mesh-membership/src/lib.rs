@@ -16,6 +16,7 @@
 //! the most senior ones. A set that is full still takes a removal by a known peer, at the price of
 //! the most junior record: whoever fills the set must not be safe from removal by that.
 
+mod chance;
 mod error;
 mod evidence;
 mod judge;
@@ -26,7 +27,7 @@ mod plan;
 mod verdict;
 
 pub use error::{InsertError, RefuseReason};
-pub use links::{LinkConfig, LinkInput, LinkOutput, LinkPlanner, keeps_existing};
+pub use links::{LinkConfig, LinkInput, LinkOutput, LinkPlanner, keeps_existing, neighbours};
 pub use membership::{Inserted, Membership};
 pub use plan::RemovalPlan;
 pub use verdict::{Member, Resolution, Verdict};

@@ -30,21 +30,22 @@ const RESOLVED_MAX: usize = 4;
 
 /// A connection to the right peer, before it was told anything.
 pub(crate) struct Dialled {
+    peer: PeerId,
     tls: TlsStream<TcpStream>,
     remote: SocketAddr,
 }
 
-/// A connection whose other end holds the key that was dialled. Dropping it closes it.
+/// A connection whose other end has proven its key: the one that was dialled, or any member's where no
+/// peer was named. Dropping it closes it.
 pub struct PendingDial {
     transport: Arc<Inner>,
-    peer: PeerId,
     dialled: Dialled,
 }
 
 impl std::fmt::Debug for PendingDial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PendingDial")
-            .field("peer", &self.peer)
+            .field("peer", &self.dialled.peer)
             .field("remote", &self.dialled.remote)
             .finish_non_exhaustive()
     }
@@ -65,7 +66,29 @@ impl Transport {
         addresses: &[Address],
     ) -> Result<PendingDial, DialError> {
         let dialled = self.inner.connect(peer, addresses, Purpose::Link).await?;
-        Ok(PendingDial { transport: Arc::clone(&self.inner), peer, dialled })
+        Ok(PendingDial { transport: Arc::clone(&self.inner), dialled })
+    }
+
+    /// Connects to `address`, where any other member may answer; [`PendingDial::peer`] tells which.
+    ///
+    /// For addresses that somebody named without proof. Who answers there shows its key before this node
+    /// does: one that is no member learns nothing but that a node called.
+    ///
+    /// # Errors
+    /// [`DialError::Stranger`] when somebody else answers, or this node itself; [`DialError::NoAnswer`]
+    /// when nobody does. No connection is left open.
+    pub async fn dial_member(&self, address: &Address) -> Result<PendingDial, DialError> {
+        let connector = TlsConnector::from(self.inner.tls.client_of_members());
+        let attempt = self.inner.attempt(&connector, address, Purpose::Link).await;
+        let dialled = attempt.map_err(|DialFailure { address, reason }| match reason {
+            AttemptError::WrongKey => DialError::Stranger { address },
+            AttemptError::NotAMember => DialError::NotAMember,
+            AttemptError::Resolve(_)
+            | AttemptError::Connect(_)
+            | AttemptError::Handshake(_)
+            | AttemptError::TimedOut => DialError::NoAnswer { address, reason },
+        })?;
+        Ok(PendingDial { transport: Arc::clone(&self.inner), dialled })
     }
 }
 
@@ -138,10 +161,10 @@ impl Inner {
         crate::io::tune(&tcp, self.config.unsent_bytes_max);
         let name = ServerName::from(remote.ip());
         let tls = connector.connect(name, tcp).await.map_err(handshake_error)?;
-        if authenticated_peer(tls.get_ref().1, purpose).is_none() {
+        let Some(peer) = authenticated_peer(tls.get_ref().1, purpose) else {
             return Err(AttemptError::Handshake("the other side speaks another protocol".into()));
-        }
-        Ok(Dialled { tls, remote })
+        };
+        Ok(Dialled { peer, tls, remote })
     }
 
     /// Starts HTTP/2 on a connection; a task drives it until `link` is over.
@@ -211,7 +234,7 @@ impl PendingDial {
     /// Who answers at the other end, proven by its key.
     #[must_use]
     pub fn peer(&self) -> PeerId {
-        self.peer
+        self.dialled.peer
     }
 
     /// Says hello and waits for the verdict: only with Welcome is the link up.
@@ -225,7 +248,7 @@ impl PendingDial {
     }
 
     async fn greet(self, hello: Hello) -> Result<(Link, Welcome), DialError> {
-        let Self { transport, peer, dialled: Dialled { tls, remote } } = self;
+        let Self { transport, dialled: Dialled { peer, tls, remote } } = self;
         let (io, handle) = crate::io::share(tls.into());
         let pair_secret =
             handle.pair_secret(&hello.mesh_id).map_err(|error| DialError::Tls(error.into()))?;

@@ -116,6 +116,22 @@ pub enum DialError {
         /// Every address with its reason.
         failures: Vec<DialFailure>,
     },
+    /// Whoever answers at the address is no member of the mesh, or is this node itself. It was told
+    /// nothing.
+    #[error("no member of the mesh answers at {address}")]
+    Stranger {
+        /// Where.
+        address: Address,
+    },
+    /// Nobody who could be a member answers at the address.
+    #[error("nobody answers at {address}")]
+    NoAnswer {
+        /// Where.
+        address: Address,
+        /// Why not.
+        #[source]
+        reason: AttemptError,
+    },
     /// The peer closed the handshake: it does not count this node among the members.
     #[error("the peer does not know this node as a member")]
     NotAMember,
@@ -161,9 +177,11 @@ impl DialError {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::NoAddress { .. } | Self::Unreachable { .. } | Self::Closed(_) => {
-                ErrorCode::PeerUnreachable
-            }
+            Self::NoAddress { .. }
+            | Self::Unreachable { .. }
+            | Self::Stranger { .. }
+            | Self::NoAnswer { .. }
+            | Self::Closed(_) => ErrorCode::PeerUnreachable,
             Self::NotAMember => ErrorCode::NotAMember,
             Self::Refused { code, .. } => *code,
             Self::TimedOut => ErrorCode::TimedOut,

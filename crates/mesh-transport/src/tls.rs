@@ -14,7 +14,7 @@ use rustls::{ClientConfig, CommonState, ServerConfig};
 
 use crate::{Gatekeeper, TransportError};
 
-use verifier::{Clients, Pinned};
+use verifier::{Clients, Servers};
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +48,8 @@ impl Purpose {
 /// The TLS settings of this node. Nothing in them allows resumption, tickets or early data: a
 /// resumed session would skip the verifier, and a removed member would come back with it.
 pub(crate) struct Tls {
+    me: PeerId,
+    gatekeeper: Arc<dyn Gatekeeper>,
     link_server: Arc<ServerConfig>,
     join_server: Arc<ServerConfig>,
     client: ClientConfig,
@@ -75,11 +77,13 @@ impl Tls {
         let public_key = CertificateDer::from(spki_der(&node_key.peer_id()));
         let identity = Arc::new(CertifiedKey::new(vec![public_key], signer));
 
-        let members = Clients::Members(gatekeeper);
+        let me = node_key.peer_id();
+        let members = Clients::Members(Arc::clone(&gatekeeper));
         let link_server = server_config(&provider, &identity, members, Purpose::Link)?;
         let join_server = server_config(&provider, &identity, Clients::Anybody, Purpose::Join)?;
-        let client = client_config(&provider, &identity, node_key.peer_id())?;
-        Ok(Self { link_server: Arc::new(link_server), join_server: Arc::new(join_server), client })
+        let client = client_config(&provider, &identity, me)?;
+        let (link_server, join_server) = (Arc::new(link_server), Arc::new(join_server));
+        Ok(Self { me, gatekeeper, link_server, join_server, client })
     }
 
     /// Rules for a connection that comes in.
@@ -92,8 +96,19 @@ impl Tls {
 
     /// Rules for a connection to `peer`: no other key is talked to.
     pub(crate) fn client(&self, peer: PeerId, purpose: Purpose) -> Arc<ClientConfig> {
+        self.client_of(Servers::One(peer), purpose)
+    }
+
+    /// Rules for a connection to an address where any other member may answer. Whoever it is proves its
+    /// key first: a stranger does not learn whose connection it was.
+    pub(crate) fn client_of_members(&self) -> Arc<ClientConfig> {
+        let gatekeeper = Arc::clone(&self.gatekeeper);
+        self.client_of(Servers::Members { me: self.me, gatekeeper }, Purpose::Link)
+    }
+
+    fn client_of(&self, servers: Servers, purpose: Purpose) -> Arc<ClientConfig> {
         let mut config = self.client.clone();
-        config.dangerous().set_certificate_verifier(Arc::new(Pinned::new(peer)));
+        config.dangerous().set_certificate_verifier(Arc::new(servers));
         config.alpn_protocols = vec![purpose.alpn().to_vec()];
         Arc::new(config)
     }
@@ -148,7 +163,7 @@ fn client_config(
         .map_err(tls_error)?
         .dangerous()
         // Replaced for every connection. Until then nobody but this node itself would be trusted.
-        .with_custom_certificate_verifier(Arc::new(Pinned::new(me)))
+        .with_custom_certificate_verifier(Arc::new(Servers::One(me)))
         .with_client_cert_resolver(resolver);
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;

@@ -40,19 +40,37 @@ fn refuse_tls12() -> Result<HandshakeSignatureValid, Error> {
     Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into())
 }
 
-/// Accepts one server: the peer that was dialled.
-#[derive(Debug)]
-pub(super) struct Pinned {
-    peer: PeerId,
+/// Which servers this node talks to.
+pub(super) enum Servers {
+    /// The peer that was dialled.
+    One(PeerId),
+    /// The other members of the mesh, as they are at the moment of the handshake.
+    Members {
+        /// This node, which never talks to itself.
+        me: PeerId,
+        gatekeeper: Arc<dyn Gatekeeper>,
+    },
 }
 
-impl Pinned {
-    pub(super) const fn new(peer: PeerId) -> Self {
-        Self { peer }
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(peer) => f.debug_tuple("One").field(peer).finish(),
+            Self::Members { .. } => f.write_str("Members"),
+        }
     }
 }
 
-impl ServerCertVerifier for Pinned {
+impl Servers {
+    fn are_right(&self, peer: &PeerId) -> bool {
+        match self {
+            Self::One(one) => peer == one,
+            Self::Members { me, gatekeeper } => peer != me && gatekeeper.is_member(peer),
+        }
+    }
+}
+
+impl ServerCertVerifier for Servers {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -61,11 +79,8 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if peer_of(end_entity)? == self.peer {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(DENIED)
-        }
+        let is_right = self.are_right(&peer_of(end_entity)?);
+        if is_right { Ok(ServerCertVerified::assertion()) } else { Err(DENIED) }
     }
 
     fn verify_tls12_signature(

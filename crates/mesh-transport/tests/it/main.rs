@@ -10,6 +10,7 @@
 
 mod abuse;
 mod dialling;
+mod finding;
 mod joining;
 mod links;
 mod raw;

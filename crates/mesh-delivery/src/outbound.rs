@@ -1,5 +1,6 @@
 mod lane;
 mod ports;
+mod receipt;
 mod room;
 mod view;
 
@@ -43,6 +44,9 @@ pub struct Outbound {
     lanes: BTreeMap<LaneKey, Lane>,
     /// Batches that wait for their answer.
     batches: BTreeMap<u64, LaneKey>,
+    /// Messages that ended through others while their batch was under way, until it is over. They keep
+    /// their places in it, because the answer counts them.
+    settled: BTreeMap<u64, LaneKey>,
     next_batch_id: u64,
     /// Messages that wait in a lane. One that is under way is left to its answer.
     expiries: BTreeSet<(UnixMillis, u64)>,
@@ -68,6 +72,7 @@ impl Outbound {
             entries: BTreeMap::new(),
             lanes: BTreeMap::new(),
             batches: BTreeMap::new(),
+            settled: BTreeMap::new(),
             next_batch_id: 1,
             expiries: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -111,6 +116,7 @@ impl Outbound {
             Input::BatchAnswered { batch_id, outcomes } => self.answer(batch_id, &outcomes, now),
             Input::BatchFailed { batch_id } => self.fail(batch_id, None, now),
             Input::BodyMissing { sequence } => self.drop_bodiless(sequence),
+            Input::Settled { sequence, outcome } => self.take_receipt(sequence, outcome, now),
         }
         self.settle(now);
     }
@@ -229,19 +235,13 @@ impl Outbound {
         }
         let mut deferred = None;
         let mut ended = 0;
-        for (&sequence, outcome) in batch.sequences.iter().zip(outcomes) {
-            match *outcome {
-                DeliverOutcome::Stored => {
-                    self.finish(sequence, End::Acked { was_duplicate: false })
-                }
-                DeliverOutcome::Duplicate => {
-                    self.finish(sequence, End::Acked { was_duplicate: true });
-                }
-                DeliverOutcome::Refused(code) => self.finish(sequence, End::Refused(code)),
-                DeliverOutcome::Deferred(code) => {
-                    deferred = Some(code);
-                    break;
-                }
+        for (&sequence, &outcome) in batch.sequences.iter().zip(outcomes) {
+            // What was settled through others keeps the end that it has.
+            if self.entries.contains_key(&sequence)
+                && let Err(code) = self.finish_as(sequence, outcome)
+            {
+                deferred = Some(code);
+                break;
             }
             ended += 1;
         }
@@ -263,15 +263,31 @@ impl Outbound {
         }
     }
 
+    /// Ends a message as the receiver says, or returns why it is to be tried again.
+    fn finish_as(&mut self, sequence: u64, outcome: DeliverOutcome) -> Result<(), ErrorCode> {
+        let end = match outcome {
+            DeliverOutcome::Stored => End::Acked { was_duplicate: false },
+            DeliverOutcome::Duplicate => End::Acked { was_duplicate: true },
+            DeliverOutcome::Refused(code) => End::Refused(code),
+            DeliverOutcome::Deferred(code) => return Err(code),
+        };
+        self.finish(sequence, end);
+        Ok(())
+    }
+
     fn drop_bodiless(&mut self, sequence: u64) {
-        let Some(entry) = self.entries.get(&sequence) else { return };
-        let key = LaneKey::of(entry);
+        // A receipt may have come first, and the row may be deleted for it: the place in the batch goes.
+        let settled = self.settled.remove(&sequence);
+        let Some(key) = settled.or_else(|| self.entries.get(&sequence).map(LaneKey::of)) else {
+            return;
+        };
         if let Some(lane) = self.lanes.get_mut(&key)
             && let LaneState::UnderWay(batch) = &mut lane.state
         {
             batch.sequences.retain(|other| *other != sequence);
-            if batch.sequences.is_empty() {
-                // Nothing of it was sent, so no answer will come.
+            batch.settled = batch.settled.saturating_sub(usize::from(settled.is_some()));
+            if batch.is_over() {
+                // Of what is left, nothing waits for an answer.
                 self.take_batch(key);
             }
         }
@@ -282,6 +298,9 @@ impl Outbound {
     fn take_batch(&mut self, key: LaneKey) -> Option<Batch> {
         let batch = self.lanes.get_mut(&key)?.take_batch()?;
         self.batches.remove(&batch.id);
+        for sequence in &batch.sequences {
+            self.settled.remove(sequence);
+        }
         self.timers.remove(&(batch.deadline, key));
         self.touched.insert(key);
         Some(batch)
@@ -399,7 +418,7 @@ impl Outbound {
         let id = self.next_batch_id;
         self.next_batch_id += 1;
         let deadline = now.instant + self.config.answer_timeout;
-        lane.state = LaneState::UnderWay(Batch { id, sequences: sequences.clone(), deadline });
+        lane.state = LaneState::UnderWay(Batch::new(id, sequences.clone(), deadline));
         self.batches.insert(id, key);
         self.timers.insert((deadline, key));
         let LaneKey { peer, priority } = key;

@@ -47,9 +47,23 @@ pub(super) enum LaneState {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) id: u64,
+    /// In the order in which they were sent, which is that of the answer.
     pub(super) sequences: Vec<u64>,
+    /// How many of them have ended already.
+    pub(super) settled: usize,
     /// Until when the answer must be here.
     pub(super) deadline: Instant,
+}
+
+impl Batch {
+    pub(super) const fn new(id: u64, sequences: Vec<u64>, deadline: Instant) -> Self {
+        Self { id, sequences, settled: 0, deadline }
+    }
+
+    /// Whether no message of it waits for the answer.
+    pub(super) const fn is_over(&self) -> bool {
+        self.settled >= self.sequences.len()
+    }
 }
 
 impl Lane {

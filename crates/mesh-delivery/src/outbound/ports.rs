@@ -44,6 +44,15 @@ pub enum Input {
         /// The message.
         sequence: u64,
     },
+    /// The receiver's word on one message came through others. It ends the message wherever it is, also
+    /// in a batch under way, whose answer still counts it. When the receiver deferred it, a batch under
+    /// way that holds it has failed; one that waits is left as it is. Unknown messages are ignored.
+    Settled {
+        /// The message. The driver has checked that its receiver signed the receipt.
+        sequence: u64,
+        /// What became of it.
+        outcome: DeliverOutcome,
+    },
 }
 
 /// A wish that the driver fulfils.

@@ -8,6 +8,7 @@ use crate::Priority;
 mod bounds;
 mod delivery;
 mod failure;
+mod receipt;
 
 const ALICE: PeerId = PeerId::from_bytes([1; 32]);
 const BOB: PeerId = PeerId::from_bytes([2; 32]);
@@ -111,6 +112,7 @@ impl Desk {
         engine.entries.is_empty()
             && engine.lanes.is_empty()
             && engine.batches.is_empty()
+            && engine.settled.is_empty()
             && engine.expiries.is_empty()
             && engine.timers.is_empty()
             && engine.touched.is_empty()

@@ -4,7 +4,7 @@ use mesh_delivery::{DeliveryConfig, Priority};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
-use crate::world::{AnswerFate, CommitFate, Order, PEERS, World};
+use crate::world::{AnswerFate, CommitFate, Order, PEERS, ReceiptKind, World};
 
 /// Something that can happen to a sender.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ enum Step {
     Receive { peer: usize, defer_from: usize },
     Answer { peer: usize, fate: AnswerFate },
     LateAnswer,
+    Receipt { pick: usize, kind: ReceiptKind },
     Up(usize),
     Down { peer: usize, frames_received: usize },
     Remove(usize),
@@ -57,6 +58,13 @@ fn answer_fates() -> impl Strategy<Value = AnswerFate> {
     ]
 }
 
+fn receipt_kinds() -> impl Strategy<Value = ReceiptKind> {
+    prop_oneof![
+        4 => Just(ReceiptKind::ThroughOthers),
+        1 => Just(ReceiptKind::Deferral),
+    ]
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let peer = 0..PEERS;
     let defer_from = prop_oneof![4 => Just(usize::MAX), 1 => 0..4_usize];
@@ -67,6 +75,8 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(peer, defer_from)| Step::Receive { peer, defer_from }),
         24 => (peer.clone(), answer_fates()).prop_map(|(peer, fate)| Step::Answer { peer, fate }),
         4 => Just(Step::LateAnswer),
+        12 => (any::<usize>(), receipt_kinds())
+            .prop_map(|(pick, kind)| Step::Receipt { pick, kind }),
         12 => peer.clone().prop_map(Step::Up),
         4 => (peer.clone(), 0..3_usize)
             .prop_map(|(peer, frames_received)| Step::Down { peer, frames_received }),
@@ -103,6 +113,7 @@ fn run(world: &mut World, step: Step) {
         Step::Receive { peer, defer_from } => world.receive(peer, defer_from),
         Step::Answer { peer, fate } => world.answer(peer, fate),
         Step::LateAnswer => world.late_answer(),
+        Step::Receipt { pick, kind } => world.receipt(pick, kind),
         Step::Up(peer) => world.up(peer),
         Step::Down { peer, frames_received } => world.down(peer, frames_received),
         Step::Remove(peer) => world.remove(peer),

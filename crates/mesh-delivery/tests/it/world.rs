@@ -43,6 +43,15 @@ pub(crate) enum AnswerFate {
     GainsOne,
 }
 
+/// What comes past the answer of a batch, signed by the receiver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReceiptKind {
+    /// A copy of the message reaches the receiver through others, and its receipt comes back.
+    ThroughOthers,
+    /// The receiver has no room for it.
+    Deferral,
+}
+
 /// A row of the sender's database.
 #[derive(Clone, Debug)]
 struct Row {
@@ -276,6 +285,40 @@ impl World {
         }
     }
 
+    /// The receiver's word on one message comes past the answer of its batch.
+    pub(crate) fn receipt(&mut self, pick: usize, kind: ReceiptKind) {
+        let count = self.known.len().max(1);
+        let Some(sequence) = self.known.keys().nth(pick % count).copied() else { return };
+        let Entry { to, priority, .. } = self.rows[&sequence].entry;
+        let peer = index_of(to);
+        let under_way = self
+            .active_of(peer, priority)
+            .map(|(batch_id, active)| (batch_id, active.sequences.contains(&sequence)));
+        let outcome = match kind {
+            ReceiptKind::Deferral => DeliverOutcome::Deferred(ErrorCode::QueueFull),
+            ReceiptKind::ThroughOthers => {
+                // Copies keep the order of the lane, also against what is on the wire and was given up.
+                let mut on_wire = self.links[peer].frames.iter().flat_map(|frame| &frame.items);
+                let is_early = self.lane(peer, priority).first() != Some(&sequence)
+                    || on_wire.any(|item| item.priority == priority && item.sequence < sequence);
+                if is_early && !self.has_arrived(sequence) {
+                    return;
+                }
+                let item = self.item(sequence);
+                self.receivers[peer].receive(&[item], usize::MAX)[0]
+            }
+        };
+        if let (Some((batch_id, true)), ReceiptKind::Deferral) = (under_way, kind) {
+            self.active.remove(&batch_id);
+        }
+        self.input(Input::Settled { sequence, outcome });
+    }
+
+    fn has_arrived(&self, sequence: u64) -> bool {
+        let Entry { to, message_id, .. } = self.rows[&sequence].entry;
+        self.receivers[index_of(to)].has(message_id)
+    }
+
     fn hand_in(&mut self, peer: usize, batch_id: u64, outcomes: Vec<DeliverOutcome>) {
         let active = self.active.remove(&batch_id);
         assert!(active.is_none_or(|active| active.peer == peer));
@@ -413,6 +456,10 @@ impl World {
             }
         }
         self.ends.get_mut(&sequence).unwrap().1.push(end);
+        // A batch that receipts have settled to its last message waits for no answer.
+        let known = &self.known;
+        self.active
+            .retain(|_, active| active.sequences.iter().any(|other| known.contains_key(other)));
     }
 
     fn retry(&mut self, sequence: u64, peer: usize, attempts: u32, reason: Option<ErrorCode>) {

@@ -1,0 +1,15 @@
+//! A virtual network for tests: messages travel between numbered nodes on virtual time, under
+//! conditions that a test chooses, and everything that happens follows from one seed.
+//!
+//! Only ever a dev-dependency. Never in here: engines, async, IO, threads, waiting. The clock of the
+//! machine is read once, for an origin that nothing depends on, because `Instant` has no other maker.
+//!
+//! Start reading at [`VirtualNetwork`]; [`VirtualMesh`] runs a set of engines on one.
+
+mod conditions;
+mod mesh;
+mod network;
+
+pub use conditions::Conditions;
+pub use mesh::{VirtualMesh, VirtualNode};
+pub use network::{Delivery, NodeId, Traffic, VirtualNetwork, WireSize};

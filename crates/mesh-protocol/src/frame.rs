@@ -553,6 +553,5 @@ const fn check_hops(itinerary: &Itinerary) -> Result<(), &'static str> {
 
 fn check_parcels(parcels: &[Parcel]) -> Result<(), &'static str> {
     check_count("parcels", parcels.len(), PARCELS_PER_FRAME_MAX)?;
-    let is_known = |parcel: &Parcel| parcel.item.priority <= PRIORITY_MAX;
-    if parcels.iter().all(is_known) { Ok(()) } else { Err("priority") }
+    parcels.iter().try_for_each(Parcel::check_bounds)
 }

@@ -77,5 +77,9 @@ pub const LINK_STATE_VERSIONS_MAX: usize = 4096;
 /// Most parcels or receipts in one frame.
 pub const PARCELS_PER_FRAME_MAX: usize = 512;
 
+/// Largest encoded [`WireMessage`](crate::WireMessage) in a parcel: the envelope around a message of the
+/// largest size. Whoever takes a parcel can keep it and pass it on, whatever the frame it came in.
+pub const PARCEL_MESSAGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1025;
+
 /// Largest piece of liveness gossip: what fits one datagram, although it travels inside links.
 pub const SWIM_BYTES_MAX: usize = 1400;

@@ -10,8 +10,8 @@ use crate::codec::{ByteCount, check_count, decode, encode, list};
 use crate::{
     DecodeError, DeliverItem, DeliverOutcome, EncodeError, HOPS_MAX, LINK_STATE_BYTES_MAX,
     LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, MeshId, MessageId, NEIGHBOURS_MAX,
-    PARCELS_PER_FRAME_MAX, PRIORITY_MAX, PeerId, RecordError, RecordVerifier, Signature,
-    UnixMillis,
+    PARCEL_MESSAGE_BYTES_MAX, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, PeerId, RecordError,
+    RecordVerifier, Signature, UnixMillis,
 };
 
 /// Asks a member whether it reaches another one at this moment.
@@ -232,8 +232,9 @@ impl Parcel {
     /// Encodes a parcel that is to be kept.
     ///
     /// # Errors
-    /// [`EncodeError`] when the message is too large.
+    /// [`EncodeError`] when the message is too large or the priority unknown.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        self.check_bounds().map_err(|what| EncodeError::FieldTooLarge { what })?;
         encode(self, crate::FRAME_BODY_BYTES_MAX)
     }
 
@@ -248,10 +249,16 @@ impl Parcel {
             return Err(DecodeError::TooLarge { bytes, bytes_max });
         }
         let parcel: Self = decode(WHAT, bytes, false)?;
-        if parcel.item.priority > PRIORITY_MAX {
-            return Err(DecodeError::Malformed { what: "priority" });
-        }
+        parcel.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
         Ok(parcel)
+    }
+
+    /// Names the field that breaks its bound, if one does.
+    pub(crate) const fn check_bounds(&self) -> Result<(), &'static str> {
+        if self.item.priority > PRIORITY_MAX {
+            return Err("priority");
+        }
+        check_count("parcel", self.item.message.len(), PARCEL_MESSAGE_BYTES_MAX)
     }
 }
 

@@ -8,6 +8,7 @@ mod json;
 mod limits;
 mod properties;
 mod records;
+mod routing;
 mod samples;
 mod strategies;
 mod texts;

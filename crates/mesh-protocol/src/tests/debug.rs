@@ -57,6 +57,25 @@ fn no_frame_shows_a_message_or_a_token_secret() {
 }
 
 #[test]
+fn what_travels_through_others_shows_neither_content_nor_gossip() {
+    for (name, frame) in samples::frames() {
+        let shown = format!("{frame:?}");
+        // Gossip, and the beginning of a link state: the id of the mesh.
+        let is_listing =
+            shown.contains(&as_list(&[0x5f; 3])) || shown.contains(&as_list(&[0x3e; 3]));
+        assert!(!is_listing, "{name}: {shown}");
+        let counted = match name {
+            "swim" => "data: 24 bytes",
+            "link_states" => "body: 160 bytes",
+            "forward" | "custody" => "message: ",
+            _ => "",
+        };
+        assert!(shown.contains(counted), "{name}: {shown}");
+    }
+    assert!(format!("{:?}", samples::parcel()).contains("from: PeerId(b1b1b1b1)"));
+}
+
+#[test]
 fn ids_show_their_first_digits() {
     assert_eq!(format!("{:?}", samples::BAULDER), "PeerId(b1b1b1b1)");
     assert_eq!(samples::MESH.short(), "3e3e3e3e");

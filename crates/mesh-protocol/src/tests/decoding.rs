@@ -6,7 +6,7 @@ use super::{decode_frame, fix_body_length, samples};
 use crate::codec::list;
 use crate::{
     DecodeError, EncodeError, Envelope, ErrorCode, FRAME_HEADER_BYTES, Frame, FrameHeader,
-    MeshMessage, Record, WireMessage,
+    MeshMessage, Parcel, Record, WireMessage,
 };
 
 /// Hands the bytes to the decoder that the golden file's name asks for; says whether it took them.
@@ -16,6 +16,7 @@ fn decode(name: &str, bytes: &[u8]) -> bool {
         "record" => is_stable(bytes, Record::decode, Record::encode),
         "envelope" => is_stable(bytes, Envelope::decode, Envelope::encode),
         "wire" => is_stable(bytes, WireMessage::decode, WireMessage::encode),
+        "parcel" => is_stable(bytes, Parcel::decode, Parcel::encode),
         "message" => is_stable(bytes, MeshMessage::decode, MeshMessage::encode),
         other => panic!("no decoder for {other}"),
     }

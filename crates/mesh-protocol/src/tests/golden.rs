@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::{decode_frame, samples};
-use crate::{Envelope, MeshMessage, Payload, Record, WireMessage};
+use crate::{Envelope, Frame, MeshMessage, Parcel, Payload, Record, WireMessage};
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/wire/v1"))
@@ -112,12 +112,27 @@ fn every_record_keeps_its_canonical_bytes() {
 }
 
 #[test]
+fn what_is_signed_keeps_its_bytes() {
+    for (name, bytes) in samples::signing_bytes() {
+        check_hex(&format!("signing_{name}"), &bytes);
+    }
+}
+
+#[test]
+fn a_parcel_that_is_kept_keeps_its_bytes() {
+    let golden = check_hex("parcel", &samples::parcel().encode().unwrap());
+    assert_eq!(Parcel::decode(&golden).unwrap(), samples::parcel());
+}
+
+#[test]
 fn every_golden_file_is_read_by_a_test() {
     let hex = samples::all_bytes().into_iter().map(|(name, _)| format!("{name}.hex"));
     let payloads = samples::payloads();
     let json = payloads.iter().map(|(name, _)| format!("payload_{name}.json"));
     let messages = ["message.json", "message_broadcast.json"].map(str::to_owned);
-    let expected: BTreeSet<String> = hex.chain(json).chain(messages).collect();
+    let signing = samples::signing_bytes();
+    let signing = signing.iter().map(|(name, _)| format!("signing_{name}.hex"));
+    let expected: BTreeSet<String> = hex.chain(signing).chain(json).chain(messages).collect();
     let name = |entry: std::io::Result<std::fs::DirEntry>| {
         entry.unwrap().file_name().into_string().unwrap()
     };
@@ -126,17 +141,16 @@ fn every_golden_file_is_read_by_a_test() {
     assert!(stale.is_empty(), "no test reads {stale:?}");
 }
 
+fn kind_of(frame: &Frame) -> u16 {
+    let bytes = frame.encode().unwrap();
+    u16::from_le_bytes([bytes[6], bytes[7]])
+}
+
 #[test]
 fn every_known_kind_has_a_golden_file() {
     let named: BTreeSet<_> = samples::payloads().iter().map(|(_, p)| p.type_name()).collect();
     assert_eq!(named.len(), 10);
-    let kinds: BTreeSet<u16> = samples::frames()
-        .iter()
-        .map(|(_, frame)| {
-            let bytes = frame.encode().unwrap();
-            u16::from_le_bytes([bytes[6], bytes[7]])
-        })
-        .collect();
+    let kinds: BTreeSet<u16> = samples::frames().iter().map(|(_, frame)| kind_of(frame)).collect();
     assert_eq!(kinds, (1..=25).collect());
 }
 
@@ -162,7 +176,10 @@ fn the_protocol_page_names_every_frame_payload_and_error_code() {
     for code in crate::ErrorCode::ALL {
         assert!(page.contains(&format!("`{code}`")), "{code}");
     }
-    for kind in 1..=25 {
-        assert!(page.contains(&format!("\n| {kind} | ")), "frame kind {kind}");
+    for (_, frame) in samples::frames() {
+        let shown = format!("{frame:?}");
+        let name = shown.split('(').next().unwrap();
+        let row = format!("\n| {} | {name} | ", kind_of(&frame));
+        assert!(page.contains(&row), "{row}");
     }
 }

@@ -1,5 +1,7 @@
 //! Each bound: the largest that is taken, and one more.
 
+mod routing;
+
 use super::{decode_frame, fix_body_length, samples};
 use crate::{
     ADDRESS_HOST_BYTES_MAX, ADDRESSES_MAX, APP_TYPE_BYTES_MAX, Address, CustomJson,
@@ -12,24 +14,42 @@ use crate::{
     Signature, SignedRecord, TEXT_BYTES_MAX, Unknown, WireMessage,
 };
 
-/// A frame with a counted list at `count_at`, and one more `element` than it had.
-fn with_one_more(frame: &Frame, count_at: usize, element: &[u8]) -> Vec<u8> {
-    let mut bytes = frame.encode().unwrap();
-    let at = FRAME_HEADER_BYTES + count_at;
-    let count = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) + 1;
-    bytes[at..at + 8].copy_from_slice(&count.to_le_bytes());
-    bytes.extend_from_slice(element);
-    fix_body_length(&mut bytes);
-    bytes
+/// A counted list in the body of a frame.
+struct List<'e> {
+    count_at: usize,
+    /// What stands behind the list.
+    tail_bytes: usize,
+    element: &'e [u8],
 }
 
-/// `frame(max)` passes, `frame(max + 1)` is refused by the encoder, and its bytes by the decoder.
+impl List<'_> {
+    /// The frame with one more element than it has.
+    fn grow(&self, frame: &Frame) -> Vec<u8> {
+        let mut bytes = frame.encode().unwrap();
+        let at = FRAME_HEADER_BYTES + self.count_at;
+        let count = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) + 1;
+        bytes[at..at + 8].copy_from_slice(&count.to_le_bytes());
+        let end = bytes.len() - self.tail_bytes;
+        bytes.splice(end..end, self.element.iter().copied());
+        fix_body_length(&mut bytes);
+        bytes
+    }
+
+    /// `frame(max)` passes, `frame(max + 1)` is refused by the encoder, and its bytes by the decoder.
+    fn check(&self, max: usize, frame: impl Fn(usize) -> Frame) {
+        let largest = frame(max);
+        assert_eq!(decode_frame(&largest.encode().unwrap()).unwrap(), largest);
+        let grown = decode_frame(&self.grow(&frame(max - 1)));
+        assert!(grown.is_ok(), "the element is sound: {grown:?}");
+        assert!(matches!(frame(max + 1).encode(), Err(EncodeError::FieldTooLarge { .. })));
+        let refused = decode_frame(&self.grow(&largest));
+        assert!(matches!(refused, Err(DecodeError::Malformed { .. })), "{refused:?}");
+    }
+}
+
+/// [`List::check`] of a list that ends the body.
 fn check_list(max: usize, count_at: usize, element: &[u8], frame: impl Fn(usize) -> Frame) {
-    let largest = frame(max);
-    assert_eq!(decode_frame(&largest.encode().unwrap()).unwrap(), largest);
-    assert!(matches!(frame(max + 1).encode(), Err(EncodeError::FieldTooLarge { .. })));
-    let refused = decode_frame(&with_one_more(&largest, count_at, element));
-    assert!(matches!(refused, Err(DecodeError::Malformed { .. })), "{refused:?}");
+    List { count_at, tail_bytes: 0, element }.check(max, frame);
 }
 
 fn short_record() -> SignedRecord {

@@ -6,8 +6,8 @@ use proptest::sample::Index;
 
 use super::{decode_frame, fix_body_length, samples, strategies};
 use crate::{
-    Envelope, FRAME_HEADER_BYTES, Frame, FrameHeader, JsonText, Live, MeshMessage, Payload, Record,
-    WireMessage,
+    Envelope, FRAME_HEADER_BYTES, Frame, FrameHeader, HOPS_MAX, JsonText, LinkState, Live,
+    MeshMessage, Parcel, Payload, Record, Signature, SignedLinkState, WireMessage,
 };
 
 /// Gives the bytes to every decoder. What one takes must be fit to be encoded or refused in order.
@@ -18,10 +18,16 @@ fn decode_all(bytes: &[u8]) {
     let _envelope = Envelope::decode(bytes).map(|envelope| envelope.encode());
     let _record = Record::decode(bytes).map(|record| record.encode());
     let _frame = decode_frame(bytes).map(|frame| frame.encode());
+    let _parcel = Parcel::decode(bytes).map(|parcel| parcel.encode());
+    let _link_state = signed(bytes.to_vec()).peek().map(|state| state.encode());
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _document = JsonText::parse(text).map(|document| document.to_value());
         let _payload = serde_json::from_str::<Payload>(text).map(|payload| payload.to_json());
     }
+}
+
+fn signed(body: Vec<u8>) -> SignedLinkState {
+    SignedLinkState { body, signature: Signature::from_bytes([0; 64]) }
 }
 
 proptest! {
@@ -69,6 +75,35 @@ proptest! {
     }
 
     #[test]
+    fn link_states_survive_the_wire_and_have_one_form(state in strategies::link_state()) {
+        let signed = signed(state.encode().unwrap());
+        let peeked: LinkState = signed.peek().unwrap();
+        prop_assert_eq!(peeked.encode().unwrap(), signed.body);
+        prop_assert_eq!(peeked, state);
+    }
+
+    #[test]
+    fn parcels_survive_being_kept(parcel in strategies::parcel()) {
+        prop_assert_eq!(Parcel::decode(&parcel.encode().unwrap()).unwrap(), parcel);
+    }
+
+    #[test]
+    fn a_way_onward_is_never_a_circle_and_never_too_long(
+        way in strategies::itinerary(),
+        me in any::<Index>(),
+    ) {
+        let known = [&way.hops[..], &[way.origin, way.destination, samples::OAK]].concat();
+        let me = *me.get(&known);
+        let onward = way.through(me);
+        let is_on_the_way = me == way.origin || me == way.destination || way.hops.contains(&me);
+        prop_assert_eq!(onward.is_some(), !is_on_the_way && way.hops.len() + 2 <= HOPS_MAX);
+        if let Some(onward) = onward {
+            prop_assert_eq!((onward.origin, onward.destination), (way.origin, way.destination));
+            prop_assert_eq!(onward.hops, [&way.hops[..], &[me]].concat());
+        }
+    }
+
+    #[test]
     fn records_survive_the_wire(record in strategies::record()) {
         // Everything together can exceed the bound of a record; then it is refused, not cut.
         if let Ok(bytes) = record.encode() {
@@ -83,7 +118,7 @@ proptest! {
 
     #[test]
     fn random_bodies_of_every_kind_are_refused_or_read(
-        kind in 0..20_u16,
+        kind in 0..30_u16,
         minor in 0..3_u8,
         body in vec(prop_oneof![Just(0_u8), 0..4_u8, any::<u8>()], 0..300),
     ) {
@@ -95,6 +130,8 @@ proptest! {
         fix_body_length(&mut frame);
         decode_all(&frame);
         let _payload = Payload::decode_body(kind, &body, minor > 0);
+        let _parcel = Parcel::decode(&body);
+        let _link_state = signed(body.clone()).peek();
         let _record = Record::decode(&[&kind.to_le_bytes()[..], &body].concat());
     }
 

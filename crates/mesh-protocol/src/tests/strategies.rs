@@ -1,5 +1,7 @@
 //! Any value of every type.
 
+mod routing;
+
 use proptest::array::uniform32;
 use proptest::collection::vec;
 use proptest::option;
@@ -7,6 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value};
 
+pub(super) use self::routing::{itinerary, link_state, parcel};
 use crate::{
     Ack, Address, Admission, ConfigUpdate, CustomJson, DatabaseOperation, DatabaseSync, Deliver,
     DeliverItem, DeliverOutcome, DeliverResult, Encryption, Envelope, EnvelopeHeader, ErrorCode,
@@ -409,5 +412,6 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         1 => join_request.prop_map(Frame::JoinRequest),
         1 => join_reply.prop_map(Frame::JoinReply),
         1 => introduce.prop_map(Frame::Introduce),
+        10 => routing::frame(),
     ]
 }

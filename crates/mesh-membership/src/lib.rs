@@ -21,6 +21,7 @@ mod error;
 mod evidence;
 mod judge;
 mod links;
+mod liveness;
 mod membership;
 mod names;
 mod plan;
@@ -28,6 +29,7 @@ mod verdict;
 
 pub use error::{InsertError, RefuseReason};
 pub use links::{LinkConfig, LinkInput, LinkOutput, LinkPlanner, keeps_existing, neighbours};
+pub use liveness::{Liveness, LivenessConfig, LivenessInput, LivenessOutput, MemberState};
 pub use membership::{Inserted, Membership};
 pub use plan::RemovalPlan;
 pub use verdict::{Member, Resolution, Verdict};

@@ -2,6 +2,7 @@ use super::super::keeps_existing;
 use super::*;
 
 mod large;
+mod properties;
 mod wake;
 
 const ME: PeerId = peer(100);

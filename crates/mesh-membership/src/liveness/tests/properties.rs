@@ -62,7 +62,7 @@ struct Watch {
 impl Watch {
     fn new() -> Self {
         Self {
-            bench: Bench::with(LivenessConfig { forget_after: ms(300_000), ..Default::default() }),
+            bench: Bench::with(LivenessConfig { forget_after: ms(100_000), ..Default::default() }),
             members: BTreeSet::new(),
             linked: BTreeSet::new(),
             states: BTreeMap::new(),

@@ -6,13 +6,17 @@ python3 - <<'PYTHON'
 import pathlib
 
 golden = pathlib.Path("../fixtures/wire/v1")
-targets = {"frame": ["frame_*"], "message": ["message_*", "wire_message_*"], "envelope": ["envelope"], "record": ["record_*"]}
+targets = {"frame": ["frame_*"], "message": ["message_*", "wire_message_*"], "envelope": ["envelope"], "record": ["record_*"], "routing": ["parcel"]}
 for target, patterns in targets.items():
     folder = pathlib.Path("seeds") / target
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in patterns:
         for source in golden.glob(pattern + ".hex"):
             (folder / source.stem).write_bytes(bytes.fromhex(source.read_text()))
+
+# A link state's bytes stand behind the label and its zero byte.
+_, _, link_state = bytes.fromhex((golden / "signing_link_state.hex").read_text()).partition(b"\0")
+pathlib.Path("seeds/routing/link_state").write_bytes(link_state)
 
 # A token's body: mesh, issuer, id, expiry, secret, two addresses.
 addresses = [b"192.0.2.7:13500", b"mint.example:13500"]
@@ -23,4 +27,4 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder / "body").write_bytes(body)
 (folder / "text").write_text("meshjoin1_not-a-token")
 PYTHON
-mkdir -p corpus/frame corpus/message corpus/envelope corpus/record corpus/token
+mkdir -p corpus/frame corpus/message corpus/envelope corpus/record corpus/routing corpus/token

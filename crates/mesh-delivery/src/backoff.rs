@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::mix::scramble;
+
 /// A small generator (SplitMix64). It spreads retries and protects nothing, so it need not be secure.
 #[derive(Debug)]
 pub(crate) struct Jitter {
@@ -15,9 +17,7 @@ impl Jitter {
 
     const fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        scramble(self.state)
     }
 
     /// `wait`, up to a fifth shorter or longer: peers that failed together do not return together.

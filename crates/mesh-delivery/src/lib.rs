@@ -1,19 +1,21 @@
-//! Decides when each durable message is sent, sent again, given up or done; and, on the other side,
-//! whether a message that came over a link may be taken.
+//! Decides when each durable message is sent, sent again, given up or done; through whom it goes when
+//! there is no link; and, on the other side, whether a message that came over a link may be taken.
 //!
 //! Never in here: async, IO, a clock, randomness, SQL, keys, message bodies. Facts and the time go in
 //! through [`Outbound::handle_input`] and [`Outbound::handle_timeout`], wishes come out of
 //! [`Outbound::poll_output`]. Bodies stay in the database: the engine knows a message by its sequence.
 //!
 //! Start reading at [`Outbound`], then at its [`Input`] and [`Output`]. The receiver's rule is
-//! [`judge`].
+//! [`judge`]. [`Topology`] knows the way to members without a link.
 
 mod backoff;
 mod config;
 mod entry;
 mod error;
 mod inbound;
+mod mix;
 mod outbound;
+mod topology;
 
 pub use config::{DeliveryConfig, InboundConfig};
 pub use entry::{Entry, Now, Priority};
@@ -22,3 +24,4 @@ pub use inbound::{InboundFacts, Judgement, judge, remembered_until};
 pub use outbound::{
     End, Input, Outbound, OutboundStats, Output, Reservation, Timeout, WaitingState, WaitingView,
 };
+pub use topology::{Route, Topology, TopologyConfig, TopologyInput, TopologyOutput};

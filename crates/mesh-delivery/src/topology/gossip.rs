@@ -1,0 +1,131 @@
+//! The link states of others: kept, passed on and compared.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mesh_protocol::{
+    LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, LinkState, LinkStateVersion, PeerId,
+    SignedLinkState,
+};
+
+use crate::mix::mix;
+
+use super::{Topology, TopologyOutput};
+
+/// The last word of a member.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) state: LinkState,
+    pub(super) signed: SignedLinkState,
+}
+
+impl Topology {
+    pub(super) fn take_states(
+        &mut self,
+        from: PeerId,
+        states: Vec<(LinkState, SignedLinkState)>,
+        now: Instant,
+    ) {
+        let linked = self.linked_members();
+        let mut onward: BTreeMap<PeerId, Vec<SignedLinkState>> = BTreeMap::new();
+        for (state, signed) in states {
+            if state.mesh_id != self.mesh_id || !self.is_news(&state.version()) {
+                continue;
+            }
+            let (origin, incarnation) = (state.origin, state.incarnation);
+            if origin == self.me {
+                self.outrank(&state, now);
+                continue;
+            }
+            for &to in &linked {
+                // Its neighbours have it from the origin itself.
+                let is_neighbour = state.neighbours.binary_search_by_key(&to, |n| n.peer).is_ok();
+                if to != from && to != origin && !is_neighbour {
+                    onward.entry(to).or_default().push(signed.clone());
+                }
+            }
+            self.is_stale |= self.graph.claim(&origin, &state.neighbours);
+            self.states.insert(origin, Kept { state, signed });
+            self.outputs.push_back(TopologyOutput::Announced { peer: origin, incarnation });
+        }
+        for (to, states) in onward {
+            self.send_states(to, &states);
+        }
+    }
+
+    fn send_states(&mut self, to: PeerId, states: &[SignedLinkState]) {
+        for states in states.chunks(LINK_STATES_PER_FRAME_MAX) {
+            self.outputs.push_back(TopologyOutput::SendStates { to, states: states.to_vec() });
+        }
+    }
+
+    /// A member is linked: of the two ends one begins, which is enough for both to learn.
+    pub(super) fn meet(&mut self, peer: PeerId, now: Instant) {
+        if self.me < peer && self.members.contains(&peer) {
+            self.send_versions(peer, true);
+            self.comparisons.insert(peer, now + self.first_wait(&peer));
+        }
+    }
+
+    /// Between half of the usual wait and all of it, depending on both ends: links that came up together
+    /// are not compared together.
+    fn first_wait(&self, peer: &PeerId) -> Duration {
+        let part = u32::try_from(mix(&self.me, peer) % 512).unwrap_or(0);
+        self.config.compare_every * (512 + part) / 1024
+    }
+
+    pub(super) fn compare_if_due(&mut self, now: Instant) {
+        let is_due = |(_, due): &(&PeerId, &Instant)| **due <= now;
+        let due: Vec<PeerId> =
+            self.comparisons.iter().filter(is_due).map(|(peer, _)| *peer).collect();
+        for peer in due {
+            self.comparisons.insert(peer, now + self.config.compare_every);
+            self.send_versions(peer, true);
+        }
+    }
+
+    pub(super) fn compare_now(&mut self) {
+        for peer in self.linked_members() {
+            self.send_versions(peer, true);
+        }
+    }
+
+    pub(super) fn take_versions(
+        &mut self,
+        from: PeerId,
+        versions: &[LinkStateVersion],
+        wants_answer: bool,
+    ) {
+        if !self.members.contains(&from) {
+            return;
+        }
+        let theirs: BTreeMap<PeerId, (u64, u64)> = versions
+            .iter()
+            .map(|version| (version.origin, (version.incarnation, version.version)))
+            .collect();
+        let newer: Vec<SignedLinkState> = self
+            .known()
+            .filter(|(version, _)| {
+                let here = (version.incarnation, version.version);
+                theirs.get(&version.origin).is_none_or(|there| *there < here)
+            })
+            .map(|(_, signed)| signed.clone())
+            .collect();
+        self.send_states(from, &newer);
+        if wants_answer && versions.iter().any(|version| self.is_news(version)) {
+            self.send_versions(from, false);
+        }
+    }
+
+    fn send_versions(&mut self, to: PeerId, wants_answer: bool) {
+        let versions = self.known().map(|(version, _)| version).take(LINK_STATE_VERSIONS_MAX);
+        let versions = versions.collect();
+        self.outputs.push_back(TopologyOutput::SendVersions { to, versions, wants_answer });
+    }
+
+    /// Everything that others may lack, the own word first.
+    fn known(&self) -> impl Iterator<Item = (LinkStateVersion, &SignedLinkState)> {
+        let own = self.own.iter().map(|(version, signed)| (*version, signed));
+        own.chain(self.states.values().map(|kept| (kept.state.version(), &kept.signed)))
+    }
+}

@@ -1,0 +1,110 @@
+//! The links of this node itself, and when they are published.
+
+use std::time::{Duration, Instant};
+
+use mesh_protocol::{LinkState, NEIGHBOURS_MAX, Neighbour, PeerId, SignedLinkState};
+
+use super::{Topology, TopologyOutput};
+
+/// How long changes that never cease may hold publishing back.
+const PUBLISH_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Changes that were not published yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changes {
+    first: Instant,
+    last: Instant,
+}
+
+impl Topology {
+    pub(super) fn link_up(&mut self, peer: PeerId, now: Instant) {
+        if peer == self.me || self.links.contains_key(&peer) {
+            return;
+        }
+        self.links.insert(peer, 0);
+        self.links_changed(now);
+        self.meet(peer, now);
+    }
+
+    pub(super) fn link_down(&mut self, peer: &PeerId, now: Instant) {
+        if self.links.remove(peer).is_some() {
+            self.comparisons.remove(peer);
+            self.links_changed(now);
+        }
+    }
+
+    pub(super) fn measure(&mut self, peer: &PeerId, rtt: Duration, now: Instant) {
+        let rtt_micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1);
+        let (factor, step) = (self.config.rtt_factor, self.config.rtt_step);
+        let Some(known) = self.links.get_mut(peer) else { return };
+        let (less, more) = (rtt_micros.min(*known), rtt_micros.max(*known));
+        let is_far = Duration::from_micros((more - less).into()) > step;
+        if *known == 0 || is_far && less.saturating_mul(factor) <= more {
+            *known = rtt_micros;
+            self.links_changed(now);
+        }
+    }
+
+    pub(super) fn links_changed(&mut self, now: Instant) {
+        let first = self.changes.map_or(now, |changes| changes.first);
+        self.changes = Some(Changes { first, last: now });
+        let links = self.links.iter();
+        self.is_stale |= self.graph.claim_own(
+            links.map(|(peer, rtt_micros)| Neighbour { peer: *peer, rtt_micros: *rtt_micros }),
+        );
+    }
+
+    pub(super) fn publish_due(&self) -> Option<Instant> {
+        let changes = self.changes?;
+        Some((changes.last + self.config.publish_delay).min(changes.first + PUBLISH_WAIT_MAX))
+    }
+
+    pub(super) fn publish_if_due(&mut self, now: Instant) {
+        if self.publish_due().is_none_or(|due| due > now) {
+            return;
+        }
+        self.changes = None;
+        let links = self.links.iter().filter(|(peer, _)| self.members.contains(*peer));
+        let neighbours: Vec<Neighbour> = links
+            .map(|(peer, rtt_micros)| Neighbour { peer: *peer, rtt_micros: *rtt_micros })
+            .take(NEIGHBOURS_MAX)
+            .collect();
+        let said = self.asked.as_ref().map(|state| state.neighbours.as_slice());
+        // Never said anything is as good as having said that there are none.
+        if said.unwrap_or_default() == neighbours && !self.is_outranked {
+            return;
+        }
+        self.is_outranked = false;
+        self.version = self.version.saturating_add(1);
+        let state = LinkState {
+            mesh_id: self.mesh_id,
+            origin: self.me,
+            incarnation: self.incarnation,
+            version: self.version,
+            neighbours,
+        };
+        self.asked = Some(state.clone());
+        self.outputs.push_back(TopologyOutput::Publish(state));
+    }
+
+    pub(super) fn take_signed(&mut self, signed: SignedLinkState) {
+        // One that was asked for before has been overtaken; its successor is under way.
+        let Some(asked) = &self.asked else { return };
+        if asked.encode().ok().as_ref() != Some(&signed.body) {
+            return;
+        }
+        self.own = Some((asked.version(), signed.clone()));
+        for to in self.linked_members() {
+            let states = vec![signed.clone()];
+            self.outputs.push_back(TopologyOutput::SendStates { to, states });
+        }
+    }
+
+    /// Goes above a statement that this node made in an earlier life and does not remember.
+    pub(super) fn outrank(&mut self, state: &LinkState, now: Instant) {
+        self.incarnation = state.incarnation;
+        self.version = state.version;
+        self.is_outranked = true;
+        self.links_changed(now);
+    }
+}

@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::{self, Config};
 use crate::core::Core;
 use crate::data_dir::DataDir;
+use crate::discover::{Discovery, DiscoveryConfig};
 use crate::error::{StartError, chain};
 use crate::events::Events;
 use crate::keyring::Keyring;
@@ -88,6 +89,13 @@ impl NodeBuilder {
     #[must_use]
     pub fn links(mut self, links: mesh_membership::LinkConfig) -> Self {
         self.config.links = links;
+        self
+    }
+
+    /// Where members are looked for that cannot be reached at the addresses in their profiles.
+    #[must_use]
+    pub fn discovery(mut self, discovery: DiscoveryConfig) -> Self {
+        self.config.discovery = discovery;
         self
     }
 
@@ -173,6 +181,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         waiters: Mutex::new(BTreeMap::new()),
         inbox_head,
         live: LiveSubscribers::default(),
+        discovery: Discovery::default(),
         membership_gate: tokio::sync::Mutex::new(()),
         admission_gate: tokio::sync::Mutex::new(()),
         tasks,
@@ -216,6 +225,7 @@ async fn run(
     shared.tasks.spawn(async move { deadlines.drive_deadlines().await });
     let maintenance = Arc::clone(shared);
     shared.tasks.spawn(async move { maintenance.maintain().await });
+    shared.start_discovery();
     if let Some(control) = control {
         let node = Node::new(Arc::clone(shared));
         let (tracker, shutdown) = (shared.tasks.tracker().clone(), shared.tasks.shutdown().clone());

@@ -14,6 +14,16 @@ pub(crate) fn now() -> Now {
     Now { instant: Instant::now(), wall: UnixMillis(millis) }
 }
 
+/// Time since the machine started, its sleep included.
+pub(crate) fn since_boot() -> std::time::Duration {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = rustix::time::ClockId::Boottime;
+    // Elsewhere this one goes on in sleep, and `Instant` is another one that does not.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = rustix::time::ClockId::Monotonic;
+    std::time::Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()
+}
+
 /// The operating system's generator, through a user-space one that it seeds.
 #[expect(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
 pub(crate) fn rng() -> rand::rngs::ThreadRng {

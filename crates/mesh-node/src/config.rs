@@ -10,6 +10,8 @@ use mesh_protocol::{Address, Hostname};
 use mesh_store::StoreConfig;
 use mesh_transport::TransportConfig;
 
+use crate::discover::DiscoveryConfig;
+
 /// The port of the mesh.
 pub const DEFAULT_PORT: u16 = 13_500;
 
@@ -51,6 +53,7 @@ pub(crate) struct Config {
     pub(crate) links: LinkConfig,
     pub(crate) store: StoreConfig,
     pub(crate) transport: TransportConfig,
+    pub(crate) discovery: DiscoveryConfig,
 }
 
 impl Config {
@@ -65,6 +68,7 @@ impl Config {
             links: LinkConfig::default(),
             store: StoreConfig::default(),
             transport: TransportConfig::default(),
+            discovery: DiscoveryConfig::default(),
         }
     }
 }
@@ -129,7 +133,7 @@ pub(crate) fn addresses(advertise: &[Address], listening: &[SocketAddr]) -> Vec<
 }
 
 /// Addresses of the machine's interfaces without loopback and link-local ones.
-fn interface_ips() -> Vec<std::net::IpAddr> {
+pub(crate) fn interface_ips() -> Vec<std::net::IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     interfaces
         .into_iter()

@@ -33,6 +33,7 @@ mod config;
 mod control_api;
 mod core;
 mod data_dir;
+mod discover;
 mod error;
 mod events;
 mod inbound;
@@ -52,11 +53,13 @@ mod view;
 
 pub use builder::NodeBuilder;
 pub use config::DEFAULT_PORT;
+pub use discover::{DiscoveryConfig, DiscoveryReport};
 pub use error::{NodeError, StartError};
 pub use events::Event;
 pub use join::{JoinStepDone, Joined};
 pub use mesh_control::{JoinStep, default_data_dir, default_socket_path};
 pub use mesh_delivery::{DeliveryConfig, Priority};
+pub use mesh_discovery::{LanConfig, LanInterfaces, TailscaleConfig};
 pub use mesh_membership::LinkConfig;
 pub use mesh_protocol::{
     Address, CustomJson, ErrorCode, Hostname, JsonText, MediaStream, MediaType, MeshId,

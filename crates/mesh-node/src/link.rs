@@ -13,7 +13,7 @@ use mesh_protocol::{
     VersionRange, Welcome,
 };
 use mesh_store::PeerStatus;
-use mesh_transport::{DialError, JoinRoute, Lane, LaneReceiver, Link, PendingAccept};
+use mesh_transport::{DialError, JoinRoute, Lane, LaneReceiver, Link, PendingAccept, PendingDial};
 use serde_json::json;
 
 use crate::admission::{PROOF_BYTES_MAX, fitting};
@@ -41,7 +41,9 @@ impl Shared {
     pub(crate) async fn dial(self: Arc<Self>, peer: PeerId) {
         let view = self.view();
         let addresses = match view.verdict.member(&peer) {
-            Some(member) if !view.is_removed() => member.addresses.clone(),
+            Some(member) if !view.is_removed() => {
+                self.discovery.addresses_of(&peer, &member.addresses)
+            }
             Some(_) | None => Vec::new(),
         };
         let result = self.try_dial(peer, &addresses).await;
@@ -61,6 +63,12 @@ impl Shared {
         addresses: &[mesh_protocol::Address],
     ) -> Result<(), DialError> {
         let pending = self.transport.dial(peer, addresses).await?;
+        self.greet(pending).await
+    }
+
+    /// Says hello to a member that answers, and takes the link into use.
+    pub(crate) async fn greet(self: &Arc<Self>, pending: PendingDial) -> Result<(), DialError> {
+        let peer = pending.peer();
         let view = self.view();
         let hello = Hello {
             versions: VersionRange::SUPPORTED,
@@ -74,7 +82,11 @@ impl Shared {
     }
 
     /// Shows a member the records that prove this node's membership.
-    async fn introduce(self: &Arc<Self>, peer: PeerId, addresses: &[mesh_protocol::Address]) {
+    pub(crate) async fn introduce(
+        self: &Arc<Self>,
+        peer: PeerId,
+        addresses: &[mesh_protocol::Address],
+    ) {
         let introduce = {
             let core = lock(&self.core);
             let proof = core.membership().proof_of(&self.me).into_iter();

@@ -18,6 +18,7 @@ use serde_json::json;
 use crate::clock;
 use crate::config::FORMER_HOSTNAME_TTL;
 use crate::core::Insertions;
+use crate::discover::Tailnet;
 use crate::error::{NodeError, chain};
 use crate::link::LinkEntry;
 use crate::shared::{Shared, lock};
@@ -276,6 +277,7 @@ impl Shared {
         let sealing_key = self.keyring().sealing_public_key().ok_or_else(|| {
             NodeError::new(ErrorCode::Internal, "this node has no sealing key; nothing was done")
         })?;
+        let Tailnet { ip, name } = self.discovery.tailnet(self.view().verdict.member(&self.me));
         let profile = Profile {
             mesh_id,
             peer: self.me,
@@ -285,8 +287,8 @@ impl Shared {
             former_hostnames,
             addresses: self.addresses(),
             sealing_key,
-            tailscale_ip: None,
-            tailscale_hostname: None,
+            tailscale_ip: ip,
+            tailscale_hostname: name,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             versions: VersionRange::SUPPORTED,
         };
@@ -320,9 +322,11 @@ impl Shared {
             let surplus = former.len().saturating_sub(mesh_protocol::FORMER_HOSTNAMES_MAX);
             former.drain(..surplus);
         }
+        let Tailnet { ip, name } = self.discovery.tailnet(Some(member));
         let is_so = member.revision > 0
             && hostname == member.claimed_hostname
             && member.addresses == self.addresses()
+            && (&member.tailscale_ip, &member.tailscale_hostname) == (&ip, &name)
             && member.sealing_key == self.keyring().sealing_public_key()
             && member.agent_version == env!("CARGO_PKG_VERSION")
             && member.versions == VersionRange::SUPPORTED;

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::{self, Config};
 use crate::core::{Core, Wish};
 use crate::data_dir::DataDir;
+use crate::discover::Discovery;
 use crate::events::Events;
 use crate::keyring::Keyring;
 use crate::link::LinkEntry;
@@ -59,6 +60,7 @@ pub(crate) struct Shared {
     /// Id of the newest message in the inbox.
     pub(crate) inbox_head: watch::Sender<i64>,
     pub(crate) live: LiveSubscribers,
+    pub(crate) discovery: Discovery,
     /// One change of the membership at a time, so that memory and disk agree on the order.
     pub(crate) membership_gate: tokio::sync::Mutex<()>,
     /// One join or admission at a time: two newcomers cannot both get one hostname here.

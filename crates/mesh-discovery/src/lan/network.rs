@@ -24,7 +24,8 @@ impl LanInterfaces {
 
     /// Whether an agent on these networks may be dialled at `ip`. Anybody on the LAN can announce any
     /// address, and must not make this node call strangers.
-    pub(super) fn allow(&self, ip: IpAddr) -> bool {
+    #[must_use]
+    pub fn allow(&self, ip: IpAddr) -> bool {
         match self {
             Self::Named(_) => is_private(ip) || ip.is_loopback(),
             Self::Private => is_private(ip),

@@ -9,6 +9,7 @@
 )]
 
 mod bounds;
+mod discovery;
 mod handlers;
 mod live;
 mod membership;

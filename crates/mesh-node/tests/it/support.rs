@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use mesh_node::{
-    CustomJson, DeliveryOutcome, JsonText, Node, NodeBuilder, Outgoing, Payload, Received, Target,
+    CustomJson, DeliveryOutcome, DiscoveryConfig, JsonText, Node, NodeBuilder, Outgoing, Payload,
+    Received, Target,
 };
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -45,10 +46,12 @@ pub(crate) fn free_port() -> u16 {
     panic!("no port is free");
 }
 
+/// A node that looks for members nowhere, so that nothing of the machine's own network has a say.
 pub(crate) fn builder(dir: &Path, name: &str, port: u16) -> NodeBuilder {
     Node::builder(dir.join(name))
         .hostname(name.parse().unwrap())
         .listen((Ipv4Addr::LOCALHOST, port).into())
+        .discovery(DiscoveryConfig::none())
 }
 
 pub(crate) async fn start(dir: &Path, name: &str) -> Node {

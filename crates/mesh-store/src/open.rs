@@ -31,6 +31,12 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
     (2, "custody", include_str!("../migrations/0002_custody.sql")),
 ];
 
+/// The newest schema of this program.
+pub(crate) const SCHEMA_NEWEST: u32 = match MIGRATIONS.last() {
+    Some((version, ..)) => *version,
+    None => 0,
+};
+
 /// An open database whose schema is this program's.
 #[derive(Debug)]
 pub(crate) struct Opened {
@@ -201,7 +207,7 @@ async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), OpenErr
             .fetch_one(&mut *conn)
             .await
             .map_err(database)?;
-    let ours = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
+    let ours = SCHEMA_NEWEST;
     if has_history != 0 {
         let theirs: Option<i64> = query_scalar("SELECT max(version) FROM _sqlx_migrations")
             .fetch_one(&mut *conn)

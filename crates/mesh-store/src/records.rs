@@ -102,6 +102,20 @@ impl Store {
             .await
     }
 
+    /// Replaces every record by `records` in one transaction, whatever was there, damaged or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] as for [`Store::insert_records`]. The old records are untouched then.
+    pub async fn rewrite_records(&self, records: Vec<StoredRecord>) -> Result<(), StoreError> {
+        self.write(move |desk| {
+            Box::pin(async move {
+                execute(&mut desk.conn, DELETE_ALL, []).await?;
+                insert(&mut desk.conn, &records).await
+            })
+        })
+        .await
+    }
+
     /// Leaves one mesh for another: records, tokens, peers, pair secrets and the outbox go, the new records
     /// come, in one transaction. Inbox, sealing keys and audit stay.
     ///

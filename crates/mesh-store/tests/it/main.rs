@@ -5,6 +5,7 @@
 mod backup;
 mod crash;
 mod custody;
+mod health;
 mod inbox;
 mod keys;
 mod lazy;

@@ -25,6 +25,7 @@ mod liveness;
 mod membership;
 mod names;
 mod plan;
+mod swim;
 mod verdict;
 
 pub use error::{InsertError, RefuseReason};
@@ -32,6 +33,7 @@ pub use links::{LinkConfig, LinkInput, LinkOutput, LinkPlanner, keeps_existing, 
 pub use liveness::{Liveness, LivenessConfig, LivenessInput, LivenessOutput, MemberState};
 pub use membership::{Inserted, Membership};
 pub use plan::RemovalPlan;
+pub use swim::{Swim, SwimConfig, SwimInput, SwimOutput};
 pub use verdict::{Member, Resolution, Verdict};
 
 /// Most records of all kinds that a node keeps; as many as one exchange of record ids can name.

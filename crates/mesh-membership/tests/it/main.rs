@@ -14,4 +14,5 @@ mod names;
 mod planning;
 mod properties;
 mod reference;
+mod swim;
 mod world;

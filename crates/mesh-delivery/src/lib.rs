@@ -6,12 +6,14 @@
 //! [`Outbound::poll_output`]. Bodies stay in the database: the engine knows a message by its sequence.
 //!
 //! Start reading at [`Outbound`], then at its [`Input`] and [`Output`]. The receiver's rule is
-//! [`judge`]. [`Topology`] knows the way to members without a link.
+//! [`judge`]. [`Topology`] knows the way to members without a link, and
+//! [`Handover`] finds keepers for the messages of those that nobody reaches.
 
 mod backoff;
 mod config;
 mod entry;
 mod error;
+mod handover;
 mod inbound;
 mod mix;
 mod outbound;
@@ -20,6 +22,7 @@ mod topology;
 pub use config::{DeliveryConfig, InboundConfig};
 pub use entry::{Entry, Now, Priority};
 pub use error::QueueFull;
+pub use handover::{Handover, HandoverConfig, HandoverInput, HandoverOutput};
 pub use inbound::{InboundFacts, Judgement, judge, remembered_until};
 pub use outbound::{
     End, Input, Outbound, OutboundStats, Output, Reservation, Timeout, WaitingState, WaitingView,

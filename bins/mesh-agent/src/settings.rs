@@ -1,11 +1,15 @@
 //! Where settings come from: a flag, else `MESH_…`, else the configuration file, else the default.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use mesh_node::{Address, Hostname, Node, NodeBuilder};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use mesh_node::{
+    Address, DiscoveryConfig, Hostname, LanConfig, Node, NodeBuilder, TailscaleConfig,
+};
 use serde::Deserialize;
 
 use crate::install::{InstallOptions, UninstallOptions};
@@ -87,6 +91,27 @@ pub(crate) struct Flags {
         value_delimiter = ','
     )]
     advertise: Vec<Address>,
+    /// Address to try while a member cannot be reached; repeatable. Whoever is there has to prove to be one
+    #[arg(long, global = true, value_name = "ADDR:PORT", env = "MESH_PEER", value_delimiter = ',')]
+    peer: Vec<Address>,
+    /// Neither announce this agent on the LAN nor look for members there
+    #[arg(
+        long,
+        global = true,
+        env = "MESH_NO_LAN",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new()
+    )]
+    no_lan: bool,
+    /// Do not ask Tailscale for devices that may be members
+    #[arg(
+        long,
+        global = true,
+        env = "MESH_NO_TAILSCALE",
+        action = ArgAction::SetTrue,
+        value_parser = BoolishValueParser::new()
+    )]
+    no_tailscale: bool,
     /// The local admin socket [default: DATA_DIR/control.sock]
     #[arg(long, global = true, value_name = "PATH", env = "MESH_SOCKET")]
     socket: Option<PathBuf>,
@@ -130,6 +155,7 @@ impl Flags {
         }
         self.listen.iter().for_each(|address| add("--listen", address.to_string()));
         self.advertise.iter().for_each(|address| add("--advertise", address.to_string()));
+        self.peer.iter().for_each(|address| add("--peer", address.to_string()));
         if let Some(level) = &self.log_level {
             add("--log-level", level.clone());
         }
@@ -137,6 +163,11 @@ impl Flags {
             Some(LogFormat::Json) => add("--log-format", String::from("json")),
             Some(LogFormat::Text) => add("--log-format", String::from("text")),
             None => {}
+        }
+        for (flag, is_given) in [("--no-lan", self.no_lan), ("--no-tailscale", self.no_tailscale)] {
+            if is_given {
+                arguments.push(flag.to_owned());
+            }
         }
         Ok(arguments)
     }
@@ -163,6 +194,42 @@ struct RawFile {
     socket: Option<PathBuf>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
+    discovery: RawDiscovery,
+}
+
+/// Its part about where members are looked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawDiscovery {
+    peers: Vec<Address>,
+    lan: Option<bool>,
+    tailscale: Option<bool>,
+    tailscale_socket: Option<PathBuf>,
+    tailscale_port: Option<NonZeroU16>,
+    tailscale_command: Option<PathBuf>,
+}
+
+impl RawDiscovery {
+    /// A source runs unless the flag or the file says no.
+    fn join(self, peers: Vec<Address>, no_lan: bool, no_tailscale: bool) -> DiscoveryConfig {
+        let has_lan = !no_lan && self.lan.unwrap_or(true);
+        let has_tailscale = !no_tailscale && self.tailscale.unwrap_or(true);
+        let mut tailscale = TailscaleConfig::default();
+        if let Some(socket) = self.tailscale_socket {
+            tailscale.sockets = vec![socket];
+            tailscale.port_folder = None;
+        }
+        if let Some(command) = self.tailscale_command {
+            tailscale.commands = vec![command];
+        }
+        let defaults = DiscoveryConfig::none();
+        DiscoveryConfig {
+            peers: first_filled(peers, self.peers),
+            lan: has_lan.then(LanConfig::default),
+            tailscale: has_tailscale.then_some(tailscale),
+            tailscale_port: self.tailscale_port.map_or(defaults.tailscale_port, NonZeroU16::get),
+        }
+    }
 }
 
 /// What this agent runs with.
@@ -172,6 +239,7 @@ pub(crate) struct Settings {
     hostname: Option<Hostname>,
     listen: Vec<SocketAddr>,
     advertise: Vec<Address>,
+    discovery: DiscoveryConfig,
     pub(crate) socket: PathBuf,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
@@ -198,6 +266,7 @@ impl Settings {
             hostname: flags.hostname.or(file.hostname),
             listen: first_filled(flags.listen, file.listen),
             advertise: first_filled(flags.advertise, file.advertise),
+            discovery: file.discovery.join(flags.peer, flags.no_lan, flags.no_tailscale),
             socket,
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
@@ -213,7 +282,9 @@ impl Settings {
     }
 
     pub(crate) fn builder(&self) -> NodeBuilder {
-        let mut builder = Node::builder(&self.data_dir).control_socket(self.socket.clone());
+        let mut builder = Node::builder(&self.data_dir)
+            .control_socket(self.socket.clone())
+            .discovery(self.discovery.clone());
         if let Some(hostname) = &self.hostname {
             builder = builder.hostname(hostname.clone());
         }
@@ -271,6 +342,49 @@ mod tests {
         std::fs::write(&file, "hostnam = \"oak\"\n").unwrap();
         let error = format!("{:#}", read(&["--config", file.to_str().unwrap()]).unwrap_err());
         assert!(error.contains("agent.toml") && error.contains("hostnam"), "{error}");
+    }
+
+    #[test]
+    fn members_are_looked_for_everywhere_unless_a_flag_or_the_file_says_no() {
+        let nowhere = ["--data-dir", "/nowhere"];
+        let discovery =
+            |arguments: &[&str]| read(&[&nowhere, arguments].concat()).unwrap().discovery;
+        assert_eq!(discovery(&[]), DiscoveryConfig::default());
+        let without = discovery(&["--no-lan", "--no-tailscale", "--peer", "mint.example:1"]);
+        let peers = vec!["mint.example:1".parse().unwrap()];
+        assert_eq!(without, DiscoveryConfig { peers, ..DiscoveryConfig::none() });
+
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        let text = "[discovery]\npeers = [\"192.0.2.7:13500\", \"192.0.2.8:13500\"]\nlan = false\n\
+            tailscale_socket = \"/run/ts.sock\"\ntailscale_port = 4000\ntailscale_command = \"/opt/ts\"\n";
+        std::fs::write(&file, text).unwrap();
+        let of_file = discovery(&["--config", file.to_str().unwrap()]);
+        assert_eq!((of_file.peers.len(), of_file.tailscale_port), (2, 4000));
+        assert_eq!(of_file.lan, None);
+        let tailscale = of_file.tailscale.unwrap();
+        assert_eq!(tailscale.sockets, [Path::new("/run/ts.sock")]);
+        assert_eq!(tailscale.commands, [Path::new("/opt/ts")]);
+        let both = ["--config", file.to_str().unwrap(), "--no-tailscale", "--peer", "[::1]:2"];
+        let both = discovery(&both);
+        assert_eq!(both.peers, ["[::1]:2".parse().unwrap()], "a flag beats the file");
+        assert_eq!((both.lan, both.tailscale), (None, None));
+
+        for wrong in ["tailscale_port = 0", "peers = [\"mint\"]", "lann = true"] {
+            std::fs::write(&file, format!("[discovery]\n{wrong}\n")).unwrap();
+            let error = read(&["--config", file.to_str().unwrap()]).unwrap_err();
+            assert!(format!("{error:#}").contains(wrong), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_service_runs_with_the_flags_it_was_installed_with() {
+        let line = ["--peer", "mint.example:1", "--no-lan", "--no-tailscale"];
+        let all = std::iter::once("mesh-agent").chain(line);
+        let flags = Arguments::try_parse_from(all).unwrap().flags;
+        let arguments = flags.service_arguments(Path::new("/data")).unwrap();
+        let usual = ["run", "--data-dir", "/data"];
+        assert_eq!(arguments, [&usual[..], &line[..]].concat());
     }
 
     #[test]

@@ -77,13 +77,16 @@ pub(crate) fn free_port() -> u16 {
 /// What an agent is started with beside its name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extra {
+    /// Whether it asks Tailscale. What runs on the machine of the tests is none of their business.
+    pub(crate) asks_tailscale: bool,
     /// Arguments behind the usual ones.
     pub(crate) arguments: Vec<String>,
 }
 
 impl Extra {
     pub(crate) fn new(arguments: &[&str]) -> Self {
-        Self { arguments: arguments.iter().map(|&argument| argument.to_owned()).collect() }
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self { arguments, ..Self::default() }
     }
 }
 
@@ -136,6 +139,9 @@ impl Agent {
             .arg("--socket")
             .arg(self.client.path())
             .args(&self.extra.arguments);
+        if !self.extra.asks_tailscale {
+            command.arg("--no-tailscale");
+        }
         command
     }
 
@@ -191,6 +197,16 @@ impl Agent {
     /// It is to listen elsewhere from its next start on.
     pub(crate) fn move_to(&mut self, port: u16) {
         self.address.set_port(port);
+    }
+
+    /// It is to have these arguments as well from its next start on.
+    pub(crate) fn add_arguments(&mut self, arguments: &[&str]) {
+        self.extra.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+    }
+
+    /// It is to ask Tailscale from its next start on.
+    pub(crate) fn ask_tailscale(&mut self) {
+        self.extra.asks_tailscale = true;
     }
 
     /// Everything it wrote to standard output and error.

@@ -21,6 +21,7 @@ mod install;
 mod joining;
 mod lifecycle;
 mod messages;
+mod moving;
 mod outsiders;
 mod proxy;
 mod raw;

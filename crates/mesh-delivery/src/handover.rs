@@ -137,8 +137,12 @@ impl Handover {
         if self.messages.contains_key(&sequence) {
             return;
         }
-        let young_until = now + self.config.delay;
-        self.timers.insert((young_until, Timer::Old(sequence)));
+        // A receiver in reach sets a timer for all its messages when it goes; one per message would make
+        // the driver look for a nearer deadline with each of them.
+        let young_until = (!self.up.contains(&to)).then(|| now + self.config.delay);
+        if let Some(until) = young_until {
+            self.timers.insert((until, Timer::Old(sequence)));
+        }
         self.messages.insert(sequence, Message::new(to, bytes, young_until));
         if let Some(receiver) = self.receivers.get_mut(&to) {
             receiver.messages.insert(sequence);

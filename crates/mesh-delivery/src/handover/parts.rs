@@ -25,11 +25,11 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) const fn new(to: PeerId, bytes: usize, young_until: Instant) -> Self {
+    pub(super) const fn new(to: PeerId, bytes: usize, young_until: Option<Instant>) -> Self {
         Self {
             to,
             bytes,
-            young_until: Some(young_until),
+            young_until,
             holders: BTreeSet::new(),
             offered_to: BTreeSet::new(),
             perhaps: BTreeSet::new(),

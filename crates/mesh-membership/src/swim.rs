@@ -5,8 +5,9 @@
 //! does not object in time is down; it comes back by beginning another life.
 //!
 //! foca decides; this room keeps it honest and bounded. Nothing about anybody who does not belong gets
-//! in, a sender speaks for itself only, time that the node slept through counts for nothing, a suspect
-//! is told of it, and members that are not up are reached out to until they are. A member can still lie
+//! in, a sender speaks for itself only, time that the node slept through counts for nothing, a node that
+//! hears nobody accuses nobody, a suspect is told of it, and members that are not up are reached out to
+//! until they are. A member can still lie
 //! about others: gossip decides who is asked for what, never who belongs.
 
 use std::collections::BTreeSet;
@@ -36,6 +37,10 @@ use crate::MEMBERS_MAX;
 
 /// Least time between two lives. Whoever keeps calling this node down cannot make it shout more often.
 const RENEW_PAUSE: Duration = Duration::from_millis(250);
+
+/// After so many periods in which nothing arrived the node takes itself for cut off, and spreads no word
+/// of anybody's end: it would have the whole mesh called down when it is back.
+const DEAF_PERIODS: u32 = 2;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +90,10 @@ pub struct Swim {
     alarms: Alarms,
     rng: Xoshiro256PlusPlus,
     renewed_at: Option<Instant>,
+    /// When gossip last arrived.
+    heard_at: Option<Instant>,
+    /// Since when it has been arriving without a long pause.
+    hears_since: Option<Instant>,
     is_reaching_out: bool,
     refused: u64,
 }
@@ -116,6 +125,8 @@ impl Swim {
             alarms: Alarms::default(),
             rng,
             renewed_at: None,
+            heard_at: None,
+            hears_since: None,
             is_reaching_out: false,
             refused: 0,
         }
@@ -225,12 +236,25 @@ impl Swim {
         } else if datagram.header.message == Message::TurnUndead {
             return None;
         }
+        let identity = *self.foca.identity();
+        if datagram.header.dst != identity {
+            if datagram.header.message == Message::TurnUndead {
+                return Some(());
+            }
+            // Said to an earlier life by someone who has not heard of this one. foca would not listen,
+            // and where many begin another life at once, nobody would hear anybody.
+            datagram.header.dst = identity;
+        }
         let (me, members) = (self.me, &self.effects.members);
         datagram.updates.retain(|update| {
             let peer = update.id().peer;
             members.contains(&peer) || (peer == me && (may_renew || update.state() != State::Down))
         });
         let bytes = datagram.encode().ok()?;
+        if self.is_deaf(now) {
+            self.hears_since = Some(now);
+        }
+        self.heard_at = Some(now);
         self.foca.handle_data(&bytes, &mut self.effects).ok()
     }
 
@@ -251,6 +275,11 @@ impl Swim {
 
     fn ring(&mut self, alarm: Alarm, now: Instant) {
         match alarm {
+            Alarm::Foca(Timer::ChangeSuspectToDown { member_id, incarnation, .. })
+                if !self.may_accuse(now) =>
+            {
+                self.give_up(Member::new(member_id, incarnation, State::Suspect));
+            }
             // The one possible error says that a probe was cut short, which foca has mended then.
             Alarm::Foca(event) => drop(self.foca.handle_timer(event, &mut self.effects)),
             Alarm::Warn { suspect, incarnation, times_left } => {
@@ -272,6 +301,27 @@ impl Swim {
                 self.reach_out();
                 self.alarms.set(now + self.config.reach_out_period, Alarm::ReachOut);
             }
+        }
+    }
+
+    fn is_deaf(&self, now: Instant) -> bool {
+        let silence_max = self.config.probe_period * DEAF_PERIODS;
+        self.heard_at.is_none_or(|at| now.saturating_duration_since(at) > silence_max)
+    }
+
+    /// Whether a suspect's objection would have arrived, and the answer to the probe before it.
+    fn may_accuse(&self, now: Instant) -> bool {
+        let time_needed = self.config.probe_period + self.config.suspect_to_down_after;
+        let hears_for = self.hears_since.map(|since| now.saturating_duration_since(since));
+        !self.is_deaf(now) && hears_for.is_some_and(|hears_for| hears_for >= time_needed)
+    }
+
+    /// Takes a suspect that has not objected for down without telling anybody.
+    fn give_up(&mut self, accusation: Member<SwimId>) {
+        if self.foca.iter_members().any(|member| *member == accusation) {
+            let down = Member::new(*accusation.id(), accusation.incarnation(), State::Down);
+            // Cannot fail: nothing is sent.
+            drop(self.foca.apply_many(std::iter::once(down), false, &mut self.effects));
         }
     }
 

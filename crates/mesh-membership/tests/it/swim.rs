@@ -93,6 +93,33 @@ fn a_member_that_was_suspended_is_up_again_within_seconds_and_accuses_nobody() {
     }
 }
 
+#[test]
+fn a_member_that_hears_nobody_or_is_cut_off_has_nobody_else_called_down() {
+    for is_one_way in [true, false] {
+        let mut mesh = settled(15, 0.01);
+        let lonely = COUNT - 1;
+        let left: Vec<usize> = (0..lonely).collect();
+        let others: Vec<NodeId> = left.iter().copied().map(NodeId).collect();
+        mesh.network_mut().cut(&others, &[NodeId(lonely)]);
+        if !is_one_way {
+            mesh.network_mut().cut(&[NodeId(lonely)], &others);
+        }
+        mesh.run_for(Duration::from_secs(90));
+        assert!(see(&mesh, &left, &left), "nobody hears from it: one way {is_one_way}");
+        assert!(
+            mesh.node(NodeId(lonely)).unwrap().downs.len() > COUNT / 2,
+            "it finds itself alone"
+        );
+        mesh.network_mut().heal();
+        let seconds = until_seen(&mut mesh, 60, &everyone(), &everyone()).expect("all see all");
+        assert!(seconds <= 30.0, "{seconds} s");
+        mesh.run_for(Duration::from_secs(30));
+        for (node, agent) in mesh.nodes().take(lonely) {
+            assert!(agent.downs.iter().all(|(_, down)| *down == peer(lonely)), "{node:?}");
+        }
+    }
+}
+
 fn restart(mesh: &mut VirtualMesh<Agent>, number: usize, incarnation: u64, seed: u64) {
     let mut agent = Agent::new(number, incarnation, SwimConfig::default(), seed);
     agent.input(SwimInput::MembersChanged(members(COUNT)), mesh.network().now());

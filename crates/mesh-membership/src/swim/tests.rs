@@ -92,6 +92,22 @@ fn a_ping_is_answered_in_bytes_that_do_not_name_the_node() {
 }
 
 #[test]
+fn what_is_said_to_an_earlier_life_is_heard_but_does_not_end_the_present_one() {
+    let now = origin();
+    let mut swim = swim(2, now);
+    swim.handle_input(said(1, id(ME, 5), Message::TurnUndead, &[]), now);
+    let present = SwimId { renewal: 1, ..id(ME, 5) };
+    assert_eq!(*swim.foca.identity(), present);
+    outputs(&mut swim);
+    let later = now + RENEW_PAUSE;
+    swim.handle_input(said(1, id(ME, 5), Message::TurnUndead, &[]), later);
+    swim.handle_input(said(1, id(ME, 5), Message::Ping(3), &[]), later);
+    let answers = heard(&outputs(&mut swim), 1);
+    assert_eq!((answers.len(), &answers[0].header.message), (1, &Message::Ack(3)));
+    assert_eq!((answers[0].header.src, *swim.foca.identity()), (present, present));
+}
+
+#[test]
 fn an_accused_node_objects_in_its_answer() {
     let now = origin();
     let mut swim = swim(2, now);

@@ -1,5 +1,6 @@
 //! The service of the agent mesh: arguments, configuration file, logging, signals, exit code.
 
+mod doctor;
 mod install;
 mod settings;
 
@@ -21,13 +22,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let Arguments { command, flags } = Arguments::of_this_process();
+    let done = |()| ExitCode::SUCCESS;
     let result = match command {
-        None | Some(Command::Run) => run(flags),
-        Some(Command::Install(options)) => install::install(&options, &flags),
-        Some(Command::Uninstall(options)) => install::uninstall(&options, &flags),
+        None | Some(Command::Run) => run(flags).map(done),
+        Some(Command::Doctor(options)) => doctor::doctor(&options, flags),
+        Some(Command::Install(options)) => install::install(&options, &flags).map(done),
+        Some(Command::Uninstall(options)) => install::uninstall(&options, &flags).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             report(&error);
             ExitCode::FAILURE

@@ -12,6 +12,7 @@ use mesh_node::{
 };
 use serde::Deserialize;
 
+use crate::doctor::DoctorOptions;
 use crate::install::{InstallOptions, UninstallOptions};
 
 /// A configuration file is small; more is not one.
@@ -53,6 +54,11 @@ pub(crate) enum Command {
     /// Runs the agent in the foreground (the default)
     #[command(after_help = "Example:\n  mesh-agent run --hostname mint")]
     Run,
+    /// Looks for what would keep an agent with these flags from starting, and names what mends it
+    #[command(
+        after_help = "Examples:\n  mesh-agent doctor                                    on a machine where it does not start\n  mesh-agent doctor --config /etc/mesh-agent.toml --json\n\nAn agent that runs knows more: ask it with `mesh-ctl doctor`, which also calls this one\nwhere none runs. Exit code 1 when a check fails."
+    )]
+    Doctor(DoctorOptions),
     /// Makes the agent a service that starts with the machine: systemd, or launchd on macOS
     #[command(
         after_help = "Examples:\n  mesh-agent install --dry-run                         see what it would do\n  sudo mesh-agent install\n  sudo mesh-agent install --hostname mint --listen 100.64.0.7:13500\n\nThe flags above are those that the service runs with. Repeating it is harmless:\nthe unit is written anew and the agent restarted."
@@ -115,6 +121,9 @@ pub(crate) struct Flags {
     /// The local admin socket [default: DATA_DIR/control.sock]
     #[arg(long, global = true, value_name = "PATH", env = "MESH_SOCKET")]
     socket: Option<PathBuf>,
+    /// Loopback address for figures in Prometheus' format, at /metrics [default: none]
+    #[arg(long, global = true, value_name = "ADDR:PORT", env = "MESH_METRICS")]
+    metrics: Option<SocketAddr>,
     /// Configuration file (TOML) with the same names as these flags
     #[arg(long, global = true, value_name = "FILE", env = "MESH_CONFIG")]
     config: Option<PathBuf>,
@@ -152,6 +161,9 @@ impl Flags {
         }
         if let Some(hostname) = &self.hostname {
             add("--hostname", hostname.to_string());
+        }
+        if let Some(metrics) = self.metrics {
+            add("--metrics", metrics.to_string());
         }
         self.listen.iter().for_each(|address| add("--listen", address.to_string()));
         self.advertise.iter().for_each(|address| add("--advertise", address.to_string()));
@@ -192,6 +204,7 @@ struct RawFile {
     listen: Vec<SocketAddr>,
     advertise: Vec<Address>,
     socket: Option<PathBuf>,
+    metrics: Option<SocketAddr>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
     discovery: RawDiscovery,
@@ -241,8 +254,20 @@ pub(crate) struct Settings {
     advertise: Vec<Address>,
     discovery: DiscoveryConfig,
     pub(crate) socket: PathBuf,
+    metrics: Option<SocketAddr>,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
+}
+
+/// Figures name members: they are for programs of this machine.
+fn loopback(metrics: Option<SocketAddr>) -> anyhow::Result<Option<SocketAddr>> {
+    match metrics {
+        Some(address) if !address.ip().to_canonical().is_loopback() => anyhow::bail!(
+            "metrics cannot be shown on {address}, which is no loopback address: use 127.0.0.1:{}, and let a collector on this machine fetch them",
+            address.port()
+        ),
+        taken => Ok(taken),
+    }
 }
 
 fn first_filled<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
@@ -268,6 +293,7 @@ impl Settings {
             advertise: first_filled(flags.advertise, file.advertise),
             discovery: file.discovery.join(flags.peer, flags.no_lan, flags.no_tailscale),
             socket,
+            metrics: loopback(flags.metrics.or(file.metrics))?,
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
             log_format: flags.log_format.or(file.log_format).unwrap_or(LogFormat::Text),
         })
@@ -287,6 +313,9 @@ impl Settings {
             .discovery(self.discovery.clone());
         if let Some(hostname) = &self.hostname {
             builder = builder.hostname(hostname.clone());
+        }
+        if let Some(metrics) = self.metrics {
+            builder = builder.metrics(metrics);
         }
         builder = self.listen.iter().fold(builder, |builder, address| builder.listen(*address));
         self.advertise.iter().cloned().fold(builder, NodeBuilder::advertise)
@@ -333,6 +362,23 @@ mod tests {
         assert_eq!(settings.log_format, LogFormat::Json);
         assert_eq!(settings.log_level, "info");
         assert_eq!(settings.socket, Path::new("/nowhere/control.sock"));
+    }
+
+    #[test]
+    fn metrics_are_shown_to_this_machine_alone() {
+        let metrics = |address: &str| read(&["--data-dir", "/nowhere", "--metrics", address]);
+        for address in ["127.0.0.1:9464", "[::1]:9464", "[::ffff:127.0.0.1]:9464"] {
+            assert_eq!(metrics(address).unwrap().metrics, Some(address.parse().unwrap()));
+        }
+        for address in ["0.0.0.0:9464", "[::]:9464", "192.0.2.7:9464"] {
+            let error = metrics(address).unwrap_err().to_string();
+            assert!(error.contains(address) && error.contains("127.0.0.1:9464"), "{error}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, "metrics = \"10.0.0.1:9464\"\n").unwrap();
+        let arguments = ["--data-dir", "/nowhere", "--config", file.to_str().unwrap()];
+        assert!(read(&arguments).unwrap_err().to_string().contains("10.0.0.1:9464"));
     }
 
     #[test]

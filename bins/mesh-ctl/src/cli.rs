@@ -9,7 +9,8 @@ use mesh_control::ApiError;
 use mesh_protocol::ErrorCode;
 
 use crate::commands::{
-    completions, demo, events, hostname, inbox, join, man, outbox, peers, ping, send, status, token,
+    completions, demo, doctor, events, hostname, inbox, join, man, outbox, peers, ping, send,
+    status, sync, token,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -79,6 +80,12 @@ pub(crate) enum Command {
     /// Shows what happened on this agent
     #[command(after_help = events::EXAMPLE)]
     Events(events::EventsArgs),
+    /// Brings this agent and the members in step at once
+    #[command(after_help = sync::EXAMPLE)]
+    Sync(sync::SyncArgs),
+    /// Looks for faults of this agent and its machine, and names what mends them
+    #[command(after_help = doctor::EXAMPLE)]
+    Doctor(doctor::DoctorArgs),
     /// Runs three agents on this machine and shows what a mesh does
     #[command(after_help = demo::EXAMPLE)]
     Demo(demo::DemoArgs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod completions;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod hostname;
 pub(crate) mod inbox;
@@ -12,9 +13,10 @@ pub(crate) mod peers;
 pub(crate) mod ping;
 pub(crate) mod send;
 pub(crate) mod status;
+pub(crate) mod sync;
 pub(crate) mod token;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mesh_control::{ApiError, ControlClient, default_socket_path};
@@ -75,8 +77,19 @@ async fn carry_out(command: Command, context: &Context) -> Result<Exit, Failure>
         Command::Inbox(args) => inbox::run(args, context).await,
         Command::Outbox => outbox::run(context).await,
         Command::Events(args) => events::run(args, context).await,
+        Command::Sync(args) => sync::run(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     }
+}
+
+/// The agent's program that was built or installed with this command, or else one in `PATH`.
+fn agent_program() -> Option<PathBuf> {
+    const NAME: &str = "mesh-agent";
+    let beside = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places = beside.into_iter().chain(std::env::split_paths(&path));
+    places.find_map(|place| Some(place.join(NAME)).filter(|found| found.is_file()))
 }

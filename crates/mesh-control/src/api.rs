@@ -5,9 +5,10 @@ use mesh_protocol::ErrorCode;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EventView, InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody,
-    OutboxView, PeerView, PingReply, PingRequest, RemoveRequest, RenameReply, RenameRequest,
-    SendReply, SendRequest, StatusView, TokenCreate, TokenCreated, TokenView,
+    CheckView, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress,
+    JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest, RenameReply,
+    RenameRequest, SendReply, SendRequest, StatusView, SyncProgress, SyncRequest, TokenCreate,
+    TokenCreated, TokenView,
 };
 
 /// Why a request failed: what happened and what state was left (`message`), and what to do (`hint`).
@@ -37,6 +38,12 @@ impl ApiError {
 pub trait ControlApi: Clone + Send + Sync + 'static {
     /// This agent at a glance.
     fn status(&self) -> impl Future<Output = Result<StatusView, ApiError>> + Send;
+
+    /// Looks for faults of this agent and its machine, and names what mends them.
+    fn doctor(&self) -> impl Future<Output = Result<Vec<CheckView>, ApiError>> + Send;
+
+    /// Brings this agent and the members in step at once. The stream ends with `Done` or `Failed`.
+    fn sync(&self, request: SyncRequest) -> BoxStream<'static, SyncProgress>;
 
     /// Makes a single-use join token.
     fn token_create(

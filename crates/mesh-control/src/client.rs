@@ -14,9 +14,10 @@ use serde::de::DeserializeOwned;
 
 use self::http::{Call, encode};
 use crate::{
-    ClientError, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress,
-    JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest, RenameReply,
-    RenameRequest, SendReply, SendRequest, StatusView, TokenCreate, TokenCreated, TokenView,
+    CheckView, ClientError, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView,
+    JoinProgress, JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest,
+    RenameReply, RenameRequest, SendReply, SendRequest, StatusView, SyncProgress, SyncRequest,
+    TokenCreate, TokenCreated, TokenView,
 };
 
 /// How long an answer may take that needs nobody but the agent.
@@ -54,6 +55,19 @@ impl ControlClient {
     /// The agent at a glance.
     pub async fn status(&self) -> Result<StatusView, ClientError> {
         self.get("/v1/status").await
+    }
+
+    /// Looks for faults of the agent and its machine, and names what mends them.
+    pub async fn doctor(&self) -> Result<Vec<CheckView>, ClientError> {
+        self.get("/v1/doctor").await
+    }
+
+    /// Brings the agent and the members in step at once. The stream ends with `Done` or `Failed`.
+    pub async fn sync(
+        &self,
+        request: &SyncRequest,
+    ) -> Result<ControlStream<SyncProgress>, ClientError> {
+        http::follow(&self.path, Call::post("/v1/sync", request)?).await
     }
 
     /// Makes a single-use join token.

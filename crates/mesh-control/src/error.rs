@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,6 +50,26 @@ pub enum BindError {
     Io {
         /// The path.
         path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Why figures cannot be shown on a port. Nothing is open.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsBindError {
+    /// Others than programs of this machine could read them.
+    #[error("{address} is not a loopback address; figures are shown to this machine alone")]
+    NotLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The system refused.
+    #[error("cannot listen on {address}")]
+    Io {
+        /// The address.
+        address: SocketAddr,
         /// Why.
         #[source]
         source: io::Error,

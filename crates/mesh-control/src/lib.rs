@@ -1,8 +1,9 @@
 //! The local admin API of an agent: HTTP with JSON over a Unix socket.
 //!
 //! One set of types serves both ends: [`ControlServer`] answers for whatever implements
-//! [`ControlApi`], and [`ControlClient`] asks. Never in here: what a request means (that is the
-//! node's), or a TCP port.
+//! [`ControlApi`], and [`ControlClient`] asks. [`MetricsServer`] shows figures on a loopback port to
+//! whoever collects them. Never in here: what a request means (that is the node's), or a TCP port
+//! over which anything can be changed.
 //!
 //! Start reading at [`ControlApi`]. The routes are described in `docs/control-api.md`.
 
@@ -15,13 +16,14 @@ mod types;
 
 pub use api::{ApiError, ControlApi};
 pub use client::{ControlClient, ControlStream};
-pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument};
+pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument, MetricsBindError};
 pub use paths::{default_data_dir, default_socket_path, socket_path_in};
-pub use server::ControlServer;
+pub use server::{ControlServer, MetricsServer};
 pub use types::{
-    DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView,
-    JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView, PeerCounts, PeerRef,
-    PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply, RenameRequest,
-    SendPriority, SendReply, SendRequest, StatusView, SyncView, TokenCreate, TokenCreated,
+    CheckView, DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery,
+    InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView, PeerCounts,
+    PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply,
+    RenameRequest, RouteCounts, SendPriority, SendReply, SendRequest, StatusView, SyncProgress,
+    SyncReply, SyncRequest, SyncStep, SyncStepView, SyncView, TokenCreate, TokenCreated,
     TokenState, TokenView,
 };

@@ -1,9 +1,11 @@
 //! The agent's end of the socket.
 
+mod metrics;
 mod reply;
 mod routes;
 mod socket;
 
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,13 +15,15 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+pub use self::metrics::MetricsServer;
 use self::socket::SocketFile;
 use crate::{BindError, ControlApi};
 
@@ -84,17 +88,40 @@ impl ControlServer {
     }
 }
 
+/// Where connections come in.
+trait Door {
+    type Stream;
+
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
 /// The next connection, once there is room for it; none when shutdown has begun.
-async fn accept(
-    listener: &UnixListener,
+async fn accept<D: Door>(
+    door: &D,
     connections: &Arc<Semaphore>,
     shutdown: &CancellationToken,
-) -> Option<(UnixStream, OwnedSemaphorePermit)> {
+) -> Option<(D::Stream, OwnedSemaphorePermit)> {
     let accepted = async {
         let permit = Arc::clone(connections).acquire_owned().await.ok()?;
         loop {
-            match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, permit)),
+            match door.next().await {
+                Ok(stream) => return Some((stream, permit)),
                 Err(error) => warn!(%error, "accepting a control connection failed"),
             }
             sleep(ACCEPT_PAUSE).await;
@@ -109,7 +136,7 @@ async fn accept(
 
 /// Serves one connection to its end. The permit is given back with it.
 async fn serve(
-    stream: UnixStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     routes: Router,
     shutdown: CancellationToken,
     _permit: OwnedSemaphorePermit,

@@ -1,17 +1,34 @@
 //! The JSON of the local API. Field names are a contract (`cli.md`): add, never rename.
 //! Times are Unix milliseconds; durations name their unit.
 
+mod doctor;
+mod sync;
+
 use mesh_protocol::{ErrorCode, MeshId, MessageId, PeerId, TokenId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use doctor::CheckView;
+pub use sync::{SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView};
+
 /// Numbers of members by status, this one included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerCounts {
-    /// Linked at the moment (this agent counts).
+    /// Alive, as far as this agent knows (it counts itself).
     pub active: usize,
-    /// Not linked.
+    /// Not so.
     pub inactive: usize,
+}
+
+/// Numbers of the other members by the way to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteCounts {
+    /// Over a link.
+    pub direct: usize,
+    /// Through other members.
+    pub relayed: usize,
+    /// There is no way at the moment.
+    pub unreachable: usize,
 }
 
 /// How full a queue is.
@@ -59,6 +76,10 @@ pub struct StatusView {
     pub outbox: QueueView,
     /// Messages that wait to be dealt with.
     pub inbox: QueueView,
+    /// Messages that are kept for members whom their senders cannot reach.
+    pub custody: QueueView,
+    /// Other members by the way to them.
+    pub routes: RouteCounts,
     /// How far it is behind.
     pub sync: SyncView,
     /// Set when this agent was expelled from its mesh.
@@ -193,14 +214,41 @@ pub enum JoinProgress {
     },
 }
 
-/// Whether a member is linked.
+/// Whether a member is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberStatus {
-    /// Linked at the moment.
+    /// Alive, as far as this agent knows.
     Active,
-    /// Not linked.
+    /// Not so.
     Inactive,
+}
+
+/// What this agent believes of a member, more exactly than its status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerState {
+    /// It answers, this agent or another member.
+    Alive,
+    /// It fell silent a moment ago; others are being asked.
+    Suspect,
+    /// Nobody reaches it.
+    Down,
+    /// Nobody has reached it for a while.
+    Inactive,
+}
+
+impl PeerState {
+    /// The word of the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Inactive => "inactive",
+        }
+    }
 }
 
 /// A member.
@@ -210,8 +258,12 @@ pub struct PeerView {
     pub hostname: String,
     /// Its identity.
     pub peer_id: PeerId,
-    /// Whether it is linked.
+    /// Whether it is up.
     pub status: MemberStatus,
+    /// The same, more exactly.
+    pub state: PeerState,
+    /// Hostnames of the members between this agent and it: none for a link, null when there is no way.
+    pub via: Option<Vec<String>>,
     /// When it was last heard of; none when never.
     pub last_seen_at: Option<UnixMillis>,
     /// When it was admitted.
@@ -427,6 +479,9 @@ pub struct OutboxView {
     pub to: String,
     /// The receiver's identity.
     pub to_peer_id: PeerId,
+    /// Hostnames of the members that keep a copy until the receiver is back.
+    #[serde(default)]
+    pub custodians: Vec<String>,
     /// Attempts so far.
     pub attempts: u32,
     /// When it is tried again; none when it is under way or waits for a link.

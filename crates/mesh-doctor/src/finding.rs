@@ -26,6 +26,25 @@ pub enum Check {
     Links,
 }
 
+impl Check {
+    /// The word of the JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Port => "port",
+            Self::Firewall => "firewall",
+            Self::Tailscale => "tailscale",
+            Self::Clock => "clock",
+            Self::Disk => "disk",
+            Self::Permissions => "permissions",
+            Self::Database => "database",
+            Self::Versions => "versions",
+            Self::Links => "links",
+        }
+    }
+}
+
 /// What came of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {

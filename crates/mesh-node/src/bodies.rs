@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mesh_delivery::Priority;
 use mesh_protocol::UnixMillis;
 
 /// Bodies kept at the most, bytes. What does not fit is read from the database when its turn comes.
@@ -10,6 +11,7 @@ const BODIES_BYTES_MAX: usize = 32 << 20;
 
 #[derive(Debug)]
 struct Held {
+    priority: Priority,
     expires_at: UnixMillis,
     body: Option<Arc<[u8]>>,
 }
@@ -28,13 +30,14 @@ impl Bodies {
     pub(crate) fn insert(
         &mut self,
         sequence: u64,
+        priority: Priority,
         expires_at: UnixMillis,
         body: Option<Arc<[u8]>>,
     ) {
         self.remove(sequence);
         let body = body.filter(|body| self.bytes.saturating_add(body.len()) <= BODIES_BYTES_MAX);
         self.bytes += body.as_ref().map_or(0, |body| body.len());
-        self.held.insert(sequence, Held { expires_at, body });
+        self.held.insert(sequence, Held { priority, expires_at, body });
     }
 
     /// Forgets a message that has come to its end.
@@ -54,6 +57,11 @@ impl Bodies {
         self.held.get(&sequence).map_or(UnixMillis(u64::MAX), |held| held.expires_at)
     }
 
+    /// The message's lane; the most patient one for a message that is not known.
+    pub(crate) fn priority(&self, sequence: u64) -> Priority {
+        self.held.get(&sequence).map_or(Priority::Bulk, |held| held.priority)
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.held.clear();
@@ -69,13 +77,14 @@ mod tests {
     fn bodies_beyond_the_bound_are_left_to_the_database() {
         let mut bodies = Bodies::default();
         let large: Arc<[u8]> = vec![0; BODIES_BYTES_MAX].into();
-        bodies.insert(1, UnixMillis(9), Some(large));
-        bodies.insert(2, UnixMillis(9), Some(vec![1].into()));
+        bodies.insert(1, Priority::Urgent, UnixMillis(9), Some(large));
+        bodies.insert(2, Priority::Normal, UnixMillis(9), Some(vec![1].into()));
         assert!(bodies.all(&[1]).is_some());
         assert!(bodies.all(&[1, 2]).is_none());
         assert_eq!(bodies.expires_at(2), UnixMillis(9));
+        assert_eq!(bodies.priority(2), Priority::Normal);
         bodies.remove(1);
-        bodies.insert(2, UnixMillis(9), Some(vec![1].into()));
+        bodies.insert(2, Priority::Normal, UnixMillis(9), Some(vec![1].into()));
         assert!(bodies.all(&[2]).is_some());
     }
 }

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use mesh_control::ControlServer;
+use mesh_control::{ControlServer, MetricsServer};
 use mesh_crypto::Verifier;
-use mesh_delivery::{DeliveryConfig, Entry, Outbound, Priority};
-use mesh_membership::{LinkPlanner, Membership};
-use mesh_protocol::{Address, Founding, Hostname, PeerId, Record, VerifiedRecord};
+use mesh_delivery::{
+    DeliveryConfig, Entry, Handover, Outbound, Priority, Topology, TopologyConfig,
+};
+use mesh_membership::{LinkPlanner, Liveness, LivenessConfig, Membership, SwimConfig};
+use mesh_protocol::{Address, Founding, Hostname, PeerId, Record, UnixMillis, VerifiedRecord};
 use mesh_store::Store;
 use mesh_transport::{Gatekeeper, Incoming, ListenError, Listening, Transport};
 use rand::Rng as _;
@@ -19,7 +21,7 @@ use tokio::sync::{Notify, watch};
 use crate::bodies::Bodies;
 use crate::clock;
 use crate::config::{self, Config};
-use crate::core::Core;
+use crate::core::{Core, Engines, LargeConfig};
 use crate::data_dir::DataDir;
 use crate::discover::{Discovery, DiscoveryConfig};
 use crate::error::{StartError, chain};
@@ -92,6 +94,24 @@ impl NodeBuilder {
         self
     }
 
+    /// Times of suspicion, and when a member that stays away is removed.
+    #[must_use]
+    pub fn liveness(mut self, liveness: LivenessConfig) -> Self {
+        self.config.liveness = liveness;
+        self
+    }
+
+    /// Shows figures in Prometheus' format on this loopback address; without it there are none.
+    #[must_use]
+    pub fn metrics(mut self, address: SocketAddr) -> Self {
+        self.config.metrics = Some(address);
+        self
+    }
+
+    pub(crate) fn into_config(self) -> Config {
+        self.config
+    }
+
     /// Where members are looked for that cannot be reached at the addresses in their profiles.
     #[must_use]
     pub fn discovery(mut self, discovery: DiscoveryConfig) -> Self {
@@ -159,8 +179,8 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     })?;
     let listeners = listen(&transport, &config.listen).await?;
     let listening: Vec<SocketAddr> = listeners.iter().map(Listening::local_addr).collect();
-    let planner = LinkPlanner::new(me, config.links.clone(), clock::random_u64());
-    let outbound = Outbound::new(config.delivery.clone(), clock::random_u64());
+    let last_seen = restore_last_seen(&store, &path).await?;
+    let engines = engines(me, membership, &config);
     let (links_changed, _) = watch::channel(0);
     let (inbox_head, _) = watch::channel(0);
     let shared = Arc::new(Shared {
@@ -172,13 +192,14 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         events: Events::new(),
         keyring: Mutex::new(keyring),
         view,
-        core: Mutex::new(Core::new(me, membership, outbound, planner)),
+        core: Mutex::new(Core::new(me, engines, last_seen)),
         deadline_moved: Notify::new(),
         links: Mutex::new(BTreeMap::new()),
         links_changed,
         next_id: AtomicU64::new(1),
         bodies: Mutex::new(Bodies::default()),
         waiters: Mutex::new(BTreeMap::new()),
+        routed_pings: Mutex::new(BTreeMap::new()),
         inbox_head,
         live: LiveSubscribers::default(),
         discovery: Discovery::default(),
@@ -205,6 +226,12 @@ async fn run(
             StartError::Socket { path: socket.clone(), source: Box::new(source) }
         })?),
     };
+    let metrics = match shared.config.metrics {
+        None => None,
+        Some(address) => Some(MetricsServer::bind(address).await.map_err(|source| {
+            StartError::Listen { address: address.to_string(), source: Box::new(source) }
+        })?),
+    };
     shared.renew_sealing_key().await.map_err(|error| broken(chain(&error)))?;
     let _is_new = shared.refresh_profile(None).await.map_err(|error| broken(chain(&error)))?;
     shared.sync_peer_rows().await.map_err(|error| broken(chain(&error)))?;
@@ -223,8 +250,15 @@ async fn run(
     }
     let deadlines = Arc::clone(shared);
     shared.tasks.spawn(async move { deadlines.drive_deadlines().await });
+    let last_seen = Arc::clone(shared);
+    shared.tasks.spawn(async move { last_seen.keep_last_seen().await });
     let maintenance = Arc::clone(shared);
     shared.tasks.spawn(async move { maintenance.maintain().await });
+    let syncing = Arc::clone(shared);
+    shared.tasks.spawn(async move { syncing.keep_in_step().await });
+    if let Some(metrics) = metrics {
+        shared.serve_metrics(metrics);
+    }
     shared.start_discovery();
     if let Some(control) = control {
         let node = Node::new(Arc::clone(shared));
@@ -238,6 +272,41 @@ async fn run(
         serde_json::json!({ "peer_id": shared.me, "version": env!("CARGO_PKG_VERSION") }),
     );
     Ok(())
+}
+
+fn engines(me: PeerId, membership: Membership, config: &Config) -> Engines {
+    // Every start is a later incarnation than the one before, as long as the clock does not go back; if
+    // it does, the topology learns from the others which number it must exceed.
+    let incarnation = clock::now().wall.0;
+    let topology = TopologyConfig::default();
+    Engines {
+        topology: Topology::new(me, membership.mesh_id(), incarnation, topology),
+        membership,
+        outbound: Outbound::new(config.delivery.clone(), clock::random_u64()),
+        held: Outbound::new(config.delivery.clone(), clock::random_u64()),
+        handover: Handover::new(config.handover.clone()),
+        planner: LinkPlanner::new(me, config.links.clone(), clock::random_u64()),
+        liveness: Liveness::new(me, config.liveness.clone(), clock::random_u64()),
+        large: LargeConfig {
+            links: config.links.clone(),
+            swim: SwimConfig::default(),
+            inactive_after: config.liveness.inactive_after,
+            incarnation,
+            seed: clock::random_u64(),
+        },
+    }
+}
+
+/// When each member was last seen before this start.
+async fn restore_last_seen(
+    store: &Store,
+    path: &std::path::Path,
+) -> Result<BTreeMap<PeerId, UnixMillis>, StartError> {
+    let rows = store
+        .load_peers()
+        .await
+        .map_err(|source| StartError::Store { path: path.to_owned(), source: Box::new(source) })?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.peer_id, row.last_seen_at?))).collect())
 }
 
 async fn listen(
@@ -348,7 +417,7 @@ async fn restore_outbox(shared: &Arc<Shared>) -> Result<(), mesh_store::StoreErr
     let rows = shared.store.load_outbox().await?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows.into_iter().filter(|row| row.end.is_none()) {
-        shared.bodies().insert(row.sequence, row.expires_at, None);
+        shared.bodies().insert(row.sequence, Priority::from_u8(row.priority), row.expires_at, None);
         entries.push(Entry {
             sequence: row.sequence,
             message_id: row.message_id,
@@ -360,6 +429,8 @@ async fn restore_outbox(shared: &Arc<Shared>) -> Result<(), mesh_store::StoreErr
         });
     }
     shared.drive(|core, now| core.restored(entries, now));
+    let held = shared.store.load_custody().await?;
+    shared.drive(|core, now| core.hold(held, now));
     Ok(())
 }
 

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh_delivery::DeliveryConfig;
-use mesh_membership::LinkConfig;
+use mesh_delivery::{DeliveryConfig, HandoverConfig};
+use mesh_membership::{LinkConfig, LivenessConfig};
 use mesh_protocol::{Address, Hostname};
 use mesh_store::StoreConfig;
 use mesh_transport::TransportConfig;
@@ -49,8 +49,11 @@ pub(crate) struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) advertise: Vec<Address>,
     pub(crate) socket: Option<PathBuf>,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) delivery: DeliveryConfig,
     pub(crate) links: LinkConfig,
+    pub(crate) liveness: LivenessConfig,
+    pub(crate) handover: HandoverConfig,
     pub(crate) store: StoreConfig,
     pub(crate) transport: TransportConfig,
     pub(crate) discovery: DiscoveryConfig,
@@ -64,8 +67,11 @@ impl Config {
             listen: Vec::new(),
             advertise: Vec::new(),
             socket: None,
+            metrics: None,
             delivery: DeliveryConfig::default(),
             links: LinkConfig::default(),
+            liveness: LivenessConfig::default(),
+            handover: HandoverConfig::default(),
             store: StoreConfig::default(),
             transport: TransportConfig::default(),
             discovery: DiscoveryConfig::default(),

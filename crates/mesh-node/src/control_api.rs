@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply,
-    InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView,
-    PeerCounts, PeerRef, PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply,
-    RenameRequest, SendPriority, SendReply, SendRequest, StatusView, SyncView, TokenCreate,
-    TokenCreated, TokenState, TokenView,
+    ApiError, CheckView, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck,
+    InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus,
+    OutboxView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
+    RemoveRequest, RenameReply, RenameRequest, RouteCounts, SendPriority, SendReply, SendRequest,
+    StatusView, SyncProgress, SyncRequest, SyncStepView, SyncView, TokenCreate, TokenCreated,
+    TokenState, TokenView,
 };
 use mesh_delivery::{Priority, WaitingState};
-use mesh_membership::Member;
+use mesh_membership::{Member, MemberState};
 use mesh_protocol::{
     CustomJson, Encryption, ErrorCode, Hostname, JsonText, Payload, PeerId, Recipient, UnixMillis,
 };
@@ -22,11 +23,12 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::config::MESSAGE_TTL;
+use crate::doctor;
 use crate::error::NodeError;
 use crate::events::Event;
 use crate::node::Node;
 use crate::outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Target};
-use crate::shared::lock;
+use crate::shared::{Shared, lock};
 use crate::subscribe::{Filter, Received, Subscription};
 use crate::view::View;
 
@@ -69,17 +71,95 @@ fn event_view(event: Event) -> EventView {
     EventView { at: event.at, kind: event.kind.to_owned(), fields: event.fields }
 }
 
+const fn state_view(state: MemberState) -> PeerState {
+    match state {
+        MemberState::Alive => PeerState::Alive,
+        MemberState::Suspect => PeerState::Suspect,
+        MemberState::Down => PeerState::Down,
+        MemberState::Inactive => PeerState::Inactive,
+    }
+}
+
+/// What is known of the other members and of the ways to them. Everything that shows it asks here.
+impl Shared {
+    /// What this node believes of a member.
+    pub(crate) fn peer_state(&self, peer: &PeerId) -> PeerState {
+        if *peer == self.me || self.link(peer).is_some() {
+            return PeerState::Alive;
+        }
+        lock(&self.core).member_state(peer).map_or(PeerState::Inactive, state_view)
+    }
+
+    /// Whether a member counts as active: this node, and whoever is alive or was a moment ago.
+    pub(crate) fn is_active(&self, peer: &PeerId) -> bool {
+        *peer == self.me || self.link(peer).is_some() || lock(&self.core).is_active(peer)
+    }
+
+    /// Hostnames of the members between this node and another one: none for a link and for itself.
+    pub(crate) fn peer_via(&self, peer: &PeerId) -> Option<Vec<String>> {
+        if *peer == self.me || self.link(peer).is_some() {
+            return Some(Vec::new());
+        }
+        let via = lock(&self.core).via(peer)?.to_vec();
+        Some(self.names(&via))
+    }
+
+    /// The other members by the way to them.
+    pub(crate) fn route_counts(&self) -> RouteCounts {
+        let mut counts = RouteCounts::default();
+        for member in self.view().others() {
+            match self.peer_via(&member.peer_id) {
+                Some(via) if via.is_empty() => counts.direct += 1,
+                Some(_) => counts.relayed += 1,
+                None => counts.unreachable += 1,
+            }
+        }
+        counts
+    }
+
+    /// What this node keeps for others.
+    pub(crate) fn custody_queue(&self) -> QueueView {
+        let stats = lock(&self.core).held_stats();
+        QueueView {
+            messages: stats.messages as u64,
+            bytes: stats.bytes,
+            messages_max: self.config.store.custody_messages_max,
+            bytes_max: self.config.store.custody_bytes_max,
+        }
+    }
+
+    /// Hostnames of the members that keep a copy of a message of the outbox.
+    pub(crate) fn custodians_of(&self, sequence: u64) -> Vec<String> {
+        let custodians = lock(&self.core).custodians_of(sequence);
+        self.names(&custodians)
+    }
+
+    /// The way through `via`, in words.
+    fn via_words(&self, via: &[PeerId]) -> String {
+        if via.is_empty() { "direct".to_owned() } else { self.names(via).join(", ") }
+    }
+
+    fn names(&self, peers: &[PeerId]) -> Vec<String> {
+        let view = self.view();
+        peers.iter().map(|peer| view.label(peer)).collect()
+    }
+}
+
 impl Node {
     fn peer_view(&self, member: &Member, last_seen: Option<UnixMillis>) -> PeerView {
         let shared = &self.shared;
         let is_self = member.peer_id == shared.me;
         let link = shared.link(&member.peer_id);
-        let is_active = is_self || link.is_some();
-        let seen_now = link.as_ref().map(|link| link.last_seen_at());
+        let state = shared.peer_state(&member.peer_id);
+        let is_active = shared.is_active(&member.peer_id);
+        let told = lock(&shared.core).last_seen_at(&member.peer_id);
+        let seen_now = link.as_ref().map(|link| link.last_seen_at()).max(told);
         PeerView {
             hostname: member.hostname.to_string(),
             peer_id: member.peer_id,
             status: if is_active { MemberStatus::Active } else { MemberStatus::Inactive },
+            state,
+            via: shared.peer_via(&member.peer_id),
             last_seen_at: if is_self { Some(clock::now().wall) } else { seen_now.or(last_seen) },
             joined_at: member.joined_at,
             addresses: member.addresses.iter().map(ToString::to_string).collect(),
@@ -158,12 +238,16 @@ impl Node {
             DeliveryOutcome::Expired => (DeliveryState::Expired, None),
             DeliveryOutcome::Refused(code) => (DeliveryState::Refused, Some(code)),
         };
-        let via = if report.peer == self.shared.me { "self" } else { "direct" };
+        let via = if report.peer == self.shared.me {
+            "self".to_owned()
+        } else {
+            self.shared.via_words(&report.via)
+        };
         DeliveryView {
             to: view.label(&report.peer),
             peer_id: report.peer,
             state,
-            via: (state == DeliveryState::Acked).then(|| via.to_owned()),
+            via: (state == DeliveryState::Acked).then_some(via),
             ms: report.after.map(millis),
             error,
         }
@@ -209,14 +293,11 @@ impl ControlApi for Node {
         let view = shared.view();
         let counts = shared.store.counts().await.map_err(NodeError::storage)?;
         let stats = lock(&shared.core).outbound().stats();
-        let (linked, behind) = {
-            let links = shared.links();
-            let behind =
-                links.values().filter(|link| !link.is_in_step.load(Ordering::Relaxed)).count();
-            (links.len(), behind)
-        };
+        let behind =
+            shared.links().values().filter(|link| !link.is_in_step.load(Ordering::Relaxed)).count();
         let members = view.verdict.members().len();
-        let active = (linked + usize::from(!view.is_removed())).min(members);
+        let is_active = |peer: &&PeerId| shared.is_active(peer);
+        let active = view.verdict.members().keys().filter(is_active).count();
         let uptime = clock::now().instant.saturating_duration_since(shared.started_at);
         Ok(StatusView {
             hostname: view.my_hostname().map_or_else(
@@ -244,9 +325,36 @@ impl ControlApi for Node {
                 messages_max: shared.config.store.inbox_messages_max,
                 bytes_max: shared.config.store.inbox_bytes_max,
             },
+            custody: shared.custody_queue(),
+            routes: shared.route_counts(),
             sync: SyncView { behind },
             removed: view.is_removed(),
         })
+    }
+
+    async fn doctor(&self) -> Result<Vec<CheckView>, ApiError> {
+        Ok(self.shared.examine().await.into_iter().map(doctor::view).collect())
+    }
+
+    fn sync(&self, request: SyncRequest) -> BoxStream<'static, SyncProgress> {
+        let (told, progress) = mpsc::unbounded_channel();
+        let shared = Arc::clone(&self.shared);
+        // In a task of its own: a client that goes away must not leave a comparison half done.
+        self.shared.tasks.spawn(async move {
+            let steps = told.clone();
+            let tell = move |step: SyncStepView| {
+                let _gone = steps.send(SyncProgress::Step(step));
+            };
+            let last = match shared.sync_now(request.force, &tell).await {
+                Ok(reply) => SyncProgress::Done(reply),
+                Err(error) => SyncProgress::Failed { error: error.into() },
+            };
+            let _gone = told.send(last);
+        });
+        stream::unfold(progress, |mut progress| async move {
+            progress.recv().await.map(|step| (step, progress))
+        })
+        .boxed()
     }
 
     async fn token_create(&self, request: TokenCreate) -> Result<TokenCreated, ApiError> {
@@ -315,7 +423,9 @@ impl ControlApi for Node {
 
     async fn peer_remove(&self, request: RemoveRequest) -> Result<PeerView, ApiError> {
         let member = self.shared.remove_peer(&request.host, request.reason).await?;
-        Ok(PeerView { status: MemberStatus::Inactive, ..self.peer_view(&member, None) })
+        let gone = self.peer_view(&member, None);
+        let state = PeerState::Inactive;
+        Ok(PeerView { status: MemberStatus::Inactive, state, via: None, ..gone })
     }
 
     async fn rename(&self, request: RenameRequest) -> Result<RenameReply, ApiError> {
@@ -335,7 +445,7 @@ impl ControlApi for Node {
         let trip = Self::ping(self, &request.host, timeout).await?;
         Ok(PingReply {
             rtt_ms: millis(trip.rtt),
-            via: "direct".to_owned(),
+            via: self.shared.via_words(&trip.via),
             clock_offset_ms: trip.clock_offset_ms,
         })
     }
@@ -439,6 +549,7 @@ impl ControlApi for Node {
                 message_id: row.message_id,
                 to: view.label(&row.to),
                 to_peer_id: row.to,
+                custodians: self.shared.custodians_of(row.sequence),
                 attempts,
                 next_attempt_at,
                 state: state.to_owned(),

@@ -1,33 +1,28 @@
 //! The engines joined: who belongs, who is linked, what is delivered. Pure: facts go in, wishes come
 //! out, time is an argument. The engines never meet; what one says is told to the others here.
 
+mod custody;
+mod large;
+mod reach;
+mod wish;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
-use mesh_delivery::{End, Entry, Input, Now, Outbound, Output, Priority, QueueFull, Reservation};
-use mesh_membership::{Inserted, LinkInput, LinkOutput, LinkPlanner, Membership, RefuseReason};
+use mesh_delivery::{
+    Entry, Handover, HandoverInput, Input, Now, Outbound, Output, QueueFull, Reservation, Topology,
+};
+use mesh_membership::{Inserted, LinkPlanner, Liveness, Membership, RefuseReason};
 use mesh_protocol::{
-    Address, DeliverOutcome, ErrorCode, MessageId, PeerId, RecordId, VerifiedRecord,
+    Address, DeliverOutcome, MessageId, PeerId, RecordId, UnixMillis, VerifiedRecord,
 };
 
-/// What the world is asked to do.
-#[derive(Debug)]
-pub(crate) enum Wish {
-    /// Dial a member.
-    Dial { peer: PeerId },
-    /// Send a heartbeat.
-    Ping { peer: PeerId },
-    /// Close the link of a member that has been silent for too long.
-    CloseSilent { peer: PeerId },
-    /// Close the link of a peer that is no member any more.
-    CutRemoved { peer: PeerId },
-    /// Send a batch of the outbox.
-    SendBatch { peer: PeerId, priority: Priority, batch_id: u64, sequences: Vec<u64> },
-    /// A message of the outbox has come to its end.
-    Finished { sequence: u64, message_id: MessageId, to: PeerId, end: End },
-    /// A lane waits before its next attempt.
-    RetryScheduled { sequence: u64, attempts: u32, reason: Option<ErrorCode> },
-}
+use custody::Held;
+use large::Large;
+
+pub(crate) use large::LargeConfig;
+pub(crate) use reach::NextHop;
+pub(crate) use wish::Wish;
 
 /// What an insertion of records did.
 #[derive(Debug, Default)]
@@ -38,31 +33,72 @@ pub(crate) struct Insertions {
     pub(crate) refused: Vec<(RecordId, RefuseReason)>,
 }
 
+/// The engines of one node, before they meet.
+#[derive(Debug)]
+pub(crate) struct Engines {
+    pub(crate) membership: Membership,
+    pub(crate) outbound: Outbound,
+    /// For what this node keeps for others.
+    pub(crate) held: Outbound,
+    pub(crate) handover: Handover,
+    pub(crate) planner: LinkPlanner,
+    pub(crate) liveness: Liveness,
+    pub(crate) topology: Topology,
+    pub(crate) large: LargeConfig,
+}
+
 /// The engines of one node.
 #[derive(Debug)]
 pub(crate) struct Core {
     me: PeerId,
     membership: Membership,
     outbound: Outbound,
+    held: Held,
+    handover: Handover,
     planner: LinkPlanner,
+    liveness: Liveness,
+    topology: Topology,
+    large: Large,
     /// Members and their addresses as the planner last heard of them.
     dialled: BTreeMap<PeerId, Vec<Address>>,
+    /// When members were last seen before this start.
+    last_seen: BTreeMap<PeerId, UnixMillis>,
+    /// Members that can be reached, with those in between; nobody for a link.
+    reach: BTreeMap<PeerId, Vec<PeerId>>,
+    /// Suspects that were alive a moment ago.
+    lately_alive: BTreeSet<PeerId>,
+    /// Messages of the outbox by what a receipt names.
+    waiting: BTreeMap<(MessageId, PeerId), u64>,
+    /// Who passed on the receipt that is being taken in.
+    settled_via: Vec<PeerId>,
     wishes: VecDeque<Wish>,
 }
 
 impl Core {
+    /// Joins the engines of `me`. `last_seen` is what the database says of the members.
     pub(crate) fn new(
         me: PeerId,
-        membership: Membership,
-        outbound: Outbound,
-        planner: LinkPlanner,
+        engines: Engines,
+        last_seen: BTreeMap<PeerId, UnixMillis>,
     ) -> Self {
+        let Engines { membership, outbound, held, handover, planner, liveness, topology, large } =
+            engines;
         Self {
             me,
             membership,
             outbound,
+            held: Held::new(held),
+            handover,
             planner,
+            liveness,
+            topology,
+            large: Large::new(large),
             dialled: BTreeMap::new(),
+            last_seen,
+            reach: BTreeMap::new(),
+            lately_alive: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            settled_via: Vec::new(),
             wishes: VecDeque::new(),
         }
     }
@@ -93,6 +129,7 @@ impl Core {
 
     /// Leaves the mesh for another one.
     pub(crate) fn replace_mesh(&mut self, membership: Membership, now: Now) {
+        self.topology.set_mesh(membership.mesh_id());
         self.membership = membership;
         self.follow_verdict(now);
     }
@@ -110,42 +147,13 @@ impl Core {
         for gone in before.keys().filter(|peer| !self.dialled.contains_key(peer)) {
             self.outbound.handle_input(Input::PeerRemoved(*gone), now);
         }
-        let members = self.dialled.keys().copied().collect();
-        self.planner.handle_input(LinkInput::MembersChanged(members), now.instant);
-        for (peer, addresses) in &self.dialled {
-            if before.get(peer).is_some_and(|old| old != addresses) {
-                self.planner.handle_input(LinkInput::AddressesChanged { peer: *peer }, now.instant);
-            }
+        let gone: Vec<PeerId> =
+            before.keys().filter(|peer| !self.dialled.contains_key(peer)).copied().collect();
+        for peer in gone {
+            self.forget_held_of(&peer, now);
         }
-        self.collect();
-    }
-
-    /// Tells the planner something about a link.
-    pub(crate) fn plan(&mut self, input: LinkInput, now: Now) {
-        self.planner.handle_input(input, now.instant);
-        self.collect();
-    }
-
-    /// A link is up: plan with it and deliver over it.
-    pub(crate) fn link_up(&mut self, peer: PeerId, now: Now) {
-        self.planner.handle_input(LinkInput::LinkUp { peer }, now.instant);
-        self.outbound.handle_input(Input::PeerUp(peer), now);
-        self.collect();
-    }
-
-    /// A link is gone: what was under way on it has failed.
-    pub(crate) fn link_down(&mut self, peer: PeerId, now: Now) {
-        self.outbound.handle_input(Input::PeerDown(peer), now);
-        self.planner.handle_input(LinkInput::LinkDown { peer }, now.instant);
-        self.collect();
-    }
-
-    /// Another link took the place of the peer's first one: what was under way on that has failed.
-    pub(crate) fn link_replaced(&mut self, peer: PeerId, now: Now) {
-        self.planner.handle_input(LinkInput::LinkUp { peer }, now.instant);
-        self.outbound.handle_input(Input::PeerDown(peer), now);
-        self.outbound.handle_input(Input::PeerUp(peer), now);
-        self.collect();
+        self.follow_members(&before, now);
+        self.collect(now);
     }
 
     /// Whether messages may be sent to `peer`: it is another member, and this node is one too.
@@ -166,8 +174,9 @@ impl Core {
     }
 
     pub(crate) fn committed(&mut self, reservation: Reservation, entries: Vec<Entry>, now: Now) {
+        self.watch(&entries, now);
         self.outbound.handle_input(Input::Committed { reservation, entries }, now);
-        self.collect();
+        self.collect(now);
     }
 
     /// Takes in what the database holds, after [`Core::follow_verdict`]. Messages for peers that are
@@ -178,11 +187,12 @@ impl Core {
             .map(|entry| entry.to)
             .filter(|to| !self.dialled.contains_key(to))
             .collect();
+        self.watch(&entries, now);
         self.outbound.handle_input(Input::Restored(entries), now);
         for peer in gone {
             self.outbound.handle_input(Input::PeerRemoved(peer), now);
         }
-        self.collect();
+        self.collect(now);
     }
 
     /// `peer` answers a batch. A peer can answer for its own batches alone.
@@ -197,56 +207,91 @@ impl Core {
             return;
         }
         self.outbound.handle_input(Input::BatchAnswered { batch_id, outcomes }, now);
-        self.collect();
+        self.collect(now);
     }
 
     pub(crate) fn batch_failed(&mut self, batch_id: u64, now: Now) {
         self.outbound.handle_input(Input::BatchFailed { batch_id }, now);
-        self.collect();
+        self.collect(now);
     }
 
     pub(crate) fn body_missing(&mut self, sequence: u64, now: Now) {
         self.outbound.handle_input(Input::BodyMissing { sequence }, now);
-        self.collect();
+        self.collect(now);
+    }
+
+    /// Remembers messages of the outbox by what a receipt names, and offers them to custodians when
+    /// nobody reaches their receivers.
+    fn watch(&mut self, entries: &[Entry], now: Now) {
+        for entry in entries {
+            let Entry { sequence, message_id, to, bytes, .. } = *entry;
+            self.waiting.insert((message_id, to), sequence);
+            let input = HandoverInput::Waiting { sequence, to, bytes };
+            self.handover.handle_input(input, now.instant);
+        }
     }
 
     /// Moves time forward. Early, late and repeated calls are all harmless.
     pub(crate) fn handle_timeout(&mut self, now: Now) {
         self.planner.handle_timeout(now.instant);
+        self.liveness.handle_timeout(now.instant, now.wall);
+        self.topology.handle_timeout(now.instant);
+        self.pass_time_in_large(now);
+        self.handover.handle_timeout(now.instant);
         self.outbound.handle_timeout(now);
-        self.collect();
+        self.held.outbound.handle_timeout(now);
+        self.collect(now);
     }
 
     /// When [`Core::handle_timeout`] has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.planner.poll_timeout(), self.outbound.poll_timeout()].into_iter().flatten().min()
+        [
+            self.planner.poll_timeout(),
+            self.liveness.poll_timeout(),
+            self.topology.poll_timeout(),
+            self.large.poll_timeout(),
+            self.handover.poll_timeout(),
+            self.outbound.poll_timeout(),
+            self.held.outbound.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     pub(crate) fn poll_wish(&mut self) -> Option<Wish> {
         self.wishes.pop_front()
     }
 
-    fn collect(&mut self) {
-        while let Some(output) = self.planner.poll_output() {
-            self.wishes.push_back(match output {
-                LinkOutput::Dial { peer } => Wish::Dial { peer },
-                LinkOutput::Ping { peer } => Wish::Ping { peer },
-                LinkOutput::CloseSilent { peer } => Wish::CloseSilent { peer },
-                LinkOutput::CutRemoved { peer } => Wish::CutRemoved { peer },
-            });
-        }
+    /// Hands on what the engines have to say, until none of them answers any more.
+    fn collect(&mut self, now: Now) {
+        while self.collect_reach(now)
+            | self.collect_large(now)
+            | self.collect_outbound(now)
+            | self.collect_custody()
+        {}
+    }
+
+    fn collect_outbound(&mut self, now: Now) -> bool {
+        let mut is_quiet = true;
         while let Some(output) = self.outbound.poll_output() {
-            self.wishes.push_back(match output {
+            is_quiet = false;
+            let wish = match output {
                 Output::SendBatch { peer, priority, batch_id, sequences } => {
                     Wish::SendBatch { peer, priority, batch_id, sequences }
                 }
                 Output::Finished { sequence, message_id, to, end } => {
-                    Wish::Finished { sequence, message_id, to, end }
+                    self.waiting.remove(&(message_id, to));
+                    self.handover.handle_input(HandoverInput::Ended { sequence }, now.instant);
+                    let via = self.settled_via.clone();
+                    Wish::Finished { sequence, message_id, to, end, via }
                 }
                 Output::RetryScheduled { sequence, peer: _, attempts, reason } => {
                     Wish::RetryScheduled { sequence, attempts, reason }
                 }
-            });
+            };
+            self.wishes.push_back(wish);
         }
+        !is_quiet
     }
 }

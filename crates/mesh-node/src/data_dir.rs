@@ -22,6 +22,11 @@ pub(crate) struct DataDir {
     lock: File,
 }
 
+/// Where the database of a data directory is.
+pub(crate) fn database_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("mesh.db")
+}
+
 impl DataDir {
     /// Creates the directory (mode 0700) when it is missing, and takes it for this process.
     pub(crate) fn open(path: &Path) -> Result<Self, StartError> {
@@ -63,7 +68,7 @@ impl DataDir {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("mesh.db")
+        database_in(&self.path)
     }
 
     /// Reads the key file, or writes a new one when this directory has no database yet.

@@ -156,7 +156,7 @@ impl Shared {
     }
 
     /// Members that this node wants a link with and has none.
-    fn missing(&self) -> BTreeSet<PeerId> {
+    pub(crate) fn missing(&self) -> BTreeSet<PeerId> {
         let view = self.view();
         if view.is_removed() {
             return BTreeSet::new();

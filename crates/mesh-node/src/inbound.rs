@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mesh_delivery::{InboundConfig, InboundFacts, Judgement, judge, remembered_until};
 use mesh_protocol::{
     Deliver, DeliverItem, DeliverOutcome, DeliverResult, Encryption, ErrorCode, Frame, Live,
-    LiveResult, MeshMessage, Recipient, UnixMillis, WireMessage,
+    LiveResult, MeshMessage, MessageId, PeerId, Recipient, UnixMillis, WireMessage,
 };
 use mesh_store::{InboxOutcome, NewInbox};
 use mesh_transport::Lane;
@@ -17,34 +17,50 @@ use crate::send::app_type_of;
 use crate::shared::Shared;
 use crate::subscribe::Received;
 
+/// A message that arrived, and whether it may be committed.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// Who is proven to have sent it.
+    pub(crate) from: PeerId,
+    /// Which message, as far as it can be read.
+    pub(crate) message_id: Option<MessageId>,
+    pub(crate) row: Result<NewInbox, ErrorCode>,
+}
+
 impl Shared {
     /// Commits a batch and answers with one outcome per message.
     pub(crate) async fn take_batch(self: &Arc<Self>, entry: &Arc<LinkEntry>, deliver: Deliver) {
         let batch_id = deliver.batch_id;
-        let outcomes = self.commit_batch(entry, deliver.items).await;
+        let now = clock::now().wall;
+        let judged = deliver.items.iter().map(|item| {
+            let row = self.receive_item(entry.peer, item, now);
+            let message_id = match &row {
+                Ok(row) => Some(row.message_id),
+                Err(_) => WireMessage::decode(&item.message).map(|wire| wire.message_id()).ok(),
+            };
+            Judged { from: entry.peer, message_id, row }
+        });
+        let outcomes = self.commit_judged(judged.collect()).await;
         let result = Frame::DeliverResult(DeliverResult { batch_id, outcomes });
         // The answer overtakes bulk traffic: the sender waits for it before it sends more.
         let _closed = entry.sender.send(Lane::Urgent, &result).await;
     }
 
-    async fn commit_batch(
+    /// Commits what may be taken; one outcome per message, in order.
+    pub(crate) async fn commit_judged(
         self: &Arc<Self>,
-        entry: &LinkEntry,
-        items: Vec<DeliverItem>,
+        judged: Vec<Judged>,
     ) -> Vec<DeliverOutcome> {
-        let now = clock::now().wall;
-        let mut outcomes: Vec<Option<DeliverOutcome>> = Vec::with_capacity(items.len());
-        let mut rows = Vec::with_capacity(items.len());
-        for item in &items {
-            match self.receive_item(entry, item, now) {
+        let count = judged.len();
+        let mut outcomes: Vec<Option<DeliverOutcome>> = Vec::with_capacity(count);
+        let mut rows = Vec::with_capacity(count);
+        for Judged { from, message_id, row } in judged {
+            match row {
                 Ok(row) => {
                     rows.push(row);
                     outcomes.push(None);
                 }
-                Err(code) => {
-                    tracing::debug!(peer = %entry.peer.short(), %code, "a message was refused");
-                    outcomes.push(Some(DeliverOutcome::Refused(code)));
-                }
+                Err(code) => outcomes.push(Some(self.refuse(from, message_id, code).await)),
             }
         }
         let committed = if rows.is_empty() {
@@ -54,7 +70,7 @@ impl Shared {
                 Ok(committed) => committed,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "messages could not be committed; their senders will try again");
-                    return vec![DeliverOutcome::Deferred(ErrorCode::StorageError); items.len()];
+                    return vec![DeliverOutcome::Deferred(ErrorCode::StorageError); count];
                 }
             }
         };
@@ -80,24 +96,42 @@ impl Shared {
             .collect()
     }
 
-    fn receive_item(
+    /// A message that may not be taken is refused for good, unless it was taken before: the key that
+    /// would open a repeat may be gone, or its date.
+    async fn refuse(
         &self,
-        entry: &LinkEntry,
+        from: PeerId,
+        message_id: Option<MessageId>,
+        code: ErrorCode,
+    ) -> DeliverOutcome {
+        if let Some(message_id) = message_id
+            && self.store.has_seen(from, message_id).await.unwrap_or(false)
+        {
+            return DeliverOutcome::Duplicate;
+        }
+        tracing::debug!(peer = %from.short(), %code, "a message was refused");
+        DeliverOutcome::Refused(code)
+    }
+
+    /// The inbox row of a message that `from` is proven to have sent, by its link or its signature.
+    pub(crate) fn receive_item(
+        &self,
+        from: PeerId,
         item: &DeliverItem,
         now: UnixMillis,
     ) -> Result<NewInbox, ErrorCode> {
-        if !self.view().verdict.is_member(&entry.peer) {
+        if !self.view().verdict.is_member(&from) {
             return Err(ErrorCode::NotAMember);
         }
         let wire = WireMessage::decode(&item.message).map_err(|error| error.code())?;
-        let facts = InboundFacts { link_peer: entry.peer, me: self.me, now };
+        let facts = InboundFacts { link_peer: from, me: self.me, now };
         let config = InboundConfig::default();
         match judge(item, &wire, &facts, &config) {
             Judgement::Accept => {}
             Judgement::Refuse(code) => return Err(code),
         }
         let is_plain = matches!(wire, WireMessage::Plain(_));
-        let message = self.open_wire(wire, entry)?;
+        let message = self.open_wire(wire, from)?;
         let body = if is_plain {
             // Behind the form byte stands exactly the encoded message.
             Arc::from(item.message.get(1..).unwrap_or_default())
@@ -121,9 +155,9 @@ impl Shared {
         })
     }
 
-    /// The message inside, when it is what it says: from the link's peer, for this node, and sealed or
+    /// The message inside, when it is what it says: from its proven sender, for this node, and sealed or
     /// not as people will be told.
-    fn open_wire(&self, wire: WireMessage, entry: &LinkEntry) -> Result<MeshMessage, ErrorCode> {
+    fn open_wire(&self, wire: WireMessage, from: PeerId) -> Result<MeshMessage, ErrorCode> {
         let (message, arrived) = match wire {
             WireMessage::Plain(message) => (message, Encryption::Link),
             WireMessage::Sealed(envelope) => (self.keyring().open(&envelope)?, Encryption::Sealed),
@@ -131,18 +165,18 @@ impl Shared {
         if message.encryption != arrived {
             return Err(ErrorCode::SealInvalid);
         }
-        if !self.is_for_me(&message, entry) {
+        if !self.is_for_me(&message, from) {
             return Err(ErrorCode::MessageMisdirected);
         }
         Ok(message)
     }
 
-    fn is_for_me(&self, message: &MeshMessage, entry: &LinkEntry) -> bool {
+    fn is_for_me(&self, message: &MeshMessage, from: PeerId) -> bool {
         let to_me = match message.to {
             Recipient::Peer(peer) => peer == self.me,
             Recipient::Broadcast => true,
         };
-        to_me && message.from == entry.peer
+        to_me && message.from == from
     }
 
     /// Hands a live message over and says how it went.
@@ -158,7 +192,7 @@ impl Shared {
             return Err(ErrorCode::NotAMember);
         }
         let wire = WireMessage::decode(message).map_err(|error| error.code())?;
-        let message = self.open_wire(wire, entry)?;
+        let message = self.open_wire(wire, entry.peer)?;
         self.live.hand_over(Received {
             from_hostname: view.label(&message.from),
             received_at: clock::now().wall,

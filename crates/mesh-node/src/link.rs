@@ -9,8 +9,8 @@ use std::time::Duration;
 use mesh_crypto::PairSecret;
 use mesh_membership::{LinkInput, keeps_existing};
 use mesh_protocol::{
-    ErrorCode, Frame, Hello, LinkPing, PairKeyStored, PeerId, ProtocolVersion, RecordIds, Refused,
-    VersionRange, Welcome,
+    ErrorCode, Frame, Hello, LinkPing, LinkStateVersions, PairKeyStored, PeerId, ProtocolVersion,
+    RecordIds, Refused, VersionRange, Welcome,
 };
 use mesh_store::PeerStatus;
 use mesh_transport::{DialError, JoinRoute, Lane, LaneReceiver, Link, PendingAccept, PendingDial};
@@ -22,7 +22,7 @@ use crate::config::PAIR_KEY_GRACE;
 use crate::error::chain;
 use crate::shared::{Shared, lock};
 
-pub(crate) use entry::LinkEntry;
+pub(crate) use entry::{LinkEntry, PongSeen};
 
 /// How long a removed peer has to read why it is cut off.
 const CUT_GRACE: Duration = Duration::from_millis(500);
@@ -296,7 +296,6 @@ impl Shared {
         tracing::info!(peer = %entry.peer.short(), hostname = %label, "link down");
         let now = clock::now().wall;
         self.events.emit(now, "link_down", json!({ "peer_id": entry.peer, "hostname": label }));
-        self.store.note_peer_seen(entry.peer, PeerStatus::Inactive, entry.last_seen_at());
         self.links_changed.send_modify(|changes| *changes += 1);
     }
 
@@ -323,9 +322,8 @@ impl Shared {
                 let _closed = entry.sender.send(Lane::Urgent, &Frame::Pong(pong)).await;
             }
             Frame::Pong(pong) => {
-                entry.pong(pong);
-                let peer = entry.peer;
-                self.drive(|core, now| core.plan(LinkInput::FrameReceived { peer }, now));
+                let rtt = entry.pong(pong);
+                self.drive(|core, now| core.heard(entry.peer, rtt, now));
             }
             Frame::Deliver(deliver) => self.take_batch(entry, deliver).await,
             Frame::DeliverResult(result) => self.drive(|core, now| {
@@ -345,17 +343,23 @@ impl Shared {
                 tracing::warn!(peer = %entry.peer.short(), code = %refused.code, reason = %refused.message, "a member closes the link");
                 entry.close();
             }
-            // Offered by a newer build only: skipped, as a kind that is not known would be.
-            Frame::Probe(_)
-            | Frame::ProbeResult(_)
-            | Frame::LinkStateVersions(_)
-            | Frame::LinkStates(_)
-            | Frame::Forward(_)
-            | Frame::Receipts(_)
-            | Frame::Custody(_)
-            | Frame::CustodyResult(_)
-            | Frame::RoutedPing(_)
-            | Frame::Swim(_) => {}
+            Frame::Probe(probe) => self.answer_probe(entry, probe),
+            Frame::ProbeResult(answer) => {
+                self.drive(|core, now| core.probe_answered(entry.peer, &answer, now));
+            }
+            Frame::LinkStateVersions(theirs) => self.drive(|core, now| {
+                let LinkStateVersions { versions, wants_answer } = theirs;
+                core.link_state_versions_received(entry.peer, versions, wants_answer, now);
+            }),
+            Frame::LinkStates(states) => self.take_link_states(entry, &states.states),
+            Frame::Forward(forward) => self.take_forward(entry, forward).await,
+            Frame::Receipts(receipts) => self.take_receipts(entry, receipts),
+            Frame::Custody(custody) => self.take_custody(entry, custody).await,
+            Frame::CustodyResult(result) => self.drive(|core, now| {
+                core.custody_answered(entry.peer, result.request_id, result.outcomes, now);
+            }),
+            Frame::RoutedPing(ping) => self.take_routed_ping(entry, ping),
+            Frame::Swim(swim) => self.take_swim(entry, swim),
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::JoinRequest(_)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_store::{PeerStatus, SealingKeyRow};
+use mesh_store::SealingKeyRow;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
@@ -29,7 +29,6 @@ impl Shared {
             }
             let links: Vec<Arc<LinkEntry>> = self.links().values().cloned().collect();
             for entry in links {
-                self.store.note_peer_seen(entry.peer, PeerStatus::Active, entry.last_seen_at());
                 if entry.is_worn(started.instant) {
                     // The new link takes the old one's place; if there is none, the old one stays.
                     let shared = Arc::clone(&self);

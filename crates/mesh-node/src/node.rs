@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mesh_membership::Member;
 use mesh_protocol::{Address, ErrorCode, Hostname, MeshId, MessageId, PeerId};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::broadcast;
 
 use crate::builder::NodeBuilder;
 use crate::clock;
@@ -16,7 +16,7 @@ use crate::error::NodeError;
 use crate::events::Event;
 use crate::join::{JoinStepDone, Joined};
 use crate::outgoing::{Outgoing, Sent};
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 use crate::subscribe::{Filter, Received, Subscription};
 use crate::tokens::IssuedToken;
 
@@ -41,8 +41,10 @@ pub struct Peer {
     pub hostname: Hostname,
     /// Whether it is this node.
     pub is_self: bool,
-    /// Whether it is linked (this node counts as linked).
+    /// Whether it is alive: linked, or reached by another member (this node counts as alive).
     pub is_active: bool,
+    /// Whether there is a link to it (this node counts as linked).
+    pub is_linked: bool,
     /// Latest round trip.
     pub rtt: Option<Duration>,
     /// Where it can be dialled.
@@ -52,10 +54,12 @@ pub struct Peer {
 }
 
 /// A round trip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoundTrip {
     /// How long it took.
     pub rtt: Duration,
+    /// Members that the ping went through; empty for a link.
+    pub via: Vec<PeerId>,
     /// The peer's clock minus this one's, milliseconds, as well as one round trip can tell.
     pub clock_offset_ms: i64,
 }
@@ -152,11 +156,13 @@ impl Node {
     fn peer(&self, member: &Member) -> Peer {
         let is_self = member.peer_id == self.shared.me;
         let link = self.shared.link(&member.peer_id);
+        let is_alive = lock(&self.shared.core).is_active(&member.peer_id);
         Peer {
             peer_id: member.peer_id,
             hostname: member.hostname.clone(),
             is_self,
-            is_active: is_self || link.is_some(),
+            is_active: is_self || link.is_some() || is_alive,
+            is_linked: is_self || link.is_some(),
             rtt: link.and_then(|link| link.rtt()),
             addresses: member.addresses.clone(),
             version: member.agent_version.clone(),
@@ -231,29 +237,32 @@ impl Node {
         view.check_member()?;
         let peer = view.resolve(name, clock::now().wall)?.peer;
         if peer == self.shared.me {
-            return Ok(RoundTrip { rtt: Duration::ZERO, clock_offset_ms: 0 });
+            return Ok(RoundTrip { rtt: Duration::ZERO, via: Vec::new(), clock_offset_ms: 0 });
         }
         let unreachable = || {
-            NodeError::new(ErrorCode::PeerUnreachable, format!("{} has no link to this agent at the moment", view.label(&peer)))
+            NodeError::new(ErrorCode::PeerUnreachable, format!("nobody reaches {} at the moment", view.label(&peer)))
                 .with_hint("`mesh-ctl peers` shows when it was last seen; messages sent to it wait in the outbox")
         };
-        let link = self.shared.link(&peer).ok_or_else(unreachable)?;
-        let (answer, pong) = oneshot::channel();
+        let timeout = timeout.unwrap_or(PING_TIMEOUT);
         let started = clock::now().wall;
-        link.ping(Some(answer)).map_err(|_| unreachable())?;
-        let pong = match tokio::time::timeout(timeout.unwrap_or(PING_TIMEOUT), pong).await {
-            Ok(Ok(pong)) => pong,
-            Ok(Err(_)) => return Err(unreachable()),
-            Err(_) => {
+        let answered = match self.shared.link(&peer) {
+            Some(link) => link.ping_and_wait(timeout).await.map(|pong| (pong, Vec::new())),
+            None => self.shared.ping_routed(peer, timeout).await,
+        };
+        let (pong, via) = match answered {
+            Ok(answered) => answered,
+            Err(ErrorCode::TimedOut) => {
                 return Err(NodeError::new(
                     ErrorCode::TimedOut,
                     format!("{} did not answer in time", view.label(&peer)),
                 ));
             }
+            Err(_) => return Err(unreachable()),
         };
         let midway = started.plus(pong.rtt / 2);
         let offset = i128::from(pong.peer_clock.0) - i128::from(midway.0);
-        Ok(RoundTrip { rtt: pong.rtt, clock_offset_ms: i64::try_from(offset).unwrap_or(i64::MAX) })
+        let clock_offset_ms = i64::try_from(offset).unwrap_or(i64::MAX);
+        Ok(RoundTrip { rtt: pong.rtt, via, clock_offset_ms })
     }
 
     /// The latest events, oldest first.

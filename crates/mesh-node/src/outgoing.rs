@@ -84,6 +84,8 @@ pub struct DeliveryReport {
     pub outcome: DeliveryOutcome,
     /// From `send` to the end; none while it waits.
     pub after: Option<Duration>,
+    /// Members that the receiver's answer came through; empty for a link.
+    pub via: Vec<PeerId>,
 }
 
 /// The end of a durable message, as its sender hears of it.
@@ -91,6 +93,8 @@ pub struct DeliveryReport {
 pub(crate) struct Delivered {
     pub(crate) end: End,
     pub(crate) at: Instant,
+    /// Members that it went through.
+    pub(crate) via: Vec<PeerId>,
 }
 
 /// A delivery that was started.
@@ -118,8 +122,8 @@ impl Sent {
         let deadline = self.started + timeout;
         let mut reports = Vec::with_capacity(self.deliveries.len());
         for (peer, waiting) in self.deliveries {
-            let (outcome, after) = match waiting {
-                Waiting::Ended(outcome, after) => (outcome, Some(after)),
+            let (outcome, after, via) = match waiting {
+                Waiting::Ended(outcome, after) => (outcome, Some(after), Vec::new()),
                 Waiting::Durable(receiver) => {
                     match tokio::time::timeout_at(deadline.into(), receiver).await {
                         Ok(Ok(delivered)) => {
@@ -129,13 +133,13 @@ impl Sent {
                                 End::Refused(code) => DeliveryOutcome::Refused(code),
                             };
                             let after = delivered.at.saturating_duration_since(self.started);
-                            (outcome, Some(after))
+                            (outcome, Some(after), delivered.via)
                         }
-                        Ok(Err(_)) | Err(_) => (DeliveryOutcome::Queued, None),
+                        Ok(Err(_)) | Err(_) => (DeliveryOutcome::Queued, None, Vec::new()),
                     }
                 }
             };
-            reports.push(DeliveryReport { peer, outcome, after });
+            reports.push(DeliveryReport { peer, outcome, after, via });
         }
         reports
     }

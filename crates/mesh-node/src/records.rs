@@ -118,6 +118,7 @@ impl Shared {
         let gone: Vec<PeerId> =
             members.filter(|peer| !after.verdict.is_member(peer)).copied().collect();
         self.forget_pair_keys_of(&gone).await;
+        self.forget_custody_of(gone).await;
         let rows = done.new.iter().map(|(record, replaced)| stored(record, *replaced)).collect();
         self.store.insert_records(rows).await.map_err(NodeError::unstored)?;
         self.sync_peer_rows().await
@@ -252,6 +253,7 @@ impl Shared {
         if lacks_some {
             self.show_records(entry).await;
         }
+        entry.records_given.fetch_add(missing.len() as u64, Ordering::Relaxed);
         // Sent even when nothing is missing: it tells the other side that it is in step.
         let mut chunks: Vec<Vec<SignedRecord>> =
             missing.chunks(RECORDS_PER_FRAME_MAX).map(<[SignedRecord]>::to_vec).collect();

@@ -25,7 +25,7 @@ use crate::view::View;
 /// How long a live message may take to be answered.
 const LIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-const fn lane_of(priority: Priority) -> Lane {
+pub(crate) const fn lane_of(priority: Priority) -> Lane {
     match priority {
         Priority::Urgent => Lane::Urgent,
         Priority::Normal => Lane::Normal,
@@ -180,7 +180,7 @@ impl Shared {
                 lock(&shared.waiters).insert(sequence, waiter);
                 deliveries.push((to, Waiting::Durable(receiver)));
                 let bytes = body.len();
-                shared.bodies().insert(sequence, expires_at, Some(body));
+                shared.bodies().insert(sequence, priority, expires_at, Some(body));
                 entries.push(Entry {
                     sequence,
                     message_id,
@@ -311,6 +311,11 @@ impl Shared {
         batch_id: u64,
         bodies: Vec<(u64, Arc<[u8]>)>,
     ) {
+        let Some(entry) = self.link(&peer) else {
+            let shared = Arc::clone(self);
+            self.tasks.spawn(shared.send_routed(peer, priority, batch_id, bodies));
+            return;
+        };
         let stream = self.store.outbox_stream();
         let items = {
             let held = self.bodies();
@@ -324,16 +329,20 @@ impl Shared {
             items.collect()
         };
         let frame = Frame::Deliver(Deliver { batch_id, items });
-        let sent = self
-            .link(&peer)
-            .is_some_and(|entry| entry.sender.try_send(lane_of(priority), &frame).is_ok());
-        if !sent {
+        if entry.sender.try_send(lane_of(priority), &frame).is_err() {
             self.drive(|core, now| core.batch_failed(batch_id, now));
         }
     }
 
     /// A message of the outbox has come to its end.
-    pub(crate) fn finish(&self, sequence: u64, message_id: MessageId, to: PeerId, end: End) {
+    pub(crate) fn finish(
+        &self,
+        sequence: u64,
+        message_id: MessageId,
+        to: PeerId,
+        end: End,
+        via: Vec<PeerId>,
+    ) {
         self.bodies().remove(sequence);
         let now = clock::now();
         let outbox_end = match end {
@@ -343,7 +352,7 @@ impl Shared {
         };
         self.store.finish_outbox(sequence, outbox_end);
         if let Some(waiter) = lock(&self.waiters).remove(&sequence) {
-            let _gone = waiter.send(Delivered { end, at: now.instant });
+            let _gone = waiter.send(Delivered { end, at: now.instant, via });
         }
         let (kind, code) = match end {
             End::Acked { .. } => return,

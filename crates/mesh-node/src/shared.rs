@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use mesh_delivery::Now;
-use mesh_protocol::{Address, PeerId};
+use mesh_protocol::{Address, Frame, LinkStateVersions, LinkStates, PeerId};
 use mesh_store::Store;
 use mesh_transport::Transport;
 use tokio::sync::{Notify, oneshot, watch};
@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::keyring::Keyring;
 use crate::link::LinkEntry;
 use crate::outgoing::Delivered;
+use crate::relay::PendingRoutedPing;
 use crate::subscribe::LiveSubscribers;
 use crate::tasks::Tasks;
 use crate::view::View;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) bodies: Mutex<Bodies>,
     /// Who waits for the end of a message of the outbox.
     pub(crate) waiters: Mutex<BTreeMap<u64, oneshot::Sender<Delivered>>>,
+    /// Pings that went through others.
+    pub(crate) routed_pings: Mutex<BTreeMap<u64, PendingRoutedPing>>,
     /// Id of the newest message in the inbox.
     pub(crate) inbox_head: watch::Sender<i64>,
     pub(crate) live: LiveSubscribers,
@@ -144,12 +147,38 @@ impl Shared {
             Wish::SendBatch { peer, priority, batch_id, sequences } => {
                 self.send_batch(peer, priority, batch_id, sequences);
             }
-            Wish::Finished { sequence, message_id, to, end } => {
-                self.finish(sequence, message_id, to, end);
+            Wish::Finished { sequence, message_id, to, end, via } => {
+                self.finish(sequence, message_id, to, end, via);
             }
             Wish::RetryScheduled { sequence, attempts, reason } => {
                 tracing::debug!(sequence, attempts, ?reason, "delivery will be tried again");
                 self.store.note_attempt(sequence, attempts, now.wall, reason);
+            }
+            Wish::Probe { helper, subject, nonce } => self.probe(helper, subject, nonce),
+            Wish::StateChanged { peer, from, to } => self.announce_state(peer, from, to),
+            Wish::Forget { peer, last_seen_at } => {
+                let shared = Arc::clone(self);
+                self.tasks.spawn(async move { shared.forget_member(peer, last_seen_at).await });
+            }
+            Wish::Publish(state) => self.publish_links(&state),
+            Wish::SendLinkStates { to, states } => {
+                self.tell(&to, &Frame::LinkStates(LinkStates { states }));
+            }
+            Wish::SendLinkStateVersions { to, versions, wants_answer } => {
+                let versions = LinkStateVersions { versions, wants_answer };
+                self.tell(&to, &Frame::LinkStateVersions(versions));
+            }
+            Wish::SendSwim { to, data } => self.send_swim(to, data),
+            Wish::OfferCustody { custodian, request_id, to, sequences } => {
+                let shared = Arc::clone(self);
+                self.tasks.spawn(shared.offer_custody(custodian, request_id, to, sequences));
+            }
+            Wish::SendHeld { peer, priority, batch_id, custody_ids } => {
+                let shared = Arc::clone(self);
+                self.tasks.spawn(shared.send_held(peer, priority, batch_id, custody_ids));
+            }
+            Wish::HeldFinished { custody_id, message_id, to, end } => {
+                self.finish_held(custody_id, message_id, to, end);
             }
         }
     }

@@ -7,7 +7,7 @@ mod steps;
 mod wait;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use mesh_control::ApiError;
@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::report::Report;
 use self::stage::Stage;
-use super::Context;
+use super::{Context, agent_program};
 use crate::exit::{Exit, Failure};
 use crate::text::{DIM, plain, styled};
 
@@ -92,17 +92,10 @@ fn directory_failure(error: &io::Error) -> Failure {
     ApiError::new(ErrorCode::StorageError, message, hint).into()
 }
 
-/// The agent that was built with this command, or else the one that is installed.
 fn find_agent() -> Result<PathBuf, Failure> {
-    const NAME: &str = "mesh-agent";
-    let beside = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = beside.into_iter().chain(std::env::split_paths(&path));
-    places.find_map(|place| Some(place.join(NAME)).filter(|found| found.is_file())).ok_or_else(
-        || {
-            let message = "mesh-agent is neither beside mesh-ctl nor in PATH";
-            let hint = "build it with `cargo build --package mesh-agent`, or run `cargo demo`";
-            ApiError::new(ErrorCode::NotFound, message, hint).into()
-        },
-    )
+    agent_program().ok_or_else(|| {
+        let message = "mesh-agent is neither beside mesh-ctl nor in PATH";
+        let hint = "build it with `cargo build --package mesh-agent`, or run `cargo demo`";
+        ApiError::new(ErrorCode::NotFound, message, hint).into()
+    })
 }

@@ -23,7 +23,8 @@ fn render(waiting: &[OutboxView]) -> String {
         return "Nothing waits.\n".to_owned();
     }
     let now = clock::now();
-    let titles = ["TO", "STATE", "REASON", "ATTEMPTS", "NEXT", "ENDS", "SIZE", "MESSAGE"];
+    let titles =
+        ["TO", "STATE", "REASON", "CUSTODIANS", "ATTEMPTS", "NEXT", "ENDS", "SIZE", "MESSAGE"];
     let mut columns = Columns::new(titles);
     for message in waiting {
         let ended = matches!(message.state.as_str(), "expired" | "refused");
@@ -33,6 +34,7 @@ fn render(waiting: &[OutboxView]) -> String {
                 plain(&message.to),
                 plain(&message.state),
                 or_dash(message.reason.map(|code| code.to_string())),
+                or_dash(Some(plain(&message.custodians.join(", ")))),
                 message.attempts.to_string(),
                 or_dash(message.next_attempt_at.map(|at| until(at, now))),
                 until(message.expires_at, now),

@@ -52,10 +52,30 @@ pub(crate) async fn run(args: PeersArgs, context: &Context) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
+/// The way to a member, in words.
+fn route(peer: &PeerView) -> String {
+    match peer.via.as_deref() {
+        _ if peer.is_self => "-".to_owned(),
+        None => "none".to_owned(),
+        Some([]) => "direct".to_owned(),
+        Some(between) => format!("via {}", between.join(", ")),
+    }
+}
+
 /// A row per member.
 pub(super) fn render(peers: &[PeerView]) -> String {
     let now = clock::now();
-    let titles = ["HOSTNAME", "STATUS", "RTT", "LAST SEEN", "ADDRESSES", "VERSION", "PEER ID"];
+    let titles = [
+        "HOSTNAME",
+        "STATUS",
+        "STATE",
+        "ROUTE",
+        "RTT",
+        "LAST SEEN",
+        "ADDRESSES",
+        "VERSION",
+        "PEER ID",
+    ];
     let mut columns = Columns::new(titles);
     for peer in peers {
         let (style, status) = match peer.status {
@@ -72,6 +92,8 @@ pub(super) fn render(peers: &[PeerView]) -> String {
             [
                 plain(&peer.hostname),
                 status.to_owned(),
+                peer.state.as_str().to_owned(),
+                plain(&route(peer)),
                 or_dash(peer.rtt_ms.map(millis)),
                 last_seen,
                 or_dash(Some(plain(&peer.addresses.join(" ")))),

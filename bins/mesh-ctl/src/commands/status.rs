@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mesh_control::{QueueView, StatusView};
+use mesh_control::{QueueView, RouteCounts, StatusView};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -31,8 +31,11 @@ fn render(status: &StatusView) -> String {
     line("listens on", or_dash(Some(plain(&status.listen.join(", ")))));
     line("data", plain(&status.data_dir));
     line("peers", format!("{} active, {} inactive", status.peers.active, status.peers.inactive));
+    let RouteCounts { direct, relayed, unreachable } = &status.routes;
+    line("routes", format!("{direct} direct, {relayed} relayed, {unreachable} unreachable"));
     line("outbox", queue(&status.outbox));
     line("inbox", queue(&status.inbox));
+    line("custody", queue(&status.custody));
     line(
         "sync",
         match status.sync.behind {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::harness::ended;
 
 /// A directory with `mesh-ctl`, an agent that is this script, and room for temporary files.
-fn installed(agent: Option<&str>) -> TempDir {
+pub(crate) fn installed(agent: Option<&str>) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(env!("CARGO_BIN_EXE_mesh-ctl"), dir.path().join("mesh-ctl")).unwrap();
     fs::create_dir(dir.path().join("tmp")).unwrap();

@@ -14,8 +14,9 @@ fn error(stdout: &str) -> Value {
 fn a_stopped_agent_is_exit_code_3_with_what_to_do() {
     let machine = Machine::start(FIXED);
     machine.stop();
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 11] = [
         &["status"],
+        &["sync"],
         &["token", "list"],
         &["join", "TOKEN"],
         &["peers"],
@@ -62,7 +63,13 @@ fn every_code_has_its_exit_code_in_text_and_json() {
             "timed_out" => 5,
             _ => 1,
         };
-        for arguments in [["status"].as_slice(), &["inbox", "--follow"], &["join", "TOKEN"]] {
+        for arguments in [
+            ["status"].as_slice(),
+            &["inbox", "--follow"],
+            &["join", "TOKEN"],
+            &["sync"],
+            &["doctor"],
+        ] {
             let failed = machine.ctl(arguments);
             assert_eq!(failed.code, exit, "{code} {arguments:?}");
             let told = format!("error: refused with {code}\nhint: try something else\n");

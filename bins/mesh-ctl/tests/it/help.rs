@@ -2,7 +2,7 @@
 
 use crate::harness::{command, ended};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 19] = [
     &["status"],
     &["token"],
     &["token", "create"],
@@ -17,6 +17,8 @@ const COMMANDS: [&[&str]; 17] = [
     &["inbox"],
     &["outbox"],
     &["events"],
+    &["sync"],
+    &["doctor"],
     &["demo"],
     &["completions"],
     &["man"],

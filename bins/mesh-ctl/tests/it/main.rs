@@ -8,6 +8,7 @@
 )]
 
 mod demo;
+mod doctor;
 mod errors;
 #[path = "../../../../crates/mesh-control/tests/it/fake.rs"]
 mod fake;

@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::reply::{BODY_BYTES_MAX, Body, Parameters, Refusal};
 use crate::{
-    ApiError, ControlApi, ErrorDocument, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView,
-    JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest, RenameReply,
-    RenameRequest, SendReply, SendRequest, StatusView, TokenCreate, TokenCreated, TokenView,
+    ApiError, CheckView, ControlApi, ErrorDocument, EventView, InboxAck, InboxAckReply, InboxQuery,
+    InboxView, JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest,
+    RenameReply, RenameRequest, SendReply, SendRequest, StatusView, SyncRequest, TokenCreate,
+    TokenCreated, TokenView,
 };
 
 /// How often a comment is sent while nothing happens, so that both ends notice when the other is gone.
@@ -54,6 +55,8 @@ pub(super) fn router<A: ControlApi>(
     let followers = Arc::new(Semaphore::new(followers_max));
     Router::new()
         .route("/v1/status", get(status::<A>))
+        .route("/v1/doctor", get(doctor::<A>))
+        .route("/v1/sync", post(sync::<A>))
         .route("/v1/tokens", post(token_create::<A>).get(token_list::<A>))
         .route("/v1/tokens/{id}", delete(token_revoke::<A>))
         .route("/v1/join", post(join::<A>))
@@ -84,6 +87,18 @@ async fn unknown_method(method: Method, uri: Uri) -> Refusal {
 
 async fn status<A: ControlApi>(State(shared): State<Shared<A>>) -> Reply<StatusView> {
     Ok(Json(shared.api.status().await?))
+}
+
+async fn doctor<A: ControlApi>(State(shared): State<Shared<A>>) -> Reply<Vec<CheckView>> {
+    Ok(Json(shared.api.doctor().await?))
+}
+
+async fn sync<A: ControlApi>(
+    State(shared): State<Shared<A>>,
+    Body(request): Body<SyncRequest>,
+) -> Result<Response, Refusal> {
+    let progress = shared.api.sync(request);
+    follow(&shared, progress.map(Ok))
 }
 
 async fn token_create<A: ControlApi>(

@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use mesh_control::{
     ControlApi as _, DeliveryState, InboxQuery, JoinProgress, JoinRequestBody, PingRequest,
-    RemoveRequest, RenameRequest, SendRequest, TokenCreate,
+    RemoveRequest, RenameRequest, SendRequest, SyncProgress, SyncRequest, TokenCreate,
 };
 use mesh_protocol::MessageId;
 use serde_json::json;
@@ -49,6 +49,21 @@ async fn a_join_reports_its_steps_and_its_end() {
     assert_eq!(progress, expected);
     assert_eq!(progress.len(), 7);
     assert!(matches!(progress.last(), Some(JoinProgress::Done { .. })), "{progress:?}");
+}
+
+#[tokio::test]
+async fn the_doctor_is_asked_and_a_sync_reports_its_steps_and_its_end() {
+    let server = Server::start().await;
+    let (client, agent) = (server.client(), &server.agent);
+    assert_eq!(client.doctor().await.unwrap(), agent.doctor().await.unwrap());
+    let request = SyncRequest { force: true };
+    let progress = client.sync(&request).await.unwrap();
+    let progress: Vec<_> = within(progress.map(Result::unwrap).collect()).await;
+    assert_eq!(agent.asked().last().unwrap(), "SyncRequest { force: true }");
+    let expected: Vec<_> = agent.sync(request).collect().await;
+    assert_eq!(progress, expected);
+    assert_eq!(progress.len(), 4);
+    assert!(matches!(progress.last(), Some(SyncProgress::Done(_))), "{progress:?}");
 }
 
 #[tokio::test]

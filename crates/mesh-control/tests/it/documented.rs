@@ -7,8 +7,9 @@ use crate::harness::Server;
 
 const DOCUMENT: &str = include_str!("../../../../docs/control-api.md");
 
-const ROUTES: [&str; 16] = [
+const ROUTES: [&str; 18] = [
     "DELETE /v1/tokens/{id}",
+    "GET /v1/doctor",
     "GET /v1/events",
     "GET /v1/events/follow",
     "GET /v1/inbox",
@@ -23,6 +24,7 @@ const ROUTES: [&str; 16] = [
     "POST /v1/messages",
     "POST /v1/peers/remove",
     "POST /v1/ping",
+    "POST /v1/sync",
     "POST /v1/tokens",
 ];
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply,
-    InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView,
-    PeerCounts, PeerRef, PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply,
-    RenameRequest, SendReply, SendRequest, StatusView, SyncView, TokenCreate, TokenCreated,
-    TokenState, TokenView,
+    ApiError, CheckView, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck,
+    InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus,
+    OutboxView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
+    RemoveRequest, RenameReply, RenameRequest, RouteCounts, SendReply, SendRequest, StatusView,
+    SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, SyncView, TokenCreate,
+    TokenCreated, TokenState, TokenView,
 };
 use mesh_protocol::{ErrorCode, MeshId, MessageId, PeerId, TokenId, UnixMillis};
 use serde_json::json;
@@ -61,7 +62,17 @@ impl FakeAgent {
         let view = |number: u8, hostname: &str, seen: Option<u64>| PeerView {
             hostname: hostname.to_owned(),
             peer_id: peer(number),
-            status: if seen == Some(65) { MemberStatus::Active } else { MemberStatus::Inactive },
+            status: if number < 4 { MemberStatus::Active } else { MemberStatus::Inactive },
+            state: match number {
+                1 | 2 => PeerState::Alive,
+                3 => PeerState::Suspect,
+                _ => PeerState::Inactive,
+            },
+            via: match number {
+                1 | 2 => Some(vec![]),
+                3 => Some(vec!["mint".to_owned(), HOSTILE.to_owned()]),
+                _ => None,
+            },
             last_seen_at: seen.map(|seconds| self.ago(seconds)),
             joined_at: self.ago(86_400 * u64::from(number)),
             addresses: vec![format!("192.0.2.{number}:13500")],
@@ -160,13 +171,61 @@ impl ControlApi for FakeAgent {
             uptime_seconds: 93_784,
             listen: vec!["0.0.0.0:13500".to_owned(), "[::]:13500".to_owned()],
             data_dir: "/var/lib/mesh-agent".to_owned(),
-            peers: PeerCounts { active: 2, inactive: 2 },
+            peers: PeerCounts { active: 3, inactive: 1 },
             outbox: queue(3, 4_096),
             inbox: queue(0, 0),
+            custody: queue(2, 2_048),
+            routes: RouteCounts { direct: 1, relayed: 1, unreachable: 1 },
             sync: SyncView { behind: 0 },
             removed: false,
         };
         self.answer("status".to_owned(), status)
+    }
+
+    /// The clock is wrong, and something hostile is to be told of Tailscale.
+    async fn doctor(&self) -> Result<Vec<CheckView>, ApiError> {
+        let check = |check: &str, ok: bool, detail: &str, hint: &str| CheckView {
+            check: check.to_owned(),
+            ok,
+            detail: detail.to_owned(),
+            hint: hint.to_owned(),
+        };
+        let checks = vec![
+            check("agent", true, "version 0.1.0 runs as process 4711", ""),
+            check("firewall", true, "nftables cannot be read without root", "look as root"),
+            check("tailscale", true, HOSTILE, ""),
+            check("clock", false, "oak is 5 min 0 s behind", "`timedatectl set-ntp true`"),
+        ];
+        self.answer("doctor".to_owned(), checks)
+    }
+
+    fn sync(&self, request: SyncRequest) -> BoxStream<'static, SyncProgress> {
+        let steps = [
+            (SyncStep::HostInfo, "unchanged: baulder at 192.0.2.1:13500"),
+            (SyncStep::EncryptedData, "membership records: 1 members compared, 2 received, 3 sent"),
+            (SyncStep::MeshPeers, HOSTILE),
+        ];
+        let steps = (1..).zip(steps).map(|(number, (step, detail))| SyncStepView {
+            step,
+            number,
+            total: 3,
+            detail: detail.to_owned(),
+        });
+        let steps: Vec<SyncStepView> = steps.collect();
+        let reply = SyncReply {
+            peers_contacted: 3,
+            peers_added: 1,
+            changes_received: 2,
+            changes_sent: 3,
+            steps: steps.clone(),
+        };
+        let told = steps.into_iter().map(SyncProgress::Step);
+        match self.answer(format!("{request:?}"), reply) {
+            Ok(reply) => stream::iter(told.chain([SyncProgress::Done(reply)])).boxed(),
+            Err(error) => {
+                stream::iter(told.take(1).chain([SyncProgress::Failed { error }])).boxed()
+            }
+        }
     }
 
     async fn token_create(&self, request: TokenCreate) -> Result<TokenCreated, ApiError> {
@@ -230,7 +289,8 @@ impl ControlApi for FakeAgent {
     }
 
     async fn ping(&self, request: PingRequest) -> Result<PingReply, ApiError> {
-        let reply = PingReply { rtt_ms: 0.412, via: "direct".to_owned(), clock_offset_ms: -3 };
+        let via = if request.host == "oak" { "mint, elm" } else { "direct" };
+        let reply = PingReply { rtt_ms: 0.412, via: via.to_owned(), clock_offset_ms: -3 };
         self.answer(format!("{request:?}"), reply)
     }
 
@@ -287,6 +347,7 @@ impl ControlApi for FakeAgent {
             message_id: message_id(number),
             to: "oak".to_owned(),
             to_peer_id: peer(3),
+            custodians: if number == 4 { vec!["mint".to_owned()] } else { vec![] },
             attempts: u32::from(number),
             next_attempt_at: next.map(|seconds| self.ahead(seconds)),
             state: state.to_owned(),

@@ -13,5 +13,6 @@ mod errors;
 mod fake;
 mod harness;
 mod limits;
+mod metrics;
 mod socket;
 mod streams;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mesh_delivery::Now;
@@ -52,6 +52,10 @@ pub(crate) struct LinkEntry {
     /// Whether this side has said which records it has since the last heartbeat, so that two sides
     /// that refuse records of each other do not ask for ever.
     has_shown_records: AtomicBool,
+    /// Probes of the peer that are being answered.
+    pub(crate) probes: AtomicUsize,
+    /// Records that the peer lacked and was sent over this link.
+    pub(crate) records_given: AtomicU64,
     pings: Mutex<BTreeMap<u64, PendingPing>>,
     lives: Mutex<BTreeMap<u64, oneshot::Sender<LiveResult>>>,
 }
@@ -69,6 +73,8 @@ impl LinkEntry {
             is_in_step: AtomicBool::new(is_in_step),
             is_owed_records: AtomicBool::new(false),
             has_shown_records: AtomicBool::new(false),
+            probes: AtomicUsize::new(0),
+            records_given: AtomicU64::new(0),
             pings: Mutex::default(),
             lives: Mutex::default(),
         }
@@ -87,6 +93,16 @@ impl LinkEntry {
     /// Whether this side should dial anew, so that a fresh link yields a fresh secret of the pair.
     pub(crate) fn is_worn(&self, now: Instant) -> bool {
         self.link.is_dialled() && now.saturating_duration_since(self.up_since) >= LINK_AGE_MAX
+    }
+
+    /// Whether this side opened the link.
+    pub(crate) fn is_dialled(&self) -> bool {
+        self.link.is_dialled()
+    }
+
+    /// Bytes of frames that were sent and received over this link.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.link.bytes_sent(), self.link.bytes_received())
     }
 
     pub(crate) fn close(&self) {
@@ -126,14 +142,27 @@ impl LinkEntry {
         self.sender.try_send(Lane::Urgent, &frame).map_err(|_| ErrorCode::PeerUnreachable)
     }
 
-    pub(super) fn pong(&self, pong: LinkPing) {
-        let Some(ping) = lock(&self.pings).remove(&pong.nonce) else { return };
+    /// One round trip.
+    pub(crate) async fn ping_and_wait(&self, timeout: Duration) -> Result<PongSeen, ErrorCode> {
+        let (answer, pong) = oneshot::channel();
+        self.ping(Some(answer))?;
+        match tokio::time::timeout(timeout, pong).await {
+            Ok(Ok(pong)) => Ok(pong),
+            Ok(Err(_)) => Err(ErrorCode::PeerUnreachable),
+            Err(_) => Err(ErrorCode::TimedOut),
+        }
+    }
+
+    /// Takes the answer of a ping in and says how long it took; none when there was no such ping.
+    pub(super) fn pong(&self, pong: LinkPing) -> Option<Duration> {
+        let ping = lock(&self.pings).remove(&pong.nonce)?;
         let rtt = clock::now().instant.saturating_duration_since(ping.sent_at);
         let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1);
         self.rtt_micros.store(micros, Ordering::Relaxed);
         if let Some(answer) = ping.answer {
             let _gone = answer.send(PongSeen { rtt, peer_clock: UnixMillis(pong.sent_at) });
         }
+        Some(rtt)
     }
 
     /// Waits for the result of a live message.

@@ -1,0 +1,161 @@
+//! What this node keeps for members that nobody reaches, and whom it asks to keep its own.
+
+use std::collections::BTreeMap;
+
+use mesh_delivery::{
+    Entry, HandoverInput, HandoverOutput, Input, Now, Outbound, OutboundStats, Output, Priority,
+};
+use mesh_protocol::{DeliverOutcome, ErrorCode, MessageId, PeerId, Receipt};
+use mesh_store::CustodyRow;
+
+use super::{Core, Wish};
+
+/// Sender, message, receiver: what a receipt names.
+type Name = (PeerId, MessageId, PeerId);
+
+/// What this node keeps for others.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Delivers it like messages of its own; a sequence is a custody id.
+    pub(super) outbound: Outbound,
+    ids: BTreeMap<Name, u64>,
+    names: BTreeMap<u64, Name>,
+}
+
+impl Held {
+    pub(super) const fn new(outbound: Outbound) -> Self {
+        Self { outbound, ids: BTreeMap::new(), names: BTreeMap::new() }
+    }
+
+    fn forget(&mut self, custody_id: u64) {
+        if let Some(name) = self.names.remove(&custody_id) {
+            self.ids.remove(&name);
+        }
+    }
+}
+
+impl Core {
+    /// What this node keeps for others, in numbers.
+    pub(crate) fn held_stats(&self) -> OutboundStats {
+        self.held.outbound.stats()
+    }
+
+    /// Takes in rows of the custody table: those of the last run, or some that were just committed.
+    pub(crate) fn hold(&mut self, rows: Vec<CustodyRow>, now: Now) {
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows {
+            let name = (row.from, row.message_id, row.to);
+            self.held.ids.insert(name, row.custody_id);
+            self.held.names.insert(row.custody_id, name);
+            entries.push(Entry {
+                sequence: row.custody_id,
+                message_id: row.message_id,
+                to: row.to,
+                priority: Priority::from_u8(row.priority),
+                bytes: usize::try_from(row.bytes).unwrap_or(usize::MAX),
+                expires_at: row.expires_at,
+                attempts: 0,
+            });
+        }
+        self.held.outbound.handle_input(Input::Restored(entries), now);
+        self.collect(now);
+    }
+
+    /// The peer whose receipts a batch of kept messages waits for.
+    pub(crate) fn peer_of_held_batch(&self, batch_id: u64) -> Option<PeerId> {
+        self.held.outbound.peer_of_batch(batch_id)
+    }
+
+    pub(crate) fn held_batch_failed(&mut self, batch_id: u64, now: Now) {
+        self.held.outbound.handle_input(Input::BatchFailed { batch_id }, now);
+        self.collect(now);
+    }
+
+    pub(crate) fn held_body_missing(&mut self, custody_id: u64, now: Now) {
+        self.held.outbound.handle_input(Input::BodyMissing { sequence: custody_id }, now);
+        self.collect(now);
+    }
+
+    /// A custodian answers an offer.
+    pub(crate) fn custody_answered(
+        &mut self,
+        custodian: PeerId,
+        request_id: u64,
+        outcomes: Vec<DeliverOutcome>,
+        now: Now,
+    ) {
+        let input = HandoverInput::Answered { custodian, request_id, outcomes };
+        self.handover.handle_input(input, now.instant);
+        self.collect(now);
+    }
+
+    pub(crate) fn offer_unsent(&mut self, request_id: u64, now: Now) {
+        self.handover.handle_input(HandoverInput::Unsent { request_id }, now.instant);
+        self.collect(now);
+    }
+
+    /// Who keeps a copy of a message of the outbox.
+    pub(crate) fn custodians_of(&self, sequence: u64) -> Vec<PeerId> {
+        self.handover.custodians_of(sequence)
+    }
+
+    /// A receiver says what became of a message that went through others. `via` are the members that
+    /// passed its word on.
+    pub(crate) fn settle(&mut self, receipt: &Receipt, via: Vec<PeerId>, now: Now) {
+        let Receipt { from, to, message_id, outcome, .. } = *receipt;
+        if to == self.me
+            && let Some(&sequence) = self.waiting.get(&(message_id, from))
+        {
+            self.settled_via = via;
+            self.outbound.handle_input(Input::Settled { sequence, outcome }, now);
+            self.collect(now);
+            self.settled_via = Vec::new();
+        }
+        if let Some(&custody_id) = self.held.ids.get(&(to, message_id, from)) {
+            let input = Input::Settled { sequence: custody_id, outcome };
+            self.held.outbound.handle_input(input, now);
+            self.collect(now);
+        }
+    }
+
+    /// Drops what is kept from or for peers that are no members any more. Their rows go apart.
+    pub(super) fn forget_held_of(&mut self, gone: &PeerId, now: Now) {
+        self.held.outbound.handle_input(Input::PeerRemoved(*gone), now);
+        let from_gone = self
+            .held
+            .ids
+            .range((*gone, MessageId::from_bytes([0; 16]), PeerId::from_bytes([0; 32]))..);
+        let from_gone: Vec<u64> =
+            from_gone.take_while(|((from, ..), _)| from == gone).map(|(_, id)| *id).collect();
+        for sequence in from_gone {
+            let outcome = DeliverOutcome::Refused(ErrorCode::NotAMember);
+            self.held.outbound.handle_input(Input::Settled { sequence, outcome }, now);
+        }
+    }
+
+    /// Hands on what the engines of custody have to say. True when there was something.
+    pub(super) fn collect_custody(&mut self) -> bool {
+        let mut is_quiet = true;
+        while let Some(output) = self.handover.poll_output() {
+            is_quiet = false;
+            let HandoverOutput::Offer { custodian, request_id, to, sequences } = output;
+            self.wishes.push_back(Wish::OfferCustody { custodian, request_id, to, sequences });
+        }
+        while let Some(output) = self.held.outbound.poll_output() {
+            is_quiet = false;
+            match output {
+                Output::SendBatch { peer, priority, batch_id, sequences: custody_ids } => {
+                    self.wishes.push_back(Wish::SendHeld { peer, priority, batch_id, custody_ids });
+                }
+                Output::Finished { sequence: custody_id, message_id, to, end } => {
+                    self.held.forget(custody_id);
+                    self.wishes.push_back(Wish::HeldFinished { custody_id, message_id, to, end });
+                }
+                Output::RetryScheduled { sequence, attempts, .. } => {
+                    tracing::trace!(custody_id = sequence, attempts, "a kept message waits");
+                }
+            }
+        }
+        !is_quiet
+    }
+}

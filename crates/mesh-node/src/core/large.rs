@@ -1,0 +1,145 @@
+//! Liveness in a mesh that is too large for links between all: a node judges the members that it keeps
+//! links with, and hears of all others by SWIM.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use mesh_delivery::Now;
+use mesh_membership::{
+    LinkConfig, LinkInput, LivenessInput, MemberState, Swim, SwimConfig, SwimInput, SwimOutput,
+    neighbours,
+};
+use mesh_protocol::PeerId;
+
+use super::{Core, Wish};
+
+/// What the liveness of a large mesh is set up with.
+#[derive(Clone, Debug)]
+pub(crate) struct LargeConfig {
+    pub(crate) links: LinkConfig,
+    pub(crate) swim: SwimConfig,
+    pub(crate) inactive_after: Duration,
+    pub(crate) incarnation: u64,
+    pub(crate) seed: u64,
+}
+
+/// A member that is judged by SWIM.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    state: MemberState,
+    since: Instant,
+}
+
+/// The engine of large meshes, while there is one.
+#[derive(Debug)]
+pub(super) struct Large {
+    config: LargeConfig,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    swim: Swim,
+    /// Members that this node keeps no links with.
+    heard: BTreeMap<PeerId, Heard>,
+}
+
+impl Large {
+    pub(super) const fn new(config: LargeConfig) -> Self {
+        Self { config, running: None }
+    }
+
+    pub(super) fn state(&self, peer: &PeerId) -> Option<MemberState> {
+        Some(self.running.as_ref()?.heard.get(peer)?.state)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let running = self.running.as_ref()?;
+        let is_down = |heard: &&Heard| heard.state == MemberState::Down;
+        let down = running.heard.values().filter(is_down);
+        let inactive = down.map(|heard| heard.since + self.config.inactive_after).min();
+        running.swim.poll_timeout().into_iter().chain(inactive).min()
+    }
+}
+
+impl Core {
+    /// The members whose liveness this node judges itself; in a large mesh, SWIM judges the others.
+    pub(super) fn judged_members(&mut self, now: Now) -> BTreeSet<PeerId> {
+        let others: BTreeSet<PeerId> = self.dialled.keys().copied().collect();
+        let links = &self.large.config.links;
+        if others.len() < links.full_mesh_max {
+            self.large.running = None;
+            return others;
+        }
+        let everybody: BTreeSet<PeerId> = others.iter().copied().chain([self.me]).collect();
+        let near = neighbours(self.me, &everybody, links.degree);
+        let config = &self.large.config;
+        let running = self.large.running.get_or_insert_with(|| Running {
+            swim: Swim::new(self.me, config.incarnation, config.swim.clone(), config.seed),
+            heard: BTreeMap::new(),
+        });
+        let far: BTreeSet<PeerId> = others.difference(&near).copied().collect();
+        running.heard.retain(|peer, _| far.contains(peer));
+        for peer in far {
+            let unknown = Heard { state: MemberState::Suspect, since: now.instant };
+            running.heard.entry(peer).or_insert(unknown);
+        }
+        running.swim.handle_input(SwimInput::MembersChanged(others), now.instant);
+        near
+    }
+
+    /// Gossip of the large mesh, from the member that began its way.
+    pub(crate) fn swim_received(&mut self, from: PeerId, data: Vec<u8>, now: Now) {
+        if let Some(running) = &mut self.large.running {
+            running.swim.handle_input(SwimInput::Received { from, data }, now.instant);
+        }
+        self.collect(now);
+    }
+
+    pub(super) fn pass_time_in_large(&mut self, now: Now) {
+        let inactive_after = self.large.config.inactive_after;
+        let Some(running) = &mut self.large.running else { return };
+        running.swim.handle_timeout(now.instant);
+        let is_due = |heard: &Heard| {
+            heard.state == MemberState::Down && now.instant >= heard.since + inactive_after
+        };
+        for (peer, heard) in running.heard.iter_mut().filter(|(_, heard)| is_due(heard)) {
+            let (from, to) = (heard.state, MemberState::Inactive);
+            *heard = Heard { state: to, since: now.instant };
+            self.wishes.push_back(Wish::StateChanged { peer: *peer, from, to });
+        }
+    }
+
+    /// Hands on what SWIM has to say. True when there was something.
+    pub(super) fn collect_large(&mut self, now: Now) -> bool {
+        let mut is_quiet = true;
+        while let Some(output) =
+            self.large.running.as_mut().and_then(|running| running.swim.poll_output())
+        {
+            is_quiet = false;
+            match output {
+                SwimOutput::Send { to, data } => {
+                    self.wishes.push_back(Wish::SendSwim { to, data });
+                }
+                SwimOutput::Up { peer, incarnation } => {
+                    self.hear(peer, MemberState::Alive, now);
+                    let input = LivenessInput::Announced { peer, incarnation, is_fresh: false };
+                    self.liveness.handle_input(input, now.instant, now.wall);
+                    self.planner.handle_input(LinkInput::DialNow { peer }, now.instant);
+                }
+                SwimOutput::Down { peer } => self.hear(peer, MemberState::Down, now),
+            }
+        }
+        !is_quiet
+    }
+
+    fn hear(&mut self, peer: PeerId, to: MemberState, now: Now) {
+        let Some(running) = &mut self.large.running else { return };
+        let Some(heard) = running.heard.get_mut(&peer) else { return };
+        let from = heard.state;
+        if from != to {
+            *heard = Heard { state: to, since: now.instant };
+            self.wishes.push_back(Wish::StateChanged { peer, from, to });
+        }
+    }
+}

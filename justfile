@@ -14,6 +14,12 @@ test *ARGS:
     if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace {{ARGS}}; else cargo test --workspace {{ARGS}}; fi
     cargo test --workspace --doc
 
+# Longer than at every push: NETNS_SPLIT_SECONDS=60 NETNS_PAUSE_SECONDS=90 just netns
+# Real agents in network namespaces; needs root and iproute2.
+netns *ARGS:
+    if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner=test; fi; \
+      cargo $runner --workspace --features mesh-agent/netns --test netns {{ARGS}}
+
 # Three real agents on this machine.
 demo:
     cargo demo

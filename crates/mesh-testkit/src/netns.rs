@@ -10,7 +10,7 @@ mod run;
 mod tests;
 
 use std::net::Ipv4Addr;
-use std::process::{self, Command};
+use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -20,12 +20,13 @@ use run::{in_namespace, ip, run};
 /// How every namespace of this module is called; the process id of its owner follows.
 const PREFIX: &str = "meshlan-";
 
-/// The range for benchmarks of network devices (RFC 2544): nobody's real network.
-const NETWORK: [u8; 3] = [198, 18, 0];
+/// A private network, as agents announce themselves on no other. That the real LAN may have the same
+/// addresses does not matter: the two never meet.
+const NETWORK: [u8; 3] = [192, 168, 198];
 
 /// Where the machines send what is for elsewhere. Nobody has this address, so that a packet for
 /// elsewhere shows as a question for it.
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 254);
 
 /// A hardware address that nobody has: what is sent there is lost as on a cut wire, in silence.
 const NOBODY: &str = "02:00:00:00:00:01";
@@ -60,15 +61,6 @@ impl LanMachine {
     #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
         self.address
-    }
-
-    /// A command that runs `program` on this machine. The process is the program itself: its id and
-    /// its end are the program's.
-    #[must_use]
-    pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace, program]);
-        command
     }
 
     /// Every address on the LAN that this machine ever sent something to or asked for, the gateway

@@ -81,12 +81,18 @@ pub(crate) struct Extra {
     pub(crate) asks_tailscale: bool,
     /// Arguments behind the usual ones.
     pub(crate) arguments: Vec<String>,
+    /// The network namespace that it runs in, where it listens on all addresses; none for loopback.
+    pub(crate) namespace: Option<String>,
 }
 
 impl Extra {
     pub(crate) fn new(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         Self { arguments, ..Self::default() }
+    }
+
+    fn ip(&self) -> Ipv4Addr {
+        if self.namespace.is_some() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST }
     }
 }
 
@@ -118,7 +124,7 @@ impl Agent {
         let mut agent = Self {
             name: name.to_owned(),
             log: dir.join(format!("{name}.log")),
-            address: (Ipv4Addr::LOCALHOST, port).into(),
+            address: (extra.ip(), port).into(),
             extra,
             client: ControlClient::new(data_dir.join("control.sock")),
             data_dir,
@@ -131,7 +137,10 @@ impl Agent {
 
     /// The command that runs this agent; `name` is its hostname at the first start.
     pub(crate) fn command(&self) -> Command {
-        let mut command = bare_command();
+        let mut command = match &self.extra.namespace {
+            Some(namespace) => bare(in_namespace(namespace)),
+            None => bare_command(),
+        };
         command
             .args(["--hostname", &self.name, "--listen", &self.address.to_string()])
             .arg("--data-dir")
@@ -360,7 +369,17 @@ fn ready_lines(log: &Path) -> usize {
 
 /// The agent's program, with nothing of this process' settings.
 pub(crate) fn bare_command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-agent"));
+    bare(Command::new(env!("CARGO_BIN_EXE_mesh-agent")))
+}
+
+/// The agent's program in a network namespace. `ip` becomes the program, so its process is the agent's.
+fn in_namespace(namespace: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_mesh-agent")]);
+    command
+}
+
+fn bare(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MESH_") {
             command.env_remove(name);

@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn neighbours_are_read_whatever_became_of_them() {
-    let table = "198.18.0.2 lladdr 02:00:00:00:00:07 REACHABLE\n198.18.0.254  FAILED\n";
-    assert_eq!(neighbours_of(table), [Ipv4Addr::new(198, 18, 0, 2), GATEWAY]);
+    let table = "192.168.198.2 lladdr 02:00:00:00:00:07 REACHABLE\n192.168.198.254  FAILED\n";
+    assert_eq!(neighbours_of(table), [Ipv4Addr::new(192, 168, 198, 2), GATEWAY]);
 }
 
 #[test]
@@ -20,8 +20,8 @@ fn only_namespaces_of_this_module_have_an_owner() {
 #[test]
 fn addresses_end_before_the_gateway() {
     let mut lan = Lan { name: String::new(), namespaces: Vec::new(), addresses_used: 251 };
-    assert_eq!(lan.next_address().unwrap(), Ipv4Addr::new(198, 18, 0, 252));
-    assert_eq!(lan.next_address().unwrap(), Ipv4Addr::new(198, 18, 0, 253));
+    assert_eq!(lan.next_address().unwrap(), Ipv4Addr::new(192, 168, 198, 252));
+    assert_eq!(lan.next_address().unwrap(), Ipv4Addr::new(192, 168, 198, 253));
     assert!(matches!(lan.next_address(), Err(NetnsError::Full)));
 }
 

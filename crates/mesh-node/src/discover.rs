@@ -69,6 +69,8 @@ pub(crate) struct Discovery {
     due: Notify,
     /// The machine or its network is another one, so the pauses start anew.
     changed: Notify,
+    /// The same, for LAN multicast: what it joined may be gone.
+    lan_changed: Notify,
 }
 
 #[derive(Debug, Default)]

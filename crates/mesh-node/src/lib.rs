@@ -67,7 +67,7 @@ pub use mesh_control::{JoinStep, default_data_dir, default_socket_path};
 pub use mesh_delivery::{DeliveryConfig, Priority};
 pub use mesh_discovery::{LanConfig, LanInterfaces, TailscaleConfig};
 pub use mesh_doctor::{Check, Finding};
-pub use mesh_membership::LinkConfig;
+pub use mesh_membership::{LinkConfig, LivenessConfig};
 pub use mesh_protocol::{
     Address, CustomJson, ErrorCode, Hostname, JsonText, MediaStream, MediaType, MeshId,
     MeshMessage, MessageId, Payload, PeerId, UnixMillis,

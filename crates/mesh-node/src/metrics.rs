@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mesh_control::{MetricsServer, PeerState};
+use mesh_delivery::EndedCounts;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -57,6 +58,7 @@ impl Shared {
         self.register_node(&mut registry);
         self.register_members(&mut registry);
         self.register_links(&mut registry);
+        self.register_deliveries(&mut registry);
         register_queues(&mut registry, &self.queues().await);
         let mut page = String::new();
         if let Err(error) = encode(&mut page, &registry) {
@@ -127,6 +129,23 @@ impl Shared {
         registry.register_with_unit("link_sent", help, Unit::Bytes, sent);
         let help = "Bytes of frames received over each link since it came up";
         registry.register_with_unit("link_received", help, Unit::Bytes, received);
+    }
+
+    fn register_deliveries(&self, registry: &mut Registry) {
+        let (own, held) = {
+            let core = lock(&self.core);
+            (core.outbound().stats().ended, core.held_stats().ended)
+        };
+        let deliveries = Counters::default();
+        for (queue, ended) in [("outbox", own), ("custody", held)] {
+            let EndedCounts { acked, expired, refused } = ended;
+            for (result, count) in [("acked", acked), ("expired", expired), ("refused", refused)] {
+                let labels = vec![("queue", queue.to_owned()), ("result", result.to_owned())];
+                deliveries.get_or_create(&labels).inc_by(count);
+            }
+        }
+        let help = "Messages that ended since the start, once per receiver, by how";
+        registry.register("deliveries", help, deliveries);
     }
 
     async fn queues(&self) -> Vec<Queue> {

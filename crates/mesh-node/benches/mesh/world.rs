@@ -59,7 +59,7 @@ impl Mesh {
     async fn linked(&self) {
         let is_linked = |node: &Node| {
             let peers = node.peers();
-            peers.len() == self.nodes.len() && peers.iter().all(|peer| peer.is_active)
+            peers.len() == self.nodes.len() && peers.iter().all(|peer| peer.is_linked)
         };
         while !self.nodes.iter().all(is_linked) {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -95,6 +95,7 @@ fn links() -> LinkConfig {
     LinkConfig {
         heartbeat_every: Duration::from_secs(120),
         silence_max: Duration::from_secs(360),
+        full_mesh_max: 128,
         ..LinkConfig::default()
     }
 }

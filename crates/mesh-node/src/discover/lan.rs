@@ -26,6 +26,8 @@ impl Shared {
         loop {
             tokio::select! {
                 _ = looks.tick() => self.tend_lan(config, port, &mut running).await,
+                // The thread would notice by itself, but not within the time that a member may be missing.
+                () = self.discovery.lan_changed.notified() => stop(&mut running).await,
                 found = heard(&mut running) => {
                     self.note_sightings(running.as_ref());
                     // Who needs no link is no news, however often it is announced.
@@ -47,9 +49,7 @@ impl Shared {
         let view = self.view();
         let has_company = !view.is_removed() && view.others().next().is_some();
         if !has_company {
-            if let Some((_, lan)) = running.take() {
-                lan.stop().await;
-            }
+            stop(running).await;
         } else if let Some((mesh, lan)) = running {
             if *mesh != view.mesh_id {
                 *mesh = view.mesh_id;
@@ -75,6 +75,12 @@ impl Shared {
     fn lan_port(&self, config: &LanConfig) -> Option<u16> {
         let is_there = |ip: std::net::IpAddr| ip.is_unspecified() || config.interfaces.allow(ip);
         self.listening.iter().find(|local| is_there(local.ip())).map(std::net::SocketAddr::port)
+    }
+}
+
+async fn stop(running: &mut Option<(MeshId, LanDiscovery)>) {
+    if let Some((_, lan)) = running.take() {
+        lan.stop().await;
     }
 }
 

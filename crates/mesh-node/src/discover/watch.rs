@@ -80,6 +80,7 @@ impl Shared {
                 if let Err(error) = self.refresh_profile(None).await {
                     Self::log_failure("this node's profile cannot be renewed", &error);
                 }
+                self.discovery.lan_changed.notify_one();
                 self.discovery.changed.notify_one();
             }
             before = look;

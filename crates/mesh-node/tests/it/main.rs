@@ -11,6 +11,8 @@
 mod bounds;
 mod discovery;
 mod handlers;
+mod large;
+mod leaving;
 mod live;
 mod membership;
 mod subscriptions;

@@ -73,7 +73,7 @@ pub(crate) async fn join(newcomer: &Node, member: &Node) {
 }
 
 pub(crate) fn is_linked(node: &Node, peer: &Node) -> bool {
-    node.peers().iter().any(|known| known.peer_id == peer.peer_id() && known.is_active)
+    node.peers().iter().any(|known| known.peer_id == peer.peer_id() && known.is_linked)
 }
 
 pub(crate) async fn linked(nodes: &[&Node]) {

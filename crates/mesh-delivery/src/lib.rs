@@ -25,6 +25,7 @@ pub use error::QueueFull;
 pub use handover::{Handover, HandoverConfig, HandoverInput, HandoverOutput};
 pub use inbound::{InboundFacts, Judgement, judge, remembered_until};
 pub use outbound::{
-    End, Input, Outbound, OutboundStats, Output, Reservation, Timeout, WaitingState, WaitingView,
+    End, EndedCounts, Input, Outbound, OutboundStats, Output, Reservation, Timeout, WaitingState,
+    WaitingView,
 };
 pub use topology::{Route, Topology, TopologyConfig, TopologyInput, TopologyOutput};

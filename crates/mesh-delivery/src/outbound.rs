@@ -17,7 +17,7 @@ use room::Room;
 
 pub use ports::{End, Input, Output};
 pub use room::Reservation;
-pub use view::{OutboundStats, WaitingState, WaitingView};
+pub use view::{EndedCounts, OutboundStats, WaitingState, WaitingView};
 
 /// When [`Outbound::handle_timeout`] wants to be called.
 pub type Timeout = Instant;
@@ -57,6 +57,7 @@ pub struct Outbound {
     /// Lanes that may be able to send, or to be forgotten. Empty between calls.
     touched: BTreeSet<LaneKey>,
     outputs: VecDeque<Output>,
+    ended: EndedCounts,
     now: Option<Now>,
 }
 
@@ -79,6 +80,7 @@ impl Outbound {
             linked: BTreeSet::new(),
             touched: BTreeSet::new(),
             outputs: VecDeque::new(),
+            ended: EndedCounts::default(),
             now: None,
         }
     }
@@ -169,8 +171,7 @@ impl Outbound {
             // The peer was removed while the commit was under way: nothing else would end the message.
             if removed.contains(&entry.to) {
                 let end = End::Refused(ErrorCode::NotAMember);
-                let Entry { sequence, message_id, to, .. } = entry;
-                self.outputs.push_back(Output::Finished { sequence, message_id, to, end });
+                self.tell_end(&entry, end);
             } else {
                 self.enqueue(entry);
             }
@@ -372,7 +373,12 @@ impl Outbound {
         self.touched.insert(key);
         self.expiries.remove(&(entry.expires_at, sequence));
         self.room.remove(entry.to, entry.bytes);
-        let Entry { message_id, to, .. } = entry;
+        self.tell_end(&entry, end);
+    }
+
+    fn tell_end(&mut self, entry: &Entry, end: End) {
+        self.ended.count(end);
+        let Entry { sequence, message_id, to, .. } = *entry;
         self.outputs.push_back(Output::Finished { sequence, message_id, to, end });
     }
 

@@ -55,6 +55,8 @@ async fn a_collector_on_this_machine_reads_how_the_agent_is() {
     assert_eq!(value("mesh_links"), 1.0);
     assert_eq!(value("mesh_queue_messages{queue=\"inbox\"}"), 1.0);
     assert_eq!(value("mesh_queue_messages{queue=\"outbox\"}"), 0.0);
+    assert_eq!(value("mesh_deliveries_total{queue=\"outbox\",result=\"acked\"}"), 1.0);
+    assert_eq!(value("mesh_deliveries_total{queue=\"custody\",result=\"expired\"}"), 0.0);
     assert!(value("mesh_queue_messages_max{queue=\"outbox\"}") >= 1000.0);
     assert!(value("mesh_uptime_seconds") > 0.0);
     let labels = format!("{{peer=\"{}\",hostname=\"two\"}}", two.peer_id().short());

@@ -3,9 +3,31 @@ use std::time::Instant;
 
 use mesh_protocol::{MessageId, PeerId};
 
-use crate::{Entry, Outbound};
+use crate::{End, Entry, Outbound};
 
 use super::lane::{LaneKey, LaneState};
+
+/// How messages ended since the start, a broadcast counted once per recipient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndedCounts {
+    /// The receiver has committed it.
+    pub acked: u64,
+    /// Its time was over before an answer came.
+    pub expired: u64,
+    /// It will not be delivered.
+    pub refused: u64,
+}
+
+impl EndedCounts {
+    pub(super) fn count(&mut self, end: End) {
+        let counted = match end {
+            End::Acked { was_duplicate: _ } => &mut self.acked,
+            End::Expired => &mut self.expired,
+            End::Refused(_) => &mut self.refused,
+        };
+        *counted = counted.saturating_add(1);
+    }
+}
 
 /// How full the outbox is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +46,8 @@ pub struct OutboundStats {
     pub bytes_max: u64,
     /// Messages per peer, for peers that have any.
     pub peers: BTreeMap<PeerId, usize>,
+    /// How messages ended since the start.
+    pub ended: EndedCounts,
 }
 
 /// What a message waits for.
@@ -68,6 +92,7 @@ impl Outbound {
             messages_max: self.room.messages_max,
             bytes_max: self.room.bytes_max,
             peers: self.room.stored_of_peers(),
+            ended: self.ended,
         }
     }
 

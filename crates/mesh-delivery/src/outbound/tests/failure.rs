@@ -55,6 +55,19 @@ fn waits_grow_with_every_failure_and_begin_anew_after_progress() {
 }
 
 #[test]
+fn every_end_is_counted_once_by_how_it_came() {
+    let mut desk = Desk::linked(DeliveryConfig::default(), 1..4);
+    let (batch_id, _) = desk.batch();
+    desk.answer(batch_id, &[STORED, DeliverOutcome::Refused(ErrorCode::NotAMember), QUEUE_FULL]);
+    // Answered again: the batch is over.
+    desk.answer(batch_id, &[STORED, STORED, STORED]);
+    desk.pass(LIFETIME + Duration::from_secs(1));
+    let _ends = desk.outputs();
+    let expected = EndedCounts { acked: 1, expired: 1, refused: 1 };
+    assert_eq!(desk.engine.stats().ended, expected);
+}
+
+#[test]
 fn a_broken_link_fails_what_is_under_way_and_a_new_one_starts_with_it() {
     let mut desk = Desk::linked(DeliveryConfig::default(), 1..3);
     let (batch_id, _) = desk.batch();

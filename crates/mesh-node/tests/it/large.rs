@@ -6,10 +6,12 @@ use std::time::Duration;
 use mesh_node::{LinkConfig, Node};
 use tempfile::TempDir;
 
-use crate::support::{builder, eventually, free_port, message, send_acked, within};
+use crate::support::{builder, eventually_in, free_port, message, send_acked, within};
 
 const MEMBERS: usize = 9;
 const DEGREE: usize = 2;
+/// Gossip goes round by turns, a few seconds each.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn start_small(dir: &Path, name: &str) -> Node {
     let links = LinkConfig { full_mesh_max: 4, degree: DEGREE, ..LinkConfig::default() };
@@ -42,8 +44,10 @@ fn sees_all_active(node: &Node) -> bool {
 async fn members_without_a_link_are_active_and_reached_through_others() {
     let dir = TempDir::new().unwrap();
     let nodes = mesh(dir.path()).await;
-    eventually("everybody sees everybody as active", async || nodes.iter().all(sees_all_active))
-        .await;
+    eventually_in(PATIENCE, "everybody sees everybody as active", async || {
+        nodes.iter().all(sees_all_active)
+    })
+    .await;
 
     let mut pairs = Vec::new();
     for node in &nodes {
@@ -65,14 +69,16 @@ async fn members_without_a_link_are_active_and_reached_through_others() {
 async fn the_crash_of_one_is_known_to_all_and_nobody_else_is_blamed() {
     let dir = TempDir::new().unwrap();
     let mut nodes = mesh(dir.path()).await;
-    eventually("everybody sees everybody as active", async || nodes.iter().all(sees_all_active))
-        .await;
+    eventually_in(PATIENCE, "everybody sees everybody as active", async || {
+        nodes.iter().all(sees_all_active)
+    })
+    .await;
     let crashed = nodes.remove(4);
     within(crashed.stop()).await;
     let knows = |node: &Node| {
         node.peers().iter().all(|peer| peer.is_active == (peer.peer_id != crashed.peer_id()))
     };
-    eventually("everybody sees that one, and no other, as inactive", async || {
+    eventually_in(PATIENCE, "everybody sees that one, and no other, as inactive", async || {
         nodes.iter().all(knows)
     })
     .await;

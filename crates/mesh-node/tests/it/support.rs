@@ -19,7 +19,16 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Looks again and again until `is_so`.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    eventually_in(PATIENCE, what, is_so).await;
+}
+
+/// The same for what is known to take its time.
+pub(crate) async fn eventually_in(
+    patience: Duration,
+    what: &str,
+    mut is_so: impl AsyncFnMut() -> bool,
+) {
     let mut pace = interval(Duration::from_millis(10));
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let looking = async {
@@ -27,7 +36,7 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
             pace.tick().await;
         }
     };
-    timeout(PATIENCE, looking)
+    timeout(patience, looking)
         .await
         .unwrap_or_else(|_| panic!("in time it did not come true: {what}"));
 }

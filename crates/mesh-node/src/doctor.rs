@@ -1,5 +1,6 @@
 //! Looks for faults: with what the running node knows, or before it could start.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,15 +47,14 @@ impl NodeBuilder {
     /// Must be called within a Tokio runtime with time and IO enabled.
     pub async fn diagnose(self) -> Vec<Finding> {
         let config = self.into_config();
-        let wanted = match config.listen.as_slice() {
+        let wanted: Vec<SocketAddr> = match config.listen.as_slice() {
             [] => config::default_listen().into_iter().take(1).collect(),
             chosen => chosen.to_vec(),
         };
         let uses: Vec<_> = wanted.iter().copied().map(look_at_port).collect();
-        let port = wanted.first().map_or(DEFAULT_PORT, std::net::SocketAddr::port);
         let path = data_dir::database_in(&config.data_dir);
         let (firewall, tailscale, database) =
-            tokio::join!(firewall(port), tailscale(&config), mesh_store::examine(&path),);
+            tokio::join!(firewall(&wanted), tailscale(&config), mesh_store::examine(&path),);
         vec![
             judge_ports(&uses),
             firewall,
@@ -69,9 +69,8 @@ impl NodeBuilder {
 impl Shared {
     /// Looks for faults of this node and its machine.
     pub(crate) async fn examine(self: &Arc<Self>) -> Vec<Finding> {
-        let port = self.listening.first().map_or(DEFAULT_PORT, std::net::SocketAddr::port);
         let (firewall, tailscale, clock, database) = tokio::join!(
-            firewall(port),
+            firewall(&self.listening),
             tailscale(&self.config),
             self.examine_clock(),
             tokio::time::timeout(DATABASE_TIMEOUT, self.store.quick_check()),
@@ -157,7 +156,12 @@ async fn clock_offset(entry: &LinkEntry) -> Option<i64> {
     i64::try_from(offset).ok()
 }
 
-async fn firewall(port: u16) -> Finding {
+async fn firewall(listening: &[SocketAddr]) -> Finding {
+    if !listening.is_empty() && listening.iter().all(|local| local.ip().is_loopback()) {
+        let detail = "not looked at: the agent listens for this machine alone";
+        return Finding::good(Check::Firewall, detail);
+    }
+    let port = listening.first().map_or(DEFAULT_PORT, SocketAddr::port);
     judge_firewall(&read_firewall(&FirewallSources::default()).await, port)
 }
 

@@ -28,7 +28,7 @@ async fn deliver(node: &Node, to: PeerId) {
     assert!(reports.iter().all(|report| report.outcome == DeliveryOutcome::Acked), "{reports:?}");
 }
 
-async fn deliveries(node: &Node, to: PeerId, count: usize) -> Vec<Duration> {
+pub(crate) async fn deliveries(node: &Node, to: PeerId, count: usize) -> Vec<Duration> {
     let node = node.clone();
     let sending = tokio::spawn(async move {
         let mut times = Vec::with_capacity(count);

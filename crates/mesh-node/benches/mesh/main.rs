@@ -20,6 +20,7 @@ mod disk;
 mod durable;
 mod live;
 mod ping;
+mod relay;
 mod report;
 mod world;
 
@@ -48,6 +49,9 @@ fn main() {
         }
         if is_wanted("broadcast") {
             broadcast::measure(&mut table).await;
+        }
+        if is_wanted("relay") {
+            relay::measure(&mut table).await;
         }
     });
     table.print();

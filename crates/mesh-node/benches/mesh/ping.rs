@@ -14,13 +14,13 @@ const FRAME_BYTES: usize = 28;
 const BLOCKS: usize = 15;
 const PINGS: usize = 400;
 
-async fn pings(node: &Node) -> Vec<Duration> {
+pub(crate) async fn pings(node: &Node, to: &'static str) -> Vec<Duration> {
     let node = node.clone();
     let pinging = tokio::spawn(async move {
         let mut times = Vec::with_capacity(PINGS);
         for _ in 0..PINGS {
             let started = Instant::now();
-            node.ping("m1", None).await.unwrap();
+            node.ping(to, None).await.unwrap();
             times.push(started.elapsed());
         }
         times
@@ -54,11 +54,11 @@ async fn bare_pings() -> Vec<Duration> {
 
 pub(crate) async fn measure(table: &mut Table) {
     let mesh = Mesh::of(2).await;
-    pings(mesh.node(0)).await;
+    pings(mesh.node(0), "m1").await;
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..BLOCKS {
         let bare = middle(&bare_pings().await);
-        let node = middle(&pings(mesh.node(0)).await);
+        let node = middle(&pings(mesh.node(0), "m1").await);
         ratios.push(node.as_secs_f64() / bare.as_secs_f64());
         ours.push(node);
         theirs.push(bare);

@@ -133,6 +133,26 @@ impl Core {
         !is_quiet
     }
 
+    /// A node without any link reaches nobody, which SWIM would find out member by member; with the first
+    /// link, what it knew counts again.
+    pub(super) fn follow_isolation(&mut self, now: Now) {
+        let is_alone = !self.reach.values().any(Vec::is_empty);
+        let Some(running) = &self.large.running else { return };
+        let known = running.heard.keys().copied();
+        let changed: Vec<(PeerId, MemberState)> = if is_alone {
+            known
+                .filter(|peer| self.is_active(peer))
+                .map(|peer| (peer, MemberState::Down))
+                .collect()
+        } else {
+            let up = known.filter(|peer| running.swim.is_up(peer));
+            up.map(|peer| (peer, MemberState::Alive)).collect()
+        };
+        for (peer, state) in changed {
+            self.hear(peer, state, now);
+        }
+    }
+
     fn hear(&mut self, peer: PeerId, to: MemberState, now: Now) {
         let Some(running) = &mut self.large.running else { return };
         let Some(heard) = running.heard.get_mut(&peer) else { return };

@@ -34,6 +34,7 @@ impl Core {
         self.topology.handle_input(TopologyInput::LinkUp { peer }, now.instant);
         self.handover.handle_input(HandoverInput::CustodianUp(peer), now.instant);
         self.collect(now);
+        self.follow_isolation(now);
     }
 
     /// A link is gone: what was under way on it has failed.
@@ -43,6 +44,7 @@ impl Core {
         self.planner.handle_input(LinkInput::LinkDown { peer }, now.instant);
         self.handover.handle_input(HandoverInput::CustodianDown(peer), now.instant);
         self.collect(now);
+        self.follow_isolation(now);
     }
 
     /// Another link took the place of the peer's first one: what was under way on that has failed.

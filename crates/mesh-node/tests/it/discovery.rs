@@ -99,6 +99,22 @@ fn silent(ip: &str, port: u16) -> Arc<AtomicUsize> {
     callers
 }
 
+/// Somebody who takes a connection, says nothing and does not hang up. Counts who came and who went.
+fn hanging(came: &Arc<AtomicUsize>, went: &Arc<AtomicUsize>) -> Address {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap().into();
+    let (came, went) = (Arc::clone(came), Arc::clone(went));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            came.fetch_add(1, Ordering::SeqCst);
+            // To the end: the caller hangs up.
+            let _reset_or_end = stream.unwrap().read_to_end(&mut Vec::new());
+            went.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    address
+}
+
 async fn tailnet_of(database: PathBuf, name: &str) -> (Option<String>, Option<String>) {
     let url = format!("sqlite://{}", database.display());
     let mut database = SqliteConnection::connect(&url).await.unwrap();
@@ -233,6 +249,30 @@ async fn nobody_is_contacted_while_every_member_is_linked() {
     for node in [one, two, alone] {
         node.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_addresses_are_tried_at_once_and_none_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    stopped_pair(dir.path()).await;
+    let (came, went) = (Arc::default(), Arc::default());
+    let mut peers: Vec<Address> = (0..12).map(|_| hanging(&came, &went)).collect();
+    // The member comes last, behind all those that hang.
+    let port = free_port();
+    peers.push(address_at(port));
+    let two = start_at(dir.path(), "two", port, DiscoveryConfig::none()).await;
+    let discovery = DiscoveryConfig { peers, ..DiscoveryConfig::none() };
+    let one = start_at(dir.path(), "one", free_port(), discovery).await;
+    let has_come = |count: usize| came.load(Ordering::SeqCst) >= count;
+    eventually("eight are tried", async || has_come(8)).await;
+    let ninth = eventually("a ninth is", async || has_come(9));
+    let is_early = timeout(Duration::from_millis(500), ninth).await.is_ok();
+    assert!(!is_early, "the first eight have two seconds");
+    found(&[&one, &two]).await;
+    let is_over = async || came.load(Ordering::SeqCst) == went.load(Ordering::SeqCst);
+    eventually("all were hung up on", is_over).await;
+    one.stop().await;
+    two.stop().await;
 }
 
 /// A port of multicast DNS that nobody else uses, on a loopback that passes multicast.

@@ -1,4 +1,4 @@
-use mesh_protocol::SignedRecord;
+use mesh_protocol::{RECORD_BYTES_MAX, SignedRecord};
 use mesh_store::{NewMesh, OutboxEnd, PairKeyRow, StoreConfig, StoreError, StoredRecord};
 
 use crate::support::{Home, NOW, incoming, member, outgoing, peer, record, token};
@@ -95,6 +95,29 @@ async fn a_new_mesh_takes_everything_of_the_old_one_with_it_but_the_inbox() {
     assert_eq!((counts.outbox, counts.inbox_unacked), (0, 1));
     let next = store.append_outbox(vec![outgoing(3)]).await.unwrap()[0];
     assert!(next > sequences[1], "receivers may know the old sequences");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn records_are_written_anew_whatever_somebody_made_of_them() {
+    let home = Home::new();
+    let store = home.open(StoreConfig::default()).await;
+    store.insert_records(vec![record(1), record(2), record(3)]).await.unwrap();
+    let mut conn = home.meddle().await;
+    for meddling in [
+        "UPDATE records SET signature = zeroblob(64) WHERE position = 2",
+        "DELETE FROM records WHERE position = 3",
+    ] {
+        sqlx::query(meddling).execute(&mut conn).await.unwrap();
+    }
+    sqlx::Connection::close(conn).await.unwrap();
+    store.rewrite_records(vec![record(1), record(2), record(3)]).await.unwrap();
+    let expected = [record(1).signed, record(2).signed, record(3).signed];
+    assert_eq!(store.load_records().await.unwrap(), expected);
+    let mut huge = record(4);
+    huge.signed.body = vec![0; RECORD_BYTES_MAX + 1];
+    assert!(store.rewrite_records(vec![huge]).await.is_err());
+    assert_eq!(store.load_records().await.unwrap(), expected, "the old ones are untouched");
     store.close().await.unwrap();
 }
 

@@ -1,7 +1,9 @@
-//! What a running agent costs the machine it runs on: `cargo bench -p mesh-agent`.
+//! What a running agent costs the machine it runs on: `cargo bench -p mesh-agent`, or with the name of
+//! one group behind `--`.
 //!
 //! Measured on real processes from outside: how long a start takes, what an idle agent holds in memory,
-//! what it takes of a core while nothing happens, how large the program is.
+//! what it takes of a core while nothing happens, how large the program is; and of fifty agents, how
+//! soon they know each other and miss one. A missed aim is a line to read, not a failure.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
@@ -10,104 +12,23 @@
     reason = "a benchmark reports, and gives up when the world breaks"
 )]
 
-use std::io::{BufRead as _, BufReader};
+mod fifty;
+mod process;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use mesh_control::{ControlClient, JoinProgress, JoinRequestBody, MemberStatus, TokenCreate};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mesh-agent");
+use crate::process::{Agent, PROGRAM};
+
 const STARTS: usize = 15;
 const PEERS: usize = 10;
 const IDLE: Duration = Duration::from_secs(20);
 /// What the start and the last link leave to do is over by then.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 const MIB: f64 = 1024.0 * 1024.0;
-/// `/proc` counts processor time in these, whatever the kernel's own tick is.
-const TICKS_PER_SECOND: f64 = 100.0;
-
-struct Agent {
-    process: Child,
-    client: ControlClient,
-    ready_after: Duration,
-}
-
-impl Agent {
-    /// Starts an agent and waits for its ready line.
-    fn start(folder: &Path, name: &str) -> Self {
-        let data_dir = folder.join(name);
-        let socket = data_dir.join("control.sock");
-        let started = Instant::now();
-        let mut process = Command::new(PROGRAM)
-            .args(["--hostname", name, "--listen", "127.0.0.1:0", "--log-level", "warn"])
-            .arg("--data-dir")
-            .arg(&data_dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("ready ") {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the agent ended before it was ready");
-        }
-        let ready_after = started.elapsed();
-        // A full pipe would hold the agent up.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { process, client: ControlClient::new(socket), ready_after }
-    }
-
-    fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.process.id())).unwrap()
-    }
-
-    /// A line of `/proc/PID/status` in MiB.
-    fn memory(&self, name: &str) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib * 1024.0 / MIB
-    }
-
-    /// Processor time since the start, user and system.
-    fn processor_seconds(&self) -> f64 {
-        let stat = self.proc("stat");
-        // The program's name may hold spaces; what follows its bracket may not.
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_SECOND
-    }
-
-    async fn admit(&self, joiner: &Self) {
-        let token = self.client.token_create(&TokenCreate::default()).await.unwrap();
-        let request = JoinRequestBody { token: token.token };
-        let mut steps = joiner.client.join(&request).await.unwrap();
-        while let Some(step) = steps.next().await {
-            if let JoinProgress::Failed { error } = step.unwrap() {
-                println!("a join failed: {error:?}");
-            }
-        }
-    }
-
-    async fn is_linked_to(&self, count: usize) -> bool {
-        let peers = self.client.peers().await.unwrap();
-        peers.iter().filter(|peer| !peer.is_self && peer.status == MemberStatus::Active).count()
-            == count
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // Nothing is promised to anybody here, so it need not end in order.
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
 
 /// A folder on the disk: a file system in memory would hide what a commit costs.
 fn folder() -> TempDir {
@@ -152,7 +73,7 @@ async fn measure_idle() {
         alone.admit(&peer).await;
         peers.push(peer);
     }
-    while !alone.is_linked_to(PEERS).await {
+    while alone.active_members().await < PEERS + 1 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(SETTLED_AFTER).await;
@@ -179,9 +100,20 @@ fn measure_size() {
 }
 
 fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let is_wanted = |group: &str| wanted.is_empty() || wanted.iter().any(|name| name == group);
     println!("{:<52} {:>14}  aim", "figure", "agent");
-    measure_size();
-    measure_starts();
+    if is_wanted("size") {
+        measure_size();
+    }
+    if is_wanted("starts") {
+        measure_starts();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(measure_idle());
+    if is_wanted("idle") {
+        runtime.block_on(measure_idle());
+    }
+    if is_wanted("fifty") {
+        runtime.block_on(fifty::measure());
+    }
 }

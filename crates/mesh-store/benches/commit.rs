@@ -61,6 +61,7 @@ fn incoming() -> NewInbox {
         priority: 1,
         is_broadcast: false,
         is_sealed: false,
+        via: Vec::new(),
         app_type: Some("bench".to_owned()),
         payload_kind: 5,
         body: vec![7; BODY_BYTES].into(),

@@ -147,6 +147,7 @@ async fn inbox(store: &Store) -> Result<(), Box<dyn Error>> {
         priority: 1,
         is_broadcast: false,
         is_sealed: true,
+        via: vec![peer(3)],
         app_type: Some("greeting".to_owned()),
         payload_kind: 5,
         body: vec![number; 40].into(),

@@ -15,3 +15,7 @@ CREATE TABLE custody (
     UNIQUE (from_peer, message_id, to_peer)
 ) STRICT;
 CREATE INDEX custody_by_expiry ON custody (expires_at);
+
+-- Members that a message came through, 32 bytes each, in order; NULL for a link.
+ALTER TABLE inbox ADD COLUMN via BLOB;
+ALTER TABLE inbox_seen ADD COLUMN via BLOB;

@@ -152,6 +152,17 @@ impl<'r> Columns<'r> {
             .map_err(|_| StoreError::Malformed { what: "peer id" })
     }
 
+    /// Any number of peers, one behind the other.
+    pub(crate) fn peers(&mut self) -> Result<Vec<PeerId>, StoreError> {
+        let bytes: Option<&[u8]> = self.take()?;
+        let bytes = bytes.unwrap_or_default();
+        let (peers, rest) = bytes.as_chunks::<32>();
+        if !rest.is_empty() {
+            return Err(StoreError::Malformed { what: "peers" });
+        }
+        Ok(peers.iter().map(|peer| PeerId::from_bytes(*peer)).collect())
+    }
+
     pub(crate) fn message_id(&mut self) -> Result<MessageId, StoreError> {
         self.array("message id").map(MessageId::from_bytes)
     }

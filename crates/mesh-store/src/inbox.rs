@@ -45,6 +45,8 @@ pub struct NewInbox {
     pub is_broadcast: bool,
     /// Whether it came sealed.
     pub is_sealed: bool,
+    /// Members that it came through, in order; nobody for a link.
+    pub via: Vec<PeerId>,
     /// Application type of custom JSON.
     pub app_type: Option<String>,
     /// Kind of the payload.
@@ -124,6 +126,8 @@ pub struct InboxRow {
     pub is_broadcast: bool,
     /// Whether it came sealed.
     pub is_sealed: bool,
+    /// Members that it came through, in order; nobody for a link.
+    pub via: Vec<PeerId>,
     /// Application type of custom JSON.
     pub app_type: Option<String>,
     /// Kind of the payload.
@@ -152,13 +156,13 @@ impl fmt::Debug for InboxRow {
     }
 }
 
-const INSERT_WIDTH: usize = 14;
+const INSERT_WIDTH: usize = 15;
 
 /// Columns that `inbox` and `inbox_seen` share.
 macro_rules! shared_columns {
     () => {
         "inbox_id, sender, message_id, stream, sequence, priority, is_broadcast, is_sealed, payload_kind, \
-         app_type, timestamp, received_at, expires_at"
+         app_type, timestamp, received_at, expires_at, via"
     };
 }
 
@@ -167,7 +171,7 @@ macro_rules! listing {
     ($is_acked:literal, $body:literal, $table:literal) => {
         concat!(
             "SELECT inbox_id, public_key, message_id, stream, sequence, priority, is_broadcast, is_sealed,
-                payload_kind, app_type, timestamp, received_at, expires_at, ",
+                payload_kind, app_type, timestamp, received_at, expires_at, via, ",
             $is_acked,
             ", ",
             $body,
@@ -193,7 +197,7 @@ statements! {
     /// Returns nothing: the count of changes says it, and a row would wake the caller's task once more.
     INSERT_ONE = concat!(
         "INSERT INTO inbox (", shared_columns!(), ", body)
-         SELECT * FROM (VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", unless_known!()
+         SELECT * FROM (VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", unless_known!()
     );
     SELECT_KNOWN = "SELECT 1 FROM inbox WHERE message_id = ?1 AND sender = ?2
         UNION ALL SELECT 1 FROM inbox_seen WHERE sender = ?2 AND message_id = ?1";
@@ -239,6 +243,7 @@ pub(crate) fn values(inbox_id: i64, sender: i64, row: &NewInbox) -> Vec<Value> {
         Value::time(row.timestamp),
         Value::time(row.received_at),
         Value::time(row.expires_at),
+        via_value(&row.via),
         Value::blob(&row.body),
     ]
 }
@@ -254,6 +259,12 @@ pub(crate) fn insert_steps(rows: Vec<Vec<Value>>) -> Vec<Step> {
         };
     }
     steps
+}
+
+/// The peers' bytes, one behind the other; nothing for nobody, which is what most messages have.
+fn via_value(via: &[PeerId]) -> Value {
+    let bytes: Vec<u8> = via.iter().flat_map(PeerId::as_bytes).copied().collect();
+    if bytes.is_empty() { Value::Null } else { Value::blob(&bytes) }
 }
 
 pub(crate) fn sender_step(peer: &PeerId, sender: i64) -> Step {
@@ -289,6 +300,7 @@ fn read_row(row: &SqliteRow) -> Result<InboxRow, StoreError> {
         timestamp: columns.time()?,
         received_at: columns.time()?,
         expires_at: columns.time()?,
+        via: columns.peers()?,
         is_acked: columns.flag()?,
         body: columns.blob()?,
     })

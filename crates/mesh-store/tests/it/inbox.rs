@@ -18,7 +18,9 @@ async fn seen(store: &Store) -> u64 {
 async fn a_message_is_stored_once_and_comes_back_as_it_went_in() {
     let home = Home::new();
     let store = home.open(StoreConfig::default()).await;
-    let row = NewInbox { stream: u64::MAX, is_sealed: true, is_broadcast: true, ..incoming(1) };
+    let via = vec![peer(3), peer(4)];
+    let row =
+        NewInbox { stream: u64::MAX, is_sealed: true, is_broadcast: true, via, ..incoming(1) };
     let outcomes = store.commit_inbox(vec![row.clone(), row.clone()]).await.unwrap();
     let InboxOutcome::Stored { inbox_id } = outcomes[0] else { panic!("{outcomes:?}") };
     assert_eq!(outcomes[1], InboxOutcome::Duplicate);
@@ -35,6 +37,7 @@ async fn a_message_is_stored_once_and_comes_back_as_it_went_in() {
     assert_eq!((got.app_type.as_deref(), got.payload_kind), (Some("test"), 5));
     assert_eq!((got.body.as_slice(), got.timestamp), (b"body 1".as_slice(), NOW));
     assert_eq!((got.received_at, got.expires_at), (NOW, row.expires_at));
+    assert_eq!(got.via, row.via);
     store.close().await.unwrap();
 }
 

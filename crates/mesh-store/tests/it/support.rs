@@ -93,6 +93,7 @@ pub(crate) fn incoming(number: u64) -> NewInbox {
         priority: 1,
         is_broadcast: false,
         is_sealed: false,
+        via: Vec::new(),
         app_type: Some("test".to_owned()),
         payload_kind: 5,
         body: format!("body {number}").into_bytes().into(),

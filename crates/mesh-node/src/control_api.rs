@@ -216,7 +216,11 @@ impl Node {
             Recipient::Broadcast => "broadcast".to_owned(),
             Recipient::Peer(peer) => view.label(&peer),
         };
-        let via = if message.from == self.shared.me { "self" } else { "direct" };
+        let via = if message.from == self.shared.me {
+            "self".to_owned()
+        } else {
+            self.shared.via_words(&received.via)
+        };
         InboxView {
             message_id: message.message_id,
             from: received.from_hostname,
@@ -227,7 +231,7 @@ impl Node {
             timestamp: message.timestamp,
             received_at: received.received_at,
             sealed: message.encryption == Encryption::Sealed,
-            via: via.to_owned(),
+            via,
         }
     }
 

@@ -146,6 +146,7 @@ impl Shared {
             priority: item.priority,
             is_broadcast: message.to == Recipient::Broadcast,
             is_sealed: message.encryption == Encryption::Sealed,
+            via: Vec::new(),
             app_type: Some(app_type_of(&message.payload)),
             payload_kind: message.payload.kind(),
             body,
@@ -197,6 +198,7 @@ impl Shared {
             from_hostname: view.label(&message.from),
             received_at: clock::now().wall,
             is_live: true,
+            via: Vec::new(),
             message,
         })
     }

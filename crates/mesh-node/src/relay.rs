@@ -33,6 +33,12 @@ pub(crate) struct PendingRoutedPing {
     answer: oneshot::Sender<(PongSeen, Vec<PeerId>)>,
 }
 
+/// The members between a parcel's sender and this node: a custodian, and those on the way.
+fn came_through(itinerary: &Itinerary, sender: PeerId) -> Vec<PeerId> {
+    let custodian = Some(itinerary.origin).filter(|origin| *origin != sender);
+    custodian.into_iter().chain(itinerary.hops.iter().copied()).collect()
+}
+
 impl Shared {
     /// The link that a frame on this way takes next.
     fn next_link(&self, itinerary: &Itinerary) -> Option<Arc<LinkEntry>> {
@@ -175,19 +181,26 @@ impl Shared {
             }
             return;
         }
-        let receipts = self.receive_parcels(&parcels).await;
+        let receipts = self.receive_parcels(&itinerary, &parcels).await;
         self.send_receipts(entry, itinerary.origin, receipts);
     }
 
     /// Commits parcels for this node; one receipt for each that its sender signed.
-    async fn receive_parcels(self: &Arc<Self>, parcels: &[Parcel]) -> Vec<Receipt> {
+    async fn receive_parcels(
+        self: &Arc<Self>,
+        itinerary: &Itinerary,
+        parcels: &[Parcel],
+    ) -> Vec<Receipt> {
         let now = clock::now().wall;
         let mut names = Vec::with_capacity(parcels.len());
         let mut judged = Vec::with_capacity(parcels.len());
         for parcel in parcels {
             // Without a receipt for what somebody on the way may have made up: that would end a message
             // that its sender still has.
-            if let Some(verdict) = self.judge_parcel(parcel, now) {
+            if let Some(mut verdict) = self.judge_parcel(parcel, now) {
+                if let Ok(row) = &mut verdict.row {
+                    row.via = came_through(itinerary, parcel.from);
+                }
                 names.push((parcel.from, parcel.message_id));
                 judged.push(verdict);
             }

@@ -235,6 +235,7 @@ impl Shared {
             priority: priority.as_u8(),
             is_broadcast: false,
             is_sealed: message.encryption == Encryption::Sealed,
+            via: Vec::new(),
             app_type: Some(app_type_of(&message.payload)),
             payload_kind: message.payload.kind(),
             body: body.into(),

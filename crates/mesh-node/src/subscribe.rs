@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use mesh_protocol::{ErrorCode, MeshMessage, MessageId, Payload, UnixMillis};
+use mesh_protocol::{ErrorCode, MeshMessage, MessageId, Payload, PeerId, UnixMillis};
 use mesh_store::{InboxQuery, InboxRow, StoreError};
 use tokio::sync::{mpsc, watch};
 
@@ -70,6 +70,8 @@ pub struct Received {
     pub received_at: UnixMillis,
     /// Live messages are not in the inbox and need no acknowledgement.
     pub is_live: bool,
+    /// Members that it came through, in order; nobody for a link.
+    pub via: Vec<PeerId>,
 }
 
 /// Who wants live messages.
@@ -214,6 +216,7 @@ impl Shared {
                 from_hostname: self.view().label(&message.from),
                 received_at: row.received_at,
                 is_live: false,
+                via: row.via,
                 message,
             }),
             Err(error) => {

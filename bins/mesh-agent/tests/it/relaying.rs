@@ -50,6 +50,7 @@ async fn a_message_goes_through_the_member_that_reaches_both_and_arrives_sealed(
     let inbox = mint.inbox().await;
     assert_eq!(inbox.len(), 1);
     assert!(inbox[0].sealed, "what goes through others is sealed");
+    assert_eq!(inbox[0].via, "oak");
     assert_eq!(mint.texts().await, ["over the hill"]);
 
     let ping = PingRequest { host: "mint".to_owned(), timeout_ms: None };

@@ -8,10 +8,10 @@ use futures_util::stream::{self, StreamExt as _};
 use mesh_control::CheckView;
 use mesh_discovery::{TailscaleError, TailscaleReport, TailscaleState};
 use mesh_doctor::{
-    Check, ClockReading, DatabaseState, Finding, FirewallSources, LinkReading, TailscaleFact,
-    VersionReading, judge_clock, judge_database, judge_disk, judge_firewall, judge_links,
-    judge_listening, judge_permissions, judge_ports, judge_tailscale, judge_versions, look_at_port,
-    read_data_dir, read_firewall, read_space,
+    Check, ClockReading, DatabaseState, Finding, FirewallSources, LinkReading, PortState, PortUse,
+    TailscaleFact, VersionReading, judge_clock, judge_database, judge_disk, judge_firewall,
+    judge_links, judge_listening, judge_permissions, judge_ports, judge_tailscale, judge_versions,
+    look_at_port, read_data_dir, read_firewall, read_space,
 };
 use mesh_store::Health;
 use tokio::sync::oneshot;
@@ -47,11 +47,11 @@ impl NodeBuilder {
     /// Must be called within a Tokio runtime with time and IO enabled.
     pub async fn diagnose(self) -> Vec<Finding> {
         let config = self.into_config();
-        let wanted: Vec<SocketAddr> = match config.listen.as_slice() {
-            [] => config::default_listen().into_iter().take(1).collect(),
-            chosen => chosen.to_vec(),
+        let uses = match config.listen.as_slice() {
+            [] => vec![look_at_default_port()],
+            chosen => chosen.iter().copied().map(look_at_port).collect(),
         };
-        let uses: Vec<_> = wanted.iter().copied().map(look_at_port).collect();
+        let wanted: Vec<SocketAddr> = uses.iter().map(|port| port.address).collect();
         let path = data_dir::database_in(&config.data_dir);
         let (firewall, tailscale, database) =
             tokio::join!(firewall(&wanted), tailscale(&config), mesh_store::examine(&path),);
@@ -142,6 +142,16 @@ impl Shared {
             via: self.peer_via(&member.peer_id),
         });
         judge_links(&readings.collect::<Vec<LinkReading>>())
+    }
+}
+
+/// Where an agent listens that was not told where: a machine without IPv6 has IPv4 alone.
+fn look_at_default_port() -> PortUse {
+    let [both, v4] = config::default_listen();
+    let found = look_at_port(both);
+    match found.state {
+        PortState::NoSuchAddress | PortState::Refused(_) => look_at_port(v4),
+        PortState::Free | PortState::Taken(_) | PortState::Forbidden => found,
     }
 }
 

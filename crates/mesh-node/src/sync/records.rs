@@ -56,50 +56,45 @@ impl RecordsSource {
         Some(peer.records_given.load(Ordering::Relaxed).saturating_sub(before))
     }
 
-    /// Checks the records on disk one by one, and makes the database what this node believes.
+    /// As [`RecordsSource::compare`], with the member's name on the answer.
     async fn compare_with(&self, peer: &LinkEntry) -> (PeerId, Option<u64>) {
         (peer.peer, self.compare(peer).await)
     }
 
+    /// Checks the records on disk one by one, and makes the database what this node believes. Returns how
+    /// much of it was not so.
     async fn repair(&self) -> Result<u64, NodeError> {
-        let kept = self.shared.store.load_records().await.map_err(NodeError::storage)?;
-        let mut damaged = 0;
-        let mut sound = Vec::new();
-        for signed in kept {
-            match signed.verify(&Verifier) {
-                Ok(record) => sound.push(record),
-                Err(_) => damaged += 1,
-            }
+        let shared = &self.shared;
+        let Difference { damaged, differing, unknown } = self.compare_disk().await?;
+        // What only the disk has may be right: it is judged like a record that a member sent.
+        shared.insert_verified(unknown, None).await?;
+        // A damaged record is missing as well, and counts once.
+        let wrong = damaged.max(differing);
+        if wrong > 0 {
+            let _gate = shared.membership_gate.lock().await;
+            let rows: Vec<StoredRecord> = {
+                let core = lock(&shared.core);
+                core.membership().records().map(|record| stored(record, None)).collect()
+            };
+            shared.store.rewrite_records(rows).await.map_err(NodeError::storage)?;
         }
-        let repaired = damaged + self.repair_records(sound, damaged > 0).await?;
-        Ok(repaired + self.repair_rows().await?)
+        Ok(wrong + self.repair_rows().await?)
     }
 
-    async fn repair_records(
-        &self,
-        sound: Vec<VerifiedRecord>,
-        is_damaged: bool,
-    ) -> Result<u64, NodeError> {
-        let shared = &self.shared;
-        let on_disk: BTreeSet<RecordId> = sound.iter().map(VerifiedRecord::id).collect();
+    /// Compares the records on disk with those in memory, with no change of either under way.
+    async fn compare_disk(&self) -> Result<Difference, NodeError> {
+        let _gate = self.shared.membership_gate.lock().await;
+        let kept = self.shared.store.load_records().await.map_err(NodeError::storage)?;
         let known: BTreeSet<RecordId> = self.ids().into_iter().collect();
-        // What only the disk has may be right: it is judged like a record that a member sent.
-        let unknown: Vec<VerifiedRecord> =
-            sound.into_iter().filter(|record| !known.contains(&record.id())).collect();
-        shared.insert_verified(unknown, None).await?;
-        let _gate = shared.membership_gate.lock().await;
-        let believed: BTreeSet<RecordId> = self.ids().into_iter().collect();
-        let differing = on_disk.symmetric_difference(&believed).count();
-        if differing == 0 && !is_damaged {
-            return Ok(0);
-        }
-        let rows: Vec<StoredRecord> = {
-            let core = lock(&shared.core);
-            core.membership().records().map(|record| stored(record, None)).collect()
-        };
-        shared.store.rewrite_records(rows).await.map_err(NodeError::storage)?;
-        // A damaged row counts once, as damaged, and not again as missing.
-        Ok(if is_damaged { 0 } else { differing as u64 })
+        let count = kept.len();
+        let sound: Vec<VerifiedRecord> =
+            kept.into_iter().filter_map(|signed| signed.verify(&Verifier).ok()).collect();
+        let on_disk: BTreeSet<RecordId> = sound.iter().map(VerifiedRecord::id).collect();
+        Ok(Difference {
+            damaged: (count - sound.len()) as u64,
+            differing: on_disk.symmetric_difference(&known).count() as u64,
+            unknown: sound.into_iter().filter(|record| !known.contains(&record.id())).collect(),
+        })
     }
 
     /// Writes `agent_peers` anew and counts the rows that were not as the verdict has it.
@@ -112,6 +107,16 @@ impl RecordsSource {
         let gone = |row: &&PeerRow| !after.iter().any(|new| new.peer_id == row.peer_id);
         Ok((wrong.count() + before.iter().filter(gone).count()) as u64)
     }
+}
+
+/// How the disk differs from memory.
+struct Difference {
+    /// Records whose signature does not hold.
+    damaged: u64,
+    /// Sound records that only one of the two has.
+    differing: u64,
+    /// Those that only the disk has.
+    unknown: Vec<VerifiedRecord>,
 }
 
 /// Whether two rows differ in nothing but what changes by the second.

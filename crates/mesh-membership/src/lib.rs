@@ -1,10 +1,13 @@
-//! Who belongs to the mesh, and whom to dial: two engines that decide from facts alone.
+//! Who belongs to the mesh, whom to dial and who is alive: engines that decide from facts alone.
 //!
 //! [`Membership`] keeps the signed records of one mesh and derives the [`Verdict`] from them. The
 //! verdict is a function of the *set* of records: the order of arrival, repetitions and the clocks of
 //! others never change it. [`LinkPlanner`] turns the members into dials, heartbeats and cuts.
+//! [`Liveness`] tells a lost link from a lost member by asking others; [`Swim`] does the same by gossip
+//! in a mesh that is too large for links between all.
 //!
-//! Never in here: async, IO, a clock, randomness, keys or signatures. A record gets in as a
+//! Never in here: async, IO, a clock, randomness other than a seed that is handed in, keys or
+//! signatures. A record gets in as a
 //! `VerifiedRecord` only, so nothing that was forged reaches a decision.
 //!
 //! Start reading at `judge.rs`: the rule by which records count is written there.

@@ -20,44 +20,44 @@ const WAKING: Duration = Duration::from_secs(2);
 #[tokio::test]
 async fn a_suspended_member_is_inactive_and_has_its_messages_soon_after_it_wakes() {
     let mut world = World::new();
-    let [oak, elm, ash] = world.mesh(["oak", "elm", "ash"]).await;
+    let [sender, stopped, third] = world.mesh_in_order(["oak", "elm", "ash"]).await;
+    let (from, to) = (sender.name(), stopped.name());
     let started = now();
-    kill_process(ash.pid(), Signal::STOP).unwrap();
+    kill_process(stopped.pid(), Signal::STOP).unwrap();
     let mut texts = Vec::new();
     for number in 0..10 {
-        texts.push(format!("{number} from oak"));
-        oak.client().send(&text_message("ash", &texts[number])).await.unwrap();
+        texts.push(number.to_string());
+        sender.client().send(&text_message(to, &texts[number])).await.unwrap();
     }
-    for other in [&oak, &elm] {
-        shown(other, "ash", MemberStatus::Inactive, SILENCE).await;
-        assert_eq!(seen(other, "elm").await.status, MemberStatus::Active);
-        assert_eq!(seen(other, "oak").await.status, MemberStatus::Active);
+    for (one, other) in [(&sender, third.name()), (&third, from)] {
+        shown(one, to, MemberStatus::Inactive, SILENCE).await;
+        assert_eq!(seen(one, other).await.status, MemberStatus::Active);
     }
-    eprintln!("ash was shown as inactive {:?} after it was suspended", started.elapsed());
+    eprintln!("shown as inactive {:?} after it was suspended", started.elapsed());
     for number in 10..20 {
-        texts.push(format!("{number} from oak"));
-        oak.client().send(&text_message("ash", &texts[number])).await.unwrap();
+        texts.push(number.to_string());
+        sender.client().send(&text_message(to, &texts[number])).await.unwrap();
     }
     let lasting = seconds("NETNS_PAUSE_SECONDS", 18);
     let left = async || (started.elapsed() >= lasting).then_some(());
     eventually(lasting, "the pause is over", left).await;
     if lasting > INACTIVE_AFTER + SILENCE {
-        assert_eq!(seen(&oak, "ash").await.state, PeerState::Inactive);
+        assert_eq!(seen(&sender, to).await.state, PeerState::Inactive);
     }
-    assert_eq!(oak.client().outbox().await.unwrap().len(), texts.len(), "they wait");
+    assert_eq!(sender.client().outbox().await.unwrap().len(), texts.len(), "they wait");
 
-    kill_process(ash.pid(), Signal::CONT).unwrap();
+    kill_process(stopped.pid(), Signal::CONT).unwrap();
     let woken = now();
-    for (agent, name) in [(&oak, "ash"), (&elm, "ash"), (&ash, "oak"), (&ash, "elm")] {
-        let took = shown(agent, name, MemberStatus::Active, PATIENCE).await;
-        eprintln!("{} shows {name} as active, {took:?} later", agent.name());
+    for (agent, name) in [(&sender, to), (&third, to), (&stopped, from), (&stopped, third.name())] {
+        shown(agent, name, MemberStatus::Active, PATIENCE).await;
+        eprintln!("{} shows {name} as active, {:?} after it woke", agent.name(), woken.elapsed());
     }
     let active = woken.elapsed();
-    let all = async || ash.inbox().await.len() >= texts.len();
+    let all = async || stopped.inbox().await.len() >= texts.len();
     measured(PATIENCE, "the messages arrive", all).await;
-    eprintln!("active {active:?} after it woke, all messages {:?}", woken.elapsed());
-    let settled = async || oak.client().outbox().await.unwrap().is_empty().then_some(());
-    eventually(PATIENCE, "oak's outbox is empty", settled).await;
-    assert_eq!(ash.texts().await, texts, "in order, each once");
+    eprintln!("all messages were there {:?} after it woke", woken.elapsed());
+    let settled = async || sender.client().outbox().await.unwrap().is_empty().then_some(());
+    eventually(PATIENCE, "the sender's outbox is empty", settled).await;
+    assert_eq!(stopped.texts().await, texts, "in order, each once");
     assert!(active <= WAKING, "active {active:?} after it woke");
 }

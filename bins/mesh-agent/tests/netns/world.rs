@@ -77,6 +77,14 @@ impl World {
         members.try_into().unwrap_or_else(|_| unreachable!("one per name"))
     }
 
+    /// The same, in the order of their peer ids: of two members the one with the smaller id dials, so
+    /// what happens to the one in the middle happens to both ends of a link.
+    pub(crate) async fn mesh_in_order<const N: usize>(&mut self, names: [&str; N]) -> [Located; N] {
+        let mut members = self.mesh(names).await;
+        members.sort_by_key(|member| member.peer_id());
+        members
+    }
+
     /// Cuts both directions between two machines.
     pub(crate) fn part(&self, one: &LanMachine, other: &LanMachine) {
         self.lan.split(&[one], &[other]).unwrap();

@@ -76,8 +76,7 @@ fn a_port_that_is_taken_is_named_with_who_has_it() {
     if cfg!(target_os = "linux") {
         assert!(port.detail.contains(&format!("(process {})", std::process::id())), "{port:?}");
     }
-    drop(held);
-    let checks = examined(dir.path(), &["--listen", &address, "--no-tailscale"]);
+    let checks = examined(dir.path(), &["--listen", "127.0.0.1:0", "--no-tailscale"]);
     assert!(check(&checks, "port").ok, "{checks:?}");
 }
 

@@ -222,8 +222,9 @@ async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), OpenErr
         let kind = MigrationType::Simple;
         Migration::new(i64::from(version), name.into(), kind, sql.into_sql_str(), false)
     });
+    // Not `run`, of whose future the compiler cannot show that it is `Send`: programs start nodes in tasks.
     Migrator::with_migrations(migrations.collect())
-        .run(conn)
+        .run_direct(None, conn, false)
         .await
         .map_err(|error| OpenError::Migrate(Box::new(error)))
 }

@@ -145,3 +145,28 @@ async fn a_broadcast_of_a_node_that_is_alone_warns_that_nobody_gets_it() {
     assert_eq!(outcome(&one, message("one", "any", 2)).await, DeliveryOutcome::Acked);
     one.stop().await;
 }
+
+/// A program starts and joins wherever it likes, in a task of its own for one.
+#[tokio::test]
+async fn a_node_can_be_started_used_and_stopped_within_tasks() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = start(dir.path(), "one").await;
+    let (issuer, builder) = (one.clone(), builder(dir.path(), "two", free_port()));
+    let starting = tokio::spawn(async move {
+        let two = builder.start().await.unwrap();
+        let token = issuer.create_token(None, "a test").await.unwrap();
+        two.join(&token.text).await.unwrap();
+        two
+    });
+    let two = within(starting).await.unwrap();
+    linked(&[&one, &two]).await;
+    let sending = tokio::spawn(async move {
+        one.send(message("two", "task", 1)).await.unwrap();
+        one.ping("two", None).await.unwrap();
+        one.rename("first".parse().unwrap()).await.unwrap();
+        one.remove_peer("two", "a test").await.unwrap();
+        one.stop().await;
+    });
+    within(sending).await.unwrap();
+    within(two.stop()).await;
+}

@@ -85,6 +85,8 @@ async fn a_split_loses_no_message_and_no_member() {
                 MemberStatus::Inactive
             };
             shown(member, name, status, SILENCE).await;
+            let crossed = texts_from(member, name).await.len();
+            assert!(status == MemberStatus::Active || crossed <= 1, "{crossed} came across");
         }
     }
     everybody_sends(&members, rounds).await;

@@ -1,7 +1,6 @@
 //! The demo when something is wrong; with real agents it is run by `cargo demo`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,14 +13,22 @@ use crate::harness::ended;
 /// A directory with `mesh-ctl`, an agent that is this script, and room for temporary files.
 pub(crate) fn installed(agent: Option<&str>) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_mesh-ctl"), dir.path().join("mesh-ctl")).unwrap();
+    shell("cp \"$1\" \"$2\"", env!("CARGO_BIN_EXE_mesh-ctl"), &dir.path().join("mesh-ctl"));
     fs::create_dir(dir.path().join("tmp")).unwrap();
     if let Some(script) = agent {
         let path = dir.path().join("mesh-agent");
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("#!/bin/sh\n{script}\n");
+        shell("printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", &script, &path);
     }
     dir
+}
+
+/// Makes a program in a process of its own: a file that this one had open for writing could be in the
+/// hands of a child that another test is starting, and the system runs no file that is being written.
+fn shell(line: &str, first: &str, second: &Path) {
+    let mut command = Command::new("sh");
+    let made = command.args(["-c", line, "sh", first]).arg(second).status().unwrap();
+    assert!(made.success(), "{line}");
 }
 
 fn demo(dir: &Path) -> Checked {

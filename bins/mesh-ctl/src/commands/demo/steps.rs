@@ -4,8 +4,8 @@ use anyhow::{Context as _, bail, ensure};
 use futures_util::StreamExt as _;
 use futures_util::future::{try_join, try_join_all};
 use mesh_control::{
-    ControlClient, DeliveryState, InboxQuery, InboxView, JoinProgress, JoinRequestBody,
-    MemberStatus, PeerView, RenameRequest, SendReply, SendRequest, TokenCreate,
+    ControlClient, DeliveryState, InboxQuery, InboxView, JoinProgress, JoinRequestBody, PeerView,
+    RenameRequest, SendReply, SendRequest, TokenCreate,
 };
 use serde_json::{Value, json};
 
@@ -48,6 +48,12 @@ pub(super) async fn play(stage: &mut Stage, report: &mut Report<'_>) -> anyhow::
     report.step("mint starts again and is linked", restart(stage)).await?;
     let name = "every message is there once, in order";
     report.step(name, all_delivered(stage)).await?;
+    let name = "mint is off: elm keeps a sealed copy of what baulder sends";
+    report.step(name, kept(stage)).await?;
+    let name = "baulder is off too, mint is back: the message comes from elm";
+    report.step(name, comes_from_custodian(stage)).await?;
+    let name = "baulder is back and learns that it arrived";
+    report.step(name, learned(stage)).await?;
     Ok(())
 }
 
@@ -84,7 +90,8 @@ async fn all_know(stage: &Stage, names: [&str; 3]) -> anyhow::Result<()> {
         let what = format!("{} knows {} and is linked with them", agent.name(), names.join(", "));
         eventually(&what, async || {
             let peers = agent.client.peers().await?;
-            let is_linked = |peer: &PeerView| peer.status == MemberStatus::Active;
+            let is_direct = |via: &Vec<String>| via.is_empty();
+            let is_linked = |peer: &PeerView| peer.via.as_ref().is_some_and(is_direct);
             let is_there = |name: &&str| peers.iter().any(|peer| peer.hostname == **name);
             let all = peers.len() == names.len() && names.iter().all(is_there);
             Ok((all && peers.iter().all(is_linked)).then_some(()))
@@ -186,6 +193,39 @@ async fn all_delivered(stage: &Stage) -> anyhow::Result<()> {
         ensure!(found == expected, "from {sender} came {}", Value::from(found));
     }
     Ok(())
+}
+
+async fn kept(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.mint.kill().await?;
+    let request = message("mint", "demo.kept", json!({"text": "for when you are back"}));
+    let client = &stage.baulder.client;
+    let sent = client.send(&SendRequest { wait_seconds: None, ..request }).await?;
+    eventually(&format!("{NEW_NAME} keeps the message"), async || {
+        let outbox = client.outbox().await?;
+        let row = outbox.iter().find(|row| row.message_id == sent.message_id);
+        Ok(row.is_some_and(|row| row.custodians == [NEW_NAME]).then_some(()))
+    })
+    .await
+}
+
+async fn comes_from_custodian(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.baulder.kill().await?;
+    stage.mint.start()?;
+    stage.mint.ready().await?;
+    let data = json!({"text": "for when you are back"});
+    let message = arrived(&stage.mint, "demo.kept", &data).await?;
+    ensure!(message.sealed, "the message was not sealed");
+    ensure!(message.via == NEW_NAME, "the message came {}", message.via);
+    Ok(())
+}
+
+async fn learned(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.baulder.start()?;
+    stage.baulder.ready().await?;
+    eventually("baulder's outbox is empty", async || {
+        Ok(stage.baulder.client.outbox().await?.is_empty().then_some(()))
+    })
+    .await
 }
 
 fn message(to: &str, app_type: &str, data: Value) -> SendRequest {

@@ -295,3 +295,6 @@ impl Core {
         !is_quiet
     }
 }
+
+#[cfg(test)]
+mod tests;

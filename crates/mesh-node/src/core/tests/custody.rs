@@ -1,0 +1,83 @@
+//! Messages that are kept for a member that is away, while their sender goes away as well.
+
+use mesh_delivery::Priority;
+use mesh_membership::{LinkConfig, MemberState};
+
+use super::member::Relaying;
+use super::records::{node, peer};
+use super::world::{SECOND, World};
+
+const SENDER: usize = 0;
+const RECEIVER: usize = 4;
+
+fn arrived(world: &World) -> usize {
+    world.member(RECEIVER).disk.inbox.len()
+}
+
+fn keeps(world: &World, number: usize) -> usize {
+    world.member(number).disk.kept().count()
+}
+
+#[test]
+fn a_message_arrives_from_one_custodian_while_its_sender_and_the_other_one_are_away() {
+    for (seed, skews) in [(1, [0; 5]), (2, [0; 5]), (3, [240_000, -180_000, 60_000, 0, -230_000])] {
+        let mut world = World::new(seed, 5, &LinkConfig::default(), Relaying::default(), &skews);
+        world.await_that("all alive", 10 * SECOND, World::are_all_alive);
+        world.off(RECEIVER);
+        world.await_that("the receiver is down", 30 * SECOND, |world| {
+            world.is_to_all(RECEIVER, MemberState::Down)
+        });
+        for priority in [Priority::Urgent, Priority::Normal, Priority::Normal, Priority::Bulk] {
+            world.send(SENDER, &[RECEIVER], priority);
+        }
+        let custodians = |world: &World| world.member(SENDER).core.custodians_of(1);
+        world.await_that("two keep copies", 10 * SECOND, |world| {
+            let kept = (1..4).filter(|number| keeps(world, *number) == 4).count();
+            custodians(world).len() == 2 && kept == 2
+        });
+        let [first, second] = custodians(&world)[..] else { panic!("two custodians") };
+        let (first, second) = (node(&first).0, node(&second).0);
+
+        world.off(SENDER);
+        world.off(first);
+        world.mesh.run_for(5 * SECOND);
+        world.on(RECEIVER);
+        world.await_that("the other one delivers", 90 * SECOND, |world| arrived(world) == 4);
+        world.await_that("and drops its copies", 10 * SECOND, |world| keeps(world, second) == 0);
+        assert!(world.is_in_order(RECEIVER));
+
+        world.on(first);
+        assert_eq!(keeps(&world, first), 4);
+        world.await_that("so does the first", 60 * SECOND, |world| keeps(world, first) == 0);
+        assert_eq!(world.member(SENDER).disk.waiting().count(), 4);
+        world.on(SENDER);
+        world.await_that("the sender knows", 60 * SECOND, World::is_quiet);
+        world.await_that("all alive", 60 * SECOND, World::are_all_alive);
+        assert_eq!(world.member(SENDER).core.via(&peer(RECEIVER)).map(<[_]>::len), Some(0));
+        world.check_promises();
+    }
+}
+
+#[test]
+fn a_message_arrives_once_though_its_sender_and_its_receiver_never_meet() {
+    let mut world = World::new(1, 3, &LinkConfig::default(), Relaying::default(), &[]);
+    world.await_that("all alive", 10 * SECOND, World::are_all_alive);
+    let is_away = |world: &World, number| world.member(1).core.via(&peer(number)).is_none();
+    world.off(2);
+    world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
+    world.send(0, &[2], Priority::Normal);
+    world.await_that("a copy is kept", 10 * SECOND, |world| keeps(world, 1) == 1);
+    for _ in 0..2 {
+        world.off(0);
+        world.await_that("the sender is away", 30 * SECOND, |world| is_away(world, 0));
+        world.on(2);
+        world.await_that("it is delivered", 90 * SECOND, |world| {
+            keeps(world, 1) == 0 && world.member(2).disk.inbox.len() == 1
+        });
+        world.off(2);
+        world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
+        world.on(0);
+        world.mesh.run_for(10 * SECOND);
+    }
+    world.check_arrivals();
+}

@@ -102,12 +102,25 @@ impl LaneQueue {
     }
 
     pub(crate) fn try_send(&self, bytes: Bytes) -> Result<(), TrySendError> {
+        self.try_send_leaving(0, bytes)
+    }
+
+    /// The same for a frame that must leave half of the budget free.
+    pub(crate) fn try_send_relayed(&self, bytes: Bytes) -> Result<(), TrySendError> {
+        self.try_send_leaving(self.cost_max.div_ceil(2), bytes)
+    }
+
+    fn try_send_leaving(&self, reserve: u32, bytes: Bytes) -> Result<(), TrySendError> {
         let budget = Arc::clone(&self.budget);
         let permit =
             budget.try_acquire_many_owned(self.cost(&bytes)).map_err(|error| match error {
                 TryAcquireError::Closed => TrySendError::Closed,
                 TryAcquireError::NoPermits => TrySendError::Full,
             })?;
+        // Looked at with the permit in hand, so that callers at the same time cannot exceed it together.
+        if u32::try_from(self.budget.available_permits()).is_ok_and(|free| free < reserve) {
+            return Err(TrySendError::Full);
+        }
         self.sender.send(Queued { bytes, _budget: permit }).map_err(|_| TrySendError::Closed)
     }
 }
@@ -307,3 +320,6 @@ impl Drop for LaneReceiver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,6 +217,22 @@ impl LinkSender {
         self.try_send_encoded(lane, encode(frame).map_err(TrySendError::Encode)?)
     }
 
+    /// Queues a frame that is passed on for others, if at least half of its lane's budget
+    /// ([`lane_queue_bytes`](crate::TransportConfig::lane_queue_bytes), of which a frame costs its bytes but
+    /// never less than a place of [`lane_queue_frames`](crate::TransportConfig::lane_queue_frames)) is
+    /// free after it. The other half is kept for this node's own frames: whatever others send through it,
+    /// its heartbeats, probes and messages find room. A frame that costs more than half never fits.
+    ///
+    /// # Errors
+    /// [`TrySendError`]; the frame was not queued.
+    pub fn try_send_relayed(&self, lane: Lane, frame: &Frame) -> Result<(), TrySendError> {
+        let frame = encode(frame).map_err(TrySendError::Encode)?;
+        if self.state.is_over() {
+            return Err(TrySendError::Closed);
+        }
+        self.queues.of(lane).try_send_relayed(frame)
+    }
+
     /// Queues what [`Frame::encode`] made, waiting for room: one encoding serves many links.
     ///
     /// # Errors

@@ -104,6 +104,38 @@ async fn a_full_lane_says_so_and_the_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn own_frames_find_room_in_a_lane_that_relayed_ones_have_filled() {
+    let (a, b) = pair();
+    let mut listening = b.listen().await;
+    let (at_a, mut at_b) = link(&a, &b, &mut listening).await;
+    let [_urgent, _normal, mut bulk] = at_b.receivers();
+    let (sender, relayed) = (at_a.sender(), live(0, 1 << 20));
+    let mut queued = 0;
+    let full = loop {
+        match sender.try_send_relayed(Lane::Bulk, &relayed) {
+            Ok(()) => queued += 1,
+            Err(error) => break error,
+        }
+        assert!(queued < 100, "the lane has no bound");
+    };
+    assert!(matches!(full, TrySendError::Full), "{full}");
+    // Half of the places of the lane.
+    for nonce in 0..128 {
+        sender.try_send(Lane::Bulk, &ping(nonce)).unwrap();
+    }
+    for _ in 0..queued {
+        assert_eq!(within(bulk.next()).await.unwrap().unwrap(), relayed);
+    }
+    for nonce in 0..128 {
+        assert_eq!(within(bulk.next()).await.unwrap().unwrap(), ping(nonce));
+    }
+    sender.try_send_relayed(Lane::Bulk, &relayed).unwrap();
+    at_a.close();
+    let closed = sender.try_send_relayed(Lane::Bulk, &relayed).unwrap_err();
+    assert!(matches!(closed, TrySendError::Closed), "{closed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pair_secret_is_the_same_on_both_sides_and_new_on_every_link() {
     let (a, b) = pair();
     let mut listening = b.listen().await;

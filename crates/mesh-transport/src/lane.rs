@@ -105,9 +105,11 @@ impl LaneQueue {
         self.try_send_leaving(0, bytes)
     }
 
-    /// The same for a frame that must leave half of the budget free.
+    /// The same for a frame that must leave half of the budget free, or what it can at its size: it must
+    /// find room some day.
     pub(crate) fn try_send_relayed(&self, bytes: Bytes) -> Result<(), TrySendError> {
-        self.try_send_leaving(self.cost_max.div_ceil(2), bytes)
+        let free_when_alone = self.cost_max - self.cost(&bytes);
+        self.try_send_leaving(self.cost_max.div_ceil(2).min(free_when_alone), bytes)
     }
 
     fn try_send_leaving(&self, reserve: u32, bytes: Bytes) -> Result<(), TrySendError> {

@@ -221,7 +221,8 @@ impl LinkSender {
     /// ([`lane_queue_bytes`](crate::TransportConfig::lane_queue_bytes), of which a frame costs its bytes but
     /// never less than a place of [`lane_queue_frames`](crate::TransportConfig::lane_queue_frames)) is
     /// free after it. The other half is kept for this node's own frames: whatever others send through it,
-    /// its heartbeats, probes and messages find room. A frame that costs more than half never fits.
+    /// its heartbeats, probes and messages find room. A frame that costs more than half itself (with the
+    /// default bounds only one of the very largest, by its few bytes of header) waits for an empty lane.
     ///
     /// # Errors
     /// [`TrySendError`]; the frame was not queued.

@@ -45,9 +45,12 @@ fn own_frames_that_wait_count_against_relayed_ones() {
 }
 
 #[test]
-fn a_relayed_frame_that_costs_more_than_half_never_fits() {
-    let (queue, _body) = queue_of_a_hundred_bytes();
+fn a_relayed_frame_that_costs_more_than_half_waits_for_an_empty_lane() {
     let large = Bytes::from_static(&[0; 51]);
+    let (queue, _body) = queue_of_a_hundred_bytes();
+    queue.try_send_relayed(large.clone()).unwrap();
+    let (queue, _body) = queue_of_a_hundred_bytes();
+    queue.try_send(Bytes::from_static(&[0])).unwrap();
     assert!(matches!(queue.try_send_relayed(large.clone()), Err(TrySendError::Full)));
     queue.try_send(large).unwrap();
 }

@@ -5,16 +5,22 @@ use std::process::{Child, Command, Stdio};
 
 use crate::harness::{FIXED, Machine};
 
+fn command(machine: &Machine, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-ctl"));
+    command.env_clear().env("MESH_SOCKET", &machine.socket).args(arguments);
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
 fn follower(machine: &Machine, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_mesh-ctl"))
-        .env_clear()
-        .env("MESH_SOCKET", &machine.socket)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    command(machine, arguments).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// A command whose reader is gone before it starts: after its start it might have written everything.
+fn unread(machine: &Machine, arguments: &[&str]) -> Child {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command(machine, arguments).stdout(writer).spawn().unwrap()
 }
 
 /// The end of `child`, once its standard output has been read from elsewhere.
@@ -47,8 +53,7 @@ fn lines_come_one_by_one_and_ctrl_c_ends_them_quietly() {
 fn a_reader_that_has_had_enough_ends_it_quietly() {
     let machine = Machine::start(FIXED);
     for arguments in [["inbox", "--follow"].as_slice(), &["inbox"], &["man"], &["events", "-f"]] {
-        let mut child = follower(&machine, arguments);
-        drop(child.stdout.take());
+        let child = unread(&machine, arguments);
         assert_eq!(finish(child), (Some(0), String::new()), "{arguments:?}");
     }
 }
@@ -57,9 +62,7 @@ fn a_reader_that_has_had_enough_ends_it_quietly() {
 fn messages_that_nobody_read_are_not_acknowledged() {
     let machine = Machine::start(FIXED);
     for arguments in [["inbox", "--follow", "--ack"].as_slice(), &["inbox", "--ack"]] {
-        let mut child = follower(&machine, arguments);
-        drop(child.stdout.take());
-        finish(child);
+        finish(unread(&machine, arguments));
     }
     let asked = machine.agent.asked();
     assert!(!asked.iter().any(|question| question.starts_with("ack")), "{asked:?}");

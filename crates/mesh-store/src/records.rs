@@ -37,6 +37,7 @@ statements! {
     DELETE_PEER_KEYS = "DELETE FROM peer_keys";
     DELETE_OUTBOX = "DELETE FROM outbox";
     DELETE_ENDED = "DELETE FROM outbox_ended";
+    DELETE_CUSTODY = "DELETE FROM custody";
 }
 
 /// Inserts records within a transaction; those that are there are left alone.
@@ -116,8 +117,8 @@ impl Store {
         .await
     }
 
-    /// Leaves one mesh for another: records, tokens, peers, pair secrets and the outbox go, the new records
-    /// come, in one transaction. Inbox, sealing keys and audit stay.
+    /// Leaves one mesh for another: records, tokens, peers, pair secrets, the outbox and what is held for
+    /// others go, the new records come, in one transaction. Inbox, sealing keys and audit stay.
     ///
     /// # Errors
     /// [`StoreError`] as for [`Store::insert_records`]. The old mesh is untouched then.
@@ -129,6 +130,7 @@ impl Store {
             DELETE_PEER_KEYS,
             DELETE_OUTBOX,
             DELETE_ENDED,
+            DELETE_CUSTODY,
         ];
         self.flush().await?;
         self.write(move |desk| {
@@ -137,6 +139,7 @@ impl Store {
                     execute(&mut desk.conn, sql, []).await?;
                 }
                 desk.state.outbox = 0;
+                desk.state.custody.clear();
                 desk.is_wal_tainted = true;
                 insert(&mut desk.conn, &mesh.records).await
             })

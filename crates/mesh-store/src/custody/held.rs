@@ -87,6 +87,11 @@ impl Held {
         }
     }
 
+    /// Nothing is held any more. Numbers go on above those that were drawn.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { last_id: self.last_id, ..Self::default() };
+    }
+
     /// Parcels and bytes.
     pub(crate) const fn totals(&self) -> (u64, u64) {
         (self.all.parcels, self.all.bytes)

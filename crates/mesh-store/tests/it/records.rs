@@ -1,7 +1,9 @@
 use mesh_protocol::{RECORD_BYTES_MAX, SignedRecord};
-use mesh_store::{NewMesh, OutboxEnd, PairKeyRow, StoreConfig, StoreError, StoredRecord};
+use mesh_store::{
+    CustodyOutcome, NewMesh, OutboxEnd, PairKeyRow, StoreConfig, StoreError, StoredRecord,
+};
 
-use crate::support::{Home, NOW, incoming, member, outgoing, peer, record, token};
+use crate::support::{Home, NOW, held, incoming, is_held, member, outgoing, peer, record, token};
 
 #[tokio::test]
 async fn records_come_back_in_the_order_of_arrival_and_replaced_ones_are_gone() {
@@ -95,6 +97,39 @@ async fn a_new_mesh_takes_everything_of_the_old_one_with_it_but_the_inbox() {
     assert_eq!((counts.outbox, counts.inbox_unacked), (0, 1));
     let next = store.append_outbox(vec![outgoing(3)]).await.unwrap()[0];
     assert!(next > sequences[1], "receivers may know the old sequences");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_mesh_is_free_of_what_was_held_for_members_of_the_old_one() {
+    let home = Home::new();
+    let config = StoreConfig { custody_messages_max: 2, ..StoreConfig::default() };
+    let store = home.open(config.clone()).await;
+    let old = store.insert_custody(vec![held(1), held(2)]).await.unwrap();
+    let [_, CustodyOutcome::Stored { custody_id: last }] = old[..] else { panic!("{old:?}") };
+
+    let large = StoredRecord {
+        signed: SignedRecord { body: vec![0; 8193], ..record(2).signed },
+        ..record(2)
+    };
+    assert!(store.replace_mesh(NewMesh { records: vec![large] }).await.is_err());
+    assert_eq!(store.load_custody().await.unwrap().len(), 2, "the old mesh is untouched");
+    assert_eq!(store.custody_stats(), (2, 16));
+
+    store.replace_mesh(NewMesh { records: vec![record(1)] }).await.unwrap();
+    assert!(store.load_custody().await.unwrap().is_empty());
+    assert_eq!(store.custody_stats(), (0, 0));
+    // The end of an old parcel may be noted late, and must not take a new one with it.
+    let new = store.insert_custody(vec![held(2), held(3)]).await.unwrap();
+    assert!(new.iter().all(is_held), "the quotas are free again: {new:?}");
+    assert!(
+        matches!(new[0], CustodyOutcome::Stored { custody_id } if custody_id > last),
+        "{new:?}"
+    );
+    store.finish_custody(last);
+    store.close().await.unwrap();
+    let store = home.open(config).await;
+    assert_eq!(store.custody_stats(), (2, 16));
     store.close().await.unwrap();
 }
 

@@ -57,9 +57,9 @@ impl Bodies {
         self.held.get(&sequence).map_or(UnixMillis(u64::MAX), |held| held.expires_at)
     }
 
-    /// The message's lane; the most patient one for a message that is not known.
-    pub(crate) fn priority(&self, sequence: u64) -> Priority {
-        self.held.get(&sequence).map_or(Priority::Bulk, |held| held.priority)
+    /// The message's lane and expiry; none for a message that has come to its end.
+    pub(crate) fn facts(&self, sequence: u64) -> Option<(Priority, UnixMillis)> {
+        self.held.get(&sequence).map(|held| (held.priority, held.expires_at))
     }
 
     /// Forgets everything.
@@ -82,7 +82,8 @@ mod tests {
         assert!(bodies.all(&[1]).is_some());
         assert!(bodies.all(&[1, 2]).is_none());
         assert_eq!(bodies.expires_at(2), UnixMillis(9));
-        assert_eq!(bodies.priority(2), Priority::Normal);
+        assert_eq!(bodies.facts(2), Some((Priority::Normal, UnixMillis(9))));
+        assert_eq!(bodies.facts(3), None);
         bodies.remove(1);
         bodies.insert(2, Priority::Normal, UnixMillis(9), Some(vec![1].into()));
         assert!(bodies.all(&[2]).is_some());

@@ -67,6 +67,8 @@ pub(crate) struct Core {
     reach: BTreeMap<PeerId, Vec<PeerId>>,
     /// Suspects that were alive a moment ago.
     lately_alive: BTreeSet<PeerId>,
+    /// When what was under way to a member last began anew because its way changed.
+    restarted: BTreeMap<PeerId, Instant>,
     /// Messages of the outbox by what a receipt names.
     waiting: BTreeMap<(MessageId, PeerId), u64>,
     /// Who passed on the receipt that is being taken in.
@@ -97,6 +99,7 @@ impl Core {
             last_seen,
             reach: BTreeMap::new(),
             lately_alive: BTreeSet::new(),
+            restarted: BTreeMap::new(),
             waiting: BTreeMap::new(),
             settled_via: Vec::new(),
             wishes: VecDeque::new(),

@@ -31,7 +31,7 @@ impl Shared {
     }
 
     async fn try_offer(
-        &self,
+        self: &Arc<Self>,
         custodian: PeerId,
         request_id: u64,
         to: PeerId,
@@ -42,6 +42,7 @@ impl Shared {
             Some(bodies) => sequences.iter().copied().zip(bodies).collect(),
             None => match self.store.outbox_bodies(sequences).await {
                 Ok(found) => {
+                    self.report_missing(sequences, &found);
                     found.into_iter().map(|(sequence, body)| (sequence, body.into())).collect()
                 }
                 Err(error) => {
@@ -57,7 +58,7 @@ impl Shared {
                 return false;
             }
         };
-        // One that ended meanwhile has no body: the answer must fit the offer.
+        // Some may have come to their end meanwhile: the answer must fit the offer, so there is another.
         if parcels.len() != sequences.len() {
             return false;
         }

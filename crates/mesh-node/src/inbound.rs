@@ -104,10 +104,16 @@ impl Shared {
         message_id: Option<MessageId>,
         code: ErrorCode,
     ) -> DeliverOutcome {
-        if let Some(message_id) = message_id
-            && self.store.has_seen(from, message_id).await.unwrap_or(false)
-        {
-            return DeliverOutcome::Duplicate;
+        if let Some(message_id) = message_id {
+            match self.store.has_seen(from, message_id).await {
+                Ok(true) => return DeliverOutcome::Duplicate,
+                Ok(false) => {}
+                // Not knowing is no reason to end a message.
+                Err(error) => {
+                    tracing::error!(error = %chain(&error), "the inbox cannot be read");
+                    return DeliverOutcome::Deferred(ErrorCode::StorageError);
+                }
+            }
         }
         tracing::debug!(peer = %from.short(), %code, "a message was refused");
         DeliverOutcome::Refused(code)

@@ -1,6 +1,6 @@
 //! The keys that this node holds while it runs, and what is sealed and opened with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_crypto::{KeyFile, NodeKey, Opener, PairSecret, Sealer, SealingKey, StoreKey};
 use mesh_membership::Member;
@@ -41,6 +41,8 @@ pub(crate) struct Keyring {
     /// Oldest first; the last one is in the profile.
     sealing: Vec<HeldSealingKey>,
     pairs: BTreeMap<PeerId, BTreeMap<KeyId, HeldPairKey>>,
+    /// Peers that said that they have lost the pair's secret; among those of `pairs`.
+    unpaired: BTreeSet<PeerId>,
     /// Confirmations that came before this side's own commit; one per member.
     early: BTreeMap<PeerId, KeyId>,
     sealer: Sealer,
@@ -85,6 +87,7 @@ impl Keyring {
             store_key,
             sealing: Vec::new(),
             pairs: BTreeMap::new(),
+            unpaired: BTreeSet::new(),
             early: BTreeMap::new(),
         }
     }
@@ -170,6 +173,7 @@ impl Keyring {
     /// The secret that a new link would go on using: confirmed and young.
     pub(crate) fn young_pair_key(&self, peer: &PeerId, now: UnixMillis) -> Option<KeyId> {
         newest_confirmed(self.pairs.get(peer))
+            .filter(|_| !self.unpaired.contains(peer))
             .filter(|(_, held)| now.since(held.created_at) < PAIR_KEY_AGE_MAX)
             .map(|(key_id, _)| *key_id)
     }
@@ -240,6 +244,7 @@ impl Keyring {
                 held.destroy_at = Some(destroy_at);
             }
         }
+        self.unpaired.remove(peer);
         true
     }
 
@@ -263,6 +268,7 @@ impl Keyring {
             self.opener.forget_key(key_id);
         }
         self.early.remove(peer);
+        self.unpaired.remove(peer);
     }
 
     /// Destroys every secret shared with anybody.
@@ -292,7 +298,8 @@ impl Keyring {
             .with_hint("wait until it has been linked once, or send without --seal"));
         };
         // Looked up by field, because the sealer is borrowed beside it.
-        let pair = newest_confirmed(self.pairs.get(&to.peer_id)).map(|(_, held)| &held.secret);
+        let pairs = self.pairs.get(&to.peer_id).filter(|_| !self.unpaired.contains(&to.peer_id));
+        let pair = newest_confirmed(pairs).map(|(_, held)| &held.secret);
         self.sealer.seal(&mut clock::rng(), message, to.peer_id, &sealing_key, pair).map_err(
             |error| {
                 NodeError::new(
@@ -301,6 +308,13 @@ impl Keyring {
                 )
             },
         )
+    }
+
+    /// Seals for `peer` without the pair's secret, which the peer has lost, until there is a new one.
+    pub(crate) fn distrust_pair_keys(&mut self, peer: PeerId) {
+        if self.pairs.contains_key(&peer) {
+            self.unpaired.insert(peer);
+        }
     }
 
     /// Opens what was sealed to this node.

@@ -320,6 +320,8 @@ impl Shared {
             Frame::Ping(ping) => {
                 let pong = LinkPing { nonce: ping.nonce, sent_at: clock::now().wall.0 };
                 let _closed = entry.sender.send(Lane::Urgent, &Frame::Pong(pong)).await;
+                // As good a sign of life as an answer, should the own heartbeat find no room.
+                self.drive(|core, now| core.heard(entry.peer, None, now));
             }
             Frame::Pong(pong) => {
                 let rtt = entry.pong(pong);
@@ -353,7 +355,7 @@ impl Shared {
             }),
             Frame::LinkStates(states) => self.take_link_states(entry, &states.states),
             Frame::Forward(forward) => self.take_forward(entry, forward).await,
-            Frame::Receipts(receipts) => self.take_receipts(entry, receipts),
+            Frame::Receipts(receipts) => self.take_receipts(entry, receipts).await,
             Frame::Custody(custody) => self.take_custody(entry, custody).await,
             Frame::CustodyResult(result) => self.drive(|core, now| {
                 core.custody_answered(entry.peer, result.request_id, result.outcomes, now);

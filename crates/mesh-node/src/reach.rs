@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mesh_crypto::Verifier;
 use mesh_membership::MemberState;
-use mesh_protocol::{Frame, LinkState, PeerId, Probe, ProbeResult, SignedLinkState, UnixMillis};
+use mesh_protocol::{
+    ErrorCode, Frame, LinkState, PeerId, Probe, ProbeResult, SignedLinkState, UnixMillis,
+};
 use mesh_store::PeerStatus;
 use mesh_transport::Lane;
 use serde_json::json;
@@ -47,7 +49,10 @@ impl Shared {
         let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
         self.tasks.spawn(async move {
             let Probe { nonce, subject } = probe;
-            let is_reached = shared.reaches(&subject).await;
+            let Some(is_reached) = shared.reaches(&subject).await else {
+                entry.probes.fetch_sub(1, Ordering::Relaxed);
+                return;
+            };
             let (incarnation, last_seen_at) = {
                 let core = lock(&shared.core);
                 (core.incarnation(&subject), core.last_seen_at(&subject).unwrap_or(UnixMillis(0)).0)
@@ -58,10 +63,16 @@ impl Shared {
         });
     }
 
-    async fn reaches(&self, subject: &PeerId) -> bool {
-        match self.link(subject) {
-            Some(link) => link.ping_and_wait(PROBE_PING_TIMEOUT).await.is_ok(),
-            None => self.ping_routed(*subject, PROBE_PING_TIMEOUT).await.is_ok(),
+    /// None when this node cannot find out: no answer is better than a wrong one.
+    async fn reaches(&self, subject: &PeerId) -> Option<bool> {
+        let answered = match self.link(subject) {
+            Some(link) => link.ping_and_wait(PROBE_PING_TIMEOUT).await.map(drop),
+            None => self.ping_routed(*subject, PROBE_PING_TIMEOUT).await.map(drop),
+        };
+        match answered {
+            Ok(()) => Some(true),
+            Err(ErrorCode::QueueFull) => None,
+            Err(_) => Some(false),
         }
     }
 

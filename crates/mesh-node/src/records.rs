@@ -47,6 +47,9 @@ pub(crate) fn peer_row(member: &Member) -> PeerRow {
 impl Shared {
     /// Takes in records from a peer: what is new is stored, acted upon and passed on.
     pub(crate) async fn ingest(self: &Arc<Self>, records: Vec<SignedRecord>, from: Option<PeerId>) {
+        if records.is_empty() {
+            return;
+        }
         let mut verified = Vec::new();
         let mut is_about_me = false;
         // Every member passes on what is new to it, so most of what comes is known, and a digest costs
@@ -138,15 +141,19 @@ impl Shared {
     pub(crate) async fn sync_peer_rows(&self) -> Result<(), NodeError> {
         let view = self.view();
         let rows = {
-            let links = self.links();
+            let (core, links) = (lock(&self.core), self.links());
             let rows = view.verdict.members().values().map(|member| {
                 let mut row = peer_row(member);
                 if member.peer_id == self.me {
                     row.status = PeerStatus::Active;
                     row.last_seen_at = Some(clock::now().wall);
-                } else if let Some(entry) = links.get(&member.peer_id) {
-                    row.status = PeerStatus::Active;
-                    row.last_seen_at = Some(entry.last_seen_at());
+                } else {
+                    let link = links.get(&member.peer_id);
+                    if link.is_some() || core.is_active(&member.peer_id) {
+                        row.status = PeerStatus::Active;
+                    }
+                    let seen = link.map(|entry| entry.last_seen_at());
+                    row.last_seen_at = seen.max(core.last_seen_at(&member.peer_id));
                 }
                 row
             });

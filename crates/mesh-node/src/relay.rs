@@ -1,27 +1,16 @@
-//! What goes through others: frames passed on, parcels made and taken in, receipts, routed pings.
+//! Frames on their way through this node: where they go next, and the small ones that end here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_crypto::Verifier;
-use mesh_delivery::Priority;
-use mesh_protocol::{
-    DeliverItem, DeliverOutcome, Encryption, ErrorCode, Forward, Frame, Itinerary, MessageId,
-    Parcel, PeerId, Receipt, Receipts, RoutedPing, Swim, UnixMillis, WireMessage,
-};
+use mesh_protocol::{ErrorCode, Frame, Itinerary, PeerId, RoutedPing, Swim, UnixMillis};
 use mesh_transport::Lane;
 use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::core::NextHop;
-use crate::error::chain;
-use crate::inbound::Judged;
 use crate::link::{LinkEntry, PongSeen};
-use crate::send::lane_of;
 use crate::shared::{Shared, lock};
-
-/// Bytes of parcels in one frame, unless a single parcel is larger.
-const FORWARD_BYTES_MAX: usize = 1 << 20;
 
 /// Routed pings that may wait for their answer at a time.
 const ROUTED_PINGS_MAX: usize = 256;
@@ -31,12 +20,6 @@ const ROUTED_PINGS_MAX: usize = 256;
 pub(crate) struct PendingRoutedPing {
     sent_at: std::time::Instant,
     answer: oneshot::Sender<(PongSeen, Vec<PeerId>)>,
-}
-
-/// The members between a parcel's sender and this node: a custodian, and those on the way.
-fn came_through(itinerary: &Itinerary, sender: PeerId) -> Vec<PeerId> {
-    let custodian = Some(itinerary.origin).filter(|origin| *origin != sender);
-    custodian.into_iter().chain(itinerary.hops.iter().copied()).collect()
 }
 
 impl Shared {
@@ -53,22 +36,35 @@ impl Shared {
         }
     }
 
-    /// Sends a frame on its way; false when there is none at the moment. Nobody waits for room: whoever
-    /// sent the frame hears nothing and tries again.
-    fn send_onward(&self, itinerary: &Itinerary, lane: Lane, frame: &Frame) -> bool {
+    /// Sends a frame of this node on its way; false when there is none at the moment, or no room.
+    pub(crate) fn send_onward(&self, itinerary: &Itinerary, lane: Lane, frame: &Frame) -> bool {
         let next = self.next_link(itinerary);
         next.is_some_and(|entry| entry.sender.try_send(lane, frame).is_ok())
     }
 
     /// Sends an answer to where a frame came from. Whoever has just come into reach may be unknown here
     /// yet; the member that brought its frame knows a way.
-    fn send_back(&self, came_over: &LinkEntry, itinerary: &Itinerary, frame: &Frame) -> bool {
+    pub(crate) fn send_back(
+        &self,
+        came_over: &LinkEntry,
+        itinerary: &Itinerary,
+        frame: &Frame,
+    ) -> bool {
         self.send_onward(itinerary, Lane::Urgent, frame)
             || came_over.sender.try_send(Lane::Urgent, frame).is_ok()
     }
 
+    /// Passes on what comes from another member and is for yet another. When there is no way, or no room
+    /// beside what this node has to say itself, whoever sent the frame hears nothing and tries again.
+    pub(crate) fn pass_on(&self, itinerary: &Itinerary, lane: Lane, frame: &Frame) {
+        let next = self.next_link(itinerary);
+        if next.is_none_or(|entry| entry.sender.try_send_relayed(lane, frame).is_err()) {
+            tracing::debug!(to = %itinerary.destination.short(), "no way onward for a frame, dropping it");
+        }
+    }
+
     /// The way onward through this node, for a frame that `entry` brought and that is for another member.
-    fn onward(&self, entry: &LinkEntry, itinerary: &Itinerary) -> Option<Itinerary> {
+    pub(crate) fn onward(&self, entry: &LinkEntry, itinerary: &Itinerary) -> Option<Itinerary> {
         let view = self.view();
         let is_known = |peer: &PeerId| view.verdict.is_member(peer);
         if !is_known(&entry.peer)
@@ -82,208 +78,6 @@ impl Shared {
             tracing::debug!(from = %entry.peer.short(), "a frame goes in circles or too far, dropping it");
         }
         onward
-    }
-
-    /// Makes parcels of messages of the outbox: sealed, and signed with what the receiver acts upon.
-    pub(crate) async fn make_parcels(
-        &self,
-        to: PeerId,
-        bodies: Vec<(u64, Arc<[u8]>)>,
-    ) -> Result<Vec<Parcel>, ErrorCode> {
-        let mut parcels = Vec::with_capacity(bodies.len());
-        for (sequence, body) in bodies {
-            parcels.push(self.make_parcel(to, sequence, &body)?);
-            // Sealing takes a good part of a millisecond, and others want to run as well.
-            tokio::task::yield_now().await;
-        }
-        Ok(parcels)
-    }
-
-    fn make_parcel(&self, to: PeerId, sequence: u64, body: &[u8]) -> Result<Parcel, ErrorCode> {
-        let view = self.view();
-        let member = view.verdict.member(&to).ok_or(ErrorCode::UnknownPeer)?;
-        let wire = WireMessage::decode(body).map_err(|error| error.code())?;
-        let message_id = wire.message_id();
-        let message = match wire {
-            WireMessage::Sealed(_) => body.to_vec(),
-            WireMessage::Plain(mut message) => {
-                message.encryption = Encryption::Sealed;
-                let envelope = self.keyring().seal(&message, member).map_err(|error| error.code)?;
-                WireMessage::Sealed(envelope).encode().map_err(|error| error.code())?
-            }
-        };
-        let (priority, expires_at) = {
-            let bodies = self.bodies();
-            (bodies.priority(sequence).as_u8(), bodies.expires_at(sequence).0)
-        };
-        let stream = self.store.outbox_stream();
-        let item = DeliverItem { stream, sequence, priority, expires_at, message };
-        let keyring = self.keyring();
-        let parcel = keyring.node_key().sign_parcel(view.mesh_id, to, message_id, item);
-        parcel.map_err(|error| error.code())
-    }
-
-    /// Sends parcels on their way; false when some of them found none.
-    pub(crate) fn forward(&self, to: PeerId, priority: Priority, parcels: Vec<Parcel>) -> bool {
-        let mut is_sent = true;
-        let mut bytes = 0;
-        let mut chunk = Vec::new();
-        for parcel in parcels {
-            let size = parcel.item.message.len();
-            if !chunk.is_empty() && bytes + size > FORWARD_BYTES_MAX {
-                is_sent &= self.forward_chunk(to, priority, std::mem::take(&mut chunk));
-                bytes = 0;
-            }
-            bytes += size;
-            chunk.push(parcel);
-        }
-        is_sent && self.forward_chunk(to, priority, chunk)
-    }
-
-    fn forward_chunk(&self, to: PeerId, priority: Priority, parcels: Vec<Parcel>) -> bool {
-        let itinerary = Itinerary::new(self.me, to);
-        let frame = Frame::Forward(Forward { itinerary: itinerary.clone(), parcels });
-        self.send_onward(&itinerary, lane_of(priority), &frame)
-    }
-
-    /// Sends a batch of the outbox through others.
-    pub(crate) async fn send_routed(
-        self: Arc<Self>,
-        peer: PeerId,
-        priority: Priority,
-        batch_id: u64,
-        bodies: Vec<(u64, Arc<[u8]>)>,
-    ) {
-        let is_sent = match self.make_parcels(peer, bodies).await {
-            Ok(parcels) => self.forward(peer, priority, parcels),
-            Err(code) => {
-                tracing::warn!(to = %self.view().label(&peer), %code, "messages cannot be sealed for their receiver; they wait for a link");
-                false
-            }
-        };
-        if !is_sent {
-            self.drive(|core, now| core.batch_failed(batch_id, now));
-        }
-    }
-
-    /// Takes parcels in, or passes them on.
-    pub(crate) async fn take_forward(self: &Arc<Self>, entry: &LinkEntry, forward: Forward) {
-        let Forward { itinerary, parcels } = forward;
-        if itinerary.destination != self.me {
-            if let Some(onward) = self.onward(entry, &itinerary) {
-                let priority = parcels
-                    .first()
-                    .map_or(Priority::Normal, |parcel| Priority::from_u8(parcel.item.priority));
-                let frame = Frame::Forward(Forward { itinerary: onward.clone(), parcels });
-                if !self.send_onward(&onward, lane_of(priority), &frame) {
-                    tracing::debug!(to = %onward.destination.short(), "no way onward for a parcel, dropping it");
-                }
-            }
-            return;
-        }
-        let receipts = self.receive_parcels(&itinerary, &parcels).await;
-        self.send_receipts(entry, itinerary.origin, receipts);
-    }
-
-    /// Commits parcels for this node; one receipt for each that its sender signed.
-    async fn receive_parcels(
-        self: &Arc<Self>,
-        itinerary: &Itinerary,
-        parcels: &[Parcel],
-    ) -> Vec<Receipt> {
-        let now = clock::now().wall;
-        let mut names = Vec::with_capacity(parcels.len());
-        let mut judged = Vec::with_capacity(parcels.len());
-        for parcel in parcels {
-            // Without a receipt for what somebody on the way may have made up: that would end a message
-            // that its sender still has.
-            if let Some(mut verdict) = self.judge_parcel(parcel, now) {
-                if let Ok(row) = &mut verdict.row {
-                    row.via = came_through(itinerary, parcel.from);
-                }
-                names.push((parcel.from, parcel.message_id));
-                judged.push(verdict);
-            }
-            tokio::task::yield_now().await;
-        }
-        let outcomes = self.commit_judged(judged).await;
-        let named = names.into_iter().zip(outcomes);
-        named
-            .filter_map(|((from, message_id), outcome)| self.receipt(from, message_id, outcome))
-            .collect()
-    }
-
-    fn judge_parcel(&self, parcel: &Parcel, now: UnixMillis) -> Option<Judged> {
-        let view = self.view();
-        let is_for_me = parcel.to == self.me
-            && parcel.mesh_id == view.mesh_id
-            && view.verdict.is_member(&parcel.from);
-        if !is_for_me || !parcel.is_genuine(&Verifier) {
-            tracing::warn!(from = %parcel.from.short(), "a parcel is not what its sender signed, dropping it");
-            return None;
-        }
-        let is_sealed = matches!(WireMessage::decode(&parcel.item.message), Ok(WireMessage::Sealed(envelope)) if envelope.header.message_id == parcel.message_id);
-        let row = if is_sealed {
-            self.receive_item(parcel.from, &parcel.item, now)
-        } else {
-            Err(ErrorCode::SealInvalid)
-        };
-        Some(Judged { from: parcel.from, message_id: Some(parcel.message_id), row })
-    }
-
-    fn receipt(
-        &self,
-        to: PeerId,
-        message_id: MessageId,
-        outcome: DeliverOutcome,
-    ) -> Option<Receipt> {
-        let (mesh_id, at) = (self.view().mesh_id, clock::now().wall);
-        let receipt = self.keyring().node_key().sign_receipt(mesh_id, to, message_id, outcome, at);
-        receipt.inspect_err(|error| Self::log_failure("a receipt cannot be signed", error)).ok()
-    }
-
-    /// Answers whoever forwarded the parcels, and their senders if those are others.
-    fn send_receipts(&self, came_over: &LinkEntry, origin: PeerId, receipts: Vec<Receipt>) {
-        if receipts.is_empty() {
-            return;
-        }
-        let mut senders: Vec<PeerId> = receipts.iter().map(|receipt| receipt.to).collect();
-        senders.sort_unstable();
-        senders.dedup();
-        for sender in senders.into_iter().filter(|sender| *sender != origin) {
-            let own = receipts.iter().filter(|receipt| receipt.to == sender).copied().collect();
-            let itinerary = Itinerary::new(self.me, sender);
-            let frame = Frame::Receipts(Receipts { itinerary: itinerary.clone(), receipts: own });
-            // One that is away learns it when it sends the message again.
-            let _away = !self.send_onward(&itinerary, Lane::Urgent, &frame);
-        }
-        let itinerary = Itinerary::new(self.me, origin);
-        let frame = Frame::Receipts(Receipts { itinerary: itinerary.clone(), receipts });
-        if !self.send_back(came_over, &itinerary, &frame) {
-            tracing::debug!(to = %origin.short(), "no way for receipts; the messages will be sent again");
-        }
-    }
-
-    /// Takes receipts in, or passes them on.
-    pub(crate) fn take_receipts(self: &Arc<Self>, entry: &LinkEntry, receipts: Receipts) {
-        let Receipts { itinerary, receipts } = receipts;
-        if itinerary.destination != self.me {
-            if let Some(onward) = self.onward(entry, &itinerary) {
-                let frame = Frame::Receipts(Receipts { itinerary: onward.clone(), receipts });
-                let _dropped = !self.send_onward(&onward, Lane::Urgent, &frame);
-            }
-            return;
-        }
-        let mesh_id = self.view().mesh_id;
-        for receipt in receipts {
-            if receipt.mesh_id != mesh_id || !receipt.is_genuine(&Verifier) {
-                tracing::warn!(from = %receipt.from.short(), "a receipt is not what its receiver signed, dropping it");
-                continue;
-            }
-            let mut via: Vec<PeerId> = itinerary.hops.clone();
-            via.reverse();
-            self.drive(|core, now| core.settle(&receipt, via, now));
-        }
     }
 
     /// A round trip to a member without a link; with the members that it went through.
@@ -325,7 +119,7 @@ impl Shared {
         if ping.itinerary.destination != self.me {
             if let Some(itinerary) = self.onward(entry, &ping.itinerary) {
                 let frame = Frame::RoutedPing(RoutedPing { itinerary: itinerary.clone(), ..ping });
-                let _dropped = !self.send_onward(&itinerary, Lane::Urgent, &frame);
+                self.pass_on(&itinerary, Lane::Urgent, &frame);
             }
             return;
         }
@@ -364,43 +158,7 @@ impl Shared {
             self.drive(|core, now| core.swim_received(itinerary.origin, data, now));
         } else if let Some(itinerary) = self.onward(entry, &itinerary) {
             let frame = Frame::Swim(Swim { itinerary: itinerary.clone(), data });
-            let _lost = !self.send_onward(&itinerary, Lane::Urgent, &frame);
-        }
-    }
-
-    /// Sends a batch of what this node keeps for others.
-    pub(crate) async fn send_held(
-        self: Arc<Self>,
-        peer: PeerId,
-        priority: Priority,
-        batch_id: u64,
-        custody_ids: Vec<u64>,
-    ) {
-        let rows = match self.store.custody_parcels(&custody_ids).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "what is kept for others cannot be read");
-                self.drive(|core, now| core.held_batch_failed(batch_id, now));
-                return;
-            }
-        };
-        let mut parcels = Vec::with_capacity(rows.len());
-        for (custody_id, bytes) in &rows {
-            match Parcel::decode(bytes) {
-                Ok(parcel) => parcels.push(parcel),
-                Err(error) => {
-                    tracing::error!(custody_id, %error, "a kept parcel is damaged; giving it up");
-                    self.drive(|core, now| core.held_body_missing(*custody_id, now));
-                }
-            }
-        }
-        let is_missing = |id: &u64| !rows.iter().any(|(found, _)| found == id);
-        for missing in custody_ids.into_iter().filter(is_missing) {
-            self.drive(|core, now| core.held_body_missing(missing, now));
-        }
-        let is_under_way = lock(&self.core).peer_of_held_batch(batch_id) == Some(peer);
-        if is_under_way && !parcels.is_empty() && !self.forward(peer, priority, parcels) {
-            self.drive(|core, now| core.held_batch_failed(batch_id, now));
+            self.pass_on(&itinerary, Lane::Urgent, &frame);
         }
     }
 }

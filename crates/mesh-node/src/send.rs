@@ -278,15 +278,7 @@ impl Shared {
         self.tasks.spawn(async move {
             match shared.store.outbox_bodies(&sequences).await {
                 Ok(found) => {
-                    let is_missing =
-                        |sequence: &u64| !found.iter().any(|(held, _)| held == sequence);
-                    for missing in sequences.iter().copied().filter(is_missing) {
-                        tracing::error!(
-                            sequence = missing,
-                            "an outbox message has no body; giving it up"
-                        );
-                        shared.drive(|core, now| core.body_missing(missing, now));
-                    }
+                    shared.report_missing(&sequences, &found);
                     let items: Vec<(u64, Arc<[u8]>)> =
                         found.into_iter().map(|(sequence, body)| (sequence, body.into())).collect();
                     // Without any item left the engine has ended the batch by itself. It may also have
@@ -303,6 +295,15 @@ impl Shared {
                 }
             }
         });
+    }
+
+    /// Gives up messages of the outbox whose rows are gone.
+    pub(crate) fn report_missing(self: &Arc<Self>, wanted: &[u64], found: &[(u64, Vec<u8>)]) {
+        let is_missing = |sequence: &u64| !found.iter().any(|(held, _)| held == sequence);
+        for missing in wanted.iter().copied().filter(is_missing) {
+            tracing::error!(sequence = missing, "an outbox message has no body; giving it up");
+            self.drive(|core, now| core.body_missing(missing, now));
+        }
     }
 
     fn send_items(

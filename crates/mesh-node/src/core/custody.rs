@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use mesh_delivery::{
-    Entry, HandoverInput, HandoverOutput, Input, Now, Outbound, OutboundStats, Output, Priority,
+    End, Entry, HandoverInput, HandoverOutput, Input, Now, Outbound, OutboundStats, Output,
+    Priority,
 };
 use mesh_protocol::{DeliverOutcome, ErrorCode, MessageId, PeerId, Receipt};
 use mesh_store::CustodyRow;
@@ -44,6 +45,14 @@ impl Core {
     pub(crate) fn hold(&mut self, rows: Vec<CustodyRow>, now: Now) {
         let mut entries = Vec::with_capacity(rows.len());
         for row in rows {
+            // A removal may have come between the check of a parcel and its commit, or before a crash
+            // that kept its rows.
+            if !self.dialled.contains_key(&row.from) || !self.dialled.contains_key(&row.to) {
+                let end = End::Refused(ErrorCode::NotAMember);
+                let CustodyRow { custody_id, message_id, to, .. } = row;
+                self.wishes.push_back(Wish::HeldFinished { custody_id, message_id, to, end });
+                continue;
+            }
             let name = (row.from, row.message_id, row.to);
             self.held.ids.insert(name, row.custody_id);
             self.held.names.insert(row.custody_id, name);
@@ -97,6 +106,19 @@ impl Core {
     /// Who keeps a copy of a message of the outbox.
     pub(crate) fn custodians_of(&self, sequence: u64) -> Vec<PeerId> {
         self.handover.custodians_of(sequence)
+    }
+
+    /// Whether a receipt is about a message that waits or is kept here, and so is worth the check of its
+    /// signature.
+    pub(crate) fn awaits(&self, receipt: &Receipt) -> bool {
+        let Receipt { from, to, message_id, .. } = *receipt;
+        (to == self.me && self.waiting.contains_key(&(message_id, from)))
+            || self.held.ids.contains_key(&(to, message_id, from))
+    }
+
+    /// The row of a message of the outbox that waits for this receiver.
+    pub(crate) fn waiting_for(&self, message_id: MessageId, to: PeerId) -> Option<u64> {
+        self.waiting.get(&(message_id, to)).copied()
     }
 
     /// A receiver says what became of a message that went through others. `via` are the members that

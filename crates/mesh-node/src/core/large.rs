@@ -9,7 +9,7 @@ use mesh_membership::{
     LinkConfig, LinkInput, LivenessInput, MemberState, Swim, SwimConfig, SwimInput, SwimOutput,
     neighbours,
 };
-use mesh_protocol::PeerId;
+use mesh_protocol::{PeerId, UnixMillis};
 
 use super::{Core, Wish};
 
@@ -35,6 +35,8 @@ struct Heard {
 pub(super) struct Large {
     config: LargeConfig,
     running: Option<Running>,
+    /// The wall clock of the latest look: gossip keeps members alive without dates.
+    looked_at: UnixMillis,
 }
 
 #[derive(Debug)]
@@ -46,11 +48,16 @@ struct Running {
 
 impl Large {
     pub(super) const fn new(config: LargeConfig) -> Self {
-        Self { config, running: None }
+        Self { config, running: None, looked_at: UnixMillis(0) }
     }
 
     pub(super) fn state(&self, peer: &PeerId) -> Option<MemberState> {
         Some(self.running.as_ref()?.heard.get(peer)?.state)
+    }
+
+    /// A member that gossip keeps alive was heard of just now; of another one nothing is known here.
+    pub(super) fn last_seen_at(&self, peer: &PeerId) -> Option<UnixMillis> {
+        (self.state(peer)? == MemberState::Alive).then_some(self.looked_at)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -97,6 +104,7 @@ impl Core {
     }
 
     pub(super) fn pass_time_in_large(&mut self, now: Now) {
+        self.large.looked_at = now.wall;
         let inactive_after = self.large.config.inactive_after;
         let Some(running) = &mut self.large.running else { return };
         running.swim.handle_timeout(now.instant);

@@ -1,7 +1,7 @@
 //! Who is alive and how to get there: what the planner, liveness and topology say to each other.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mesh_delivery::{HandoverInput, Input, Now, Route, TopologyInput, TopologyOutput};
 use mesh_membership::{LinkInput, LinkOutput, LivenessInput, LivenessOutput, MemberState};
@@ -10,6 +10,9 @@ use mesh_protocol::{
 };
 
 use super::{Core, Wish};
+
+/// Least time between two new beginnings of what is under way to a member whose way wavers.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
 
 /// How messages get to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +139,7 @@ impl Core {
 
     /// When a member was last heard of, by whomever.
     pub(crate) fn last_seen_at(&self, peer: &PeerId) -> Option<UnixMillis> {
-        self.liveness.last_seen_at(peer)
+        self.liveness.last_seen_at(peer).or_else(|| self.large.last_seen_at(peer))
     }
 
     pub(crate) fn incarnation(&self, peer: &PeerId) -> u64 {
@@ -170,6 +173,7 @@ impl Core {
         self.planner.handle_input(LinkInput::MembersChanged(members.collect()), now.instant);
         for gone in before.keys().filter(|peer| !self.dialled.contains_key(peer)) {
             self.lately_alive.remove(gone);
+            self.restarted.remove(gone);
             self.handover.handle_input(HandoverInput::CustodianDown(*gone), now.instant);
         }
         for (peer, addresses) in &self.dialled {
@@ -256,13 +260,25 @@ impl Core {
         if before.as_ref() == route.as_ref().map(|route| &route.via) {
             return;
         }
-        if before.is_some() {
-            self.outbound.handle_input(Input::PeerDown(peer), now);
-            self.held.outbound.handle_input(Input::PeerDown(peer), now);
+        // What is under way through others may find its own way on, and begins anew when the way changes
+        // only now and then: a member that makes ways waver must not have everything sent for ever.
+        let goes_on = match (&before, &route) {
+            (Some(before), Some(_)) if !before.is_empty() => {
+                let is_recent = |at: &Instant| now.instant < *at + RESTART_PAUSE;
+                self.restarted.get(&peer).is_some_and(is_recent)
+            }
+            (Some(_) | None, Some(_) | None) => false,
+        };
+        if before.is_some() && route.is_some() && !goes_on {
+            self.restarted.insert(peer, now.instant);
         }
-        if route.is_some() {
-            self.outbound.handle_input(Input::PeerUp(peer), now);
-            self.held.outbound.handle_input(Input::PeerUp(peer), now);
+        for outbound in [&mut self.outbound, &mut self.held.outbound] {
+            if before.is_some() && !goes_on {
+                outbound.handle_input(Input::PeerDown(peer), now);
+            }
+            if route.is_some() {
+                outbound.handle_input(Input::PeerUp(peer), now);
+            }
         }
         match (before.is_some(), route.is_some()) {
             (false, true) => {

@@ -45,8 +45,10 @@ impl Topology {
                 }
             }
             self.is_stale |= self.graph.claim(&origin, &state.neighbours);
-            self.states.insert(origin, Kept { state, signed });
-            self.outputs.push_back(TopologyOutput::Announced { peer: origin, incarnation });
+            // The first one may be days old: a comparison brings it to every newcomer.
+            if self.states.insert(origin, Kept { state, signed }).is_some() {
+                self.outputs.push_back(TopologyOutput::Announced { peer: origin, incarnation });
+            }
         }
         for (to, states) in onward {
             self.send_states(to, &states);

@@ -118,7 +118,8 @@ pub enum TopologyOutput {
         /// The way to it; none when it cannot be reached, or is no member.
         route: Option<Route>,
     },
-    /// A statement by this peer came in that is newer than all before it.
+    /// A statement by this peer came in that is newer than one that was here: a sign of life. The first
+    /// one is none, as it may be old.
     Announced {
         /// The peer that signed it.
         peer: PeerId,

@@ -24,11 +24,33 @@ fn news_goes_to_all_who_do_not_have_it_from_others() {
     let mut desk = Desk::linked(&[1, 2, 3, 4, 5]);
     let news = state(3, 1, &[0, 4]);
     desk.receive(1, std::slice::from_ref(&news));
-    let announced = TopologyOutput::Announced { peer: id(3), incarnation: 1 };
     let states = vec![signed(&news)];
     let to = |peer| TopologyOutput::SendStates { to: id(peer), states: states.clone() };
     // Not to 1, which sent it; not to 3, whose word it is; not to 4, which 3 states to reach.
-    assert_eq!(desk.outputs(), [announced, to(2), to(5)]);
+    assert_eq!(desk.outputs(), [to(2), to(5)]);
+}
+
+#[test]
+fn a_statement_is_a_sign_of_life_when_an_older_one_was_here() {
+    let mut desk = Desk::linked(&[1]);
+    let restarted = LinkState { incarnation: 2, ..state(3, 1, &[2]) };
+    let alive = |incarnation| vec![TopologyOutput::Announced { peer: id(3), incarnation }];
+    for (news, expected) in [
+        (state(3, 5, &[2]), vec![]),
+        (state(3, 6, &[2]), alive(1)),
+        (state(3, 6, &[2]), vec![]),
+        (state(3, 5, &[2]), vec![]),
+        (restarted, alive(2)),
+    ] {
+        desk.receive(1, &[news]);
+        assert_eq!(desk.outputs(), expected);
+    }
+    // What is known of a member goes with it.
+    desk.members(0..3);
+    desk.members(0..10);
+    desk.outputs();
+    desk.receive(1, &[state(3, 9, &[2])]);
+    assert_eq!(desk.outputs(), []);
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod moving;
 mod outsiders;
 mod proxy;
 mod raw;
+mod relaying;
 mod renaming;
 mod repeating;
 mod search;

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use mesh_control::{DeliveryState, PingRequest, SendRequest};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 
-use crate::agent::{Agent, Extra, PATIENCE, eventually, text_message};
+use crate::agent::{Agent, Extra, PATIENCE, eventually, free_port, mesh, text_message};
 
 /// Nobody listens on the discard port of loopback.
 const NOWHERE: &str = "127.0.0.1:9";
@@ -114,4 +116,37 @@ async fn kept_messages_survive_the_death_of_their_custodian() {
     let all = async || (mint.inbox().await.len() == 5).then_some(());
     eventually(Duration::from_secs(40), "all of them arrive", all).await;
     assert_eq!(mint.texts().await, ["0", "1", "2", "3", "4"], "in order");
+}
+
+#[tokio::test]
+async fn a_receiver_that_lost_the_pairs_secret_gets_its_messages_sealed_anew() {
+    let dir = TempDir::new().unwrap();
+    let [_oak, mut baulder, mut mint] = mesh(dir.path(), ["oak", "baulder", "mint"]).await;
+    baulder.send_acked("mint", "while linked").await;
+    for agent in [&mut baulder, &mut mint] {
+        agent.terminate().await;
+        // Where the other one knows it, it is not any more.
+        agent.move_to(free_port());
+        agent.add_arguments(&["--advertise", NOWHERE]);
+    }
+    // As after a restore from a backup that is older than the link.
+    let database = mint.data_dir().join("mesh.db");
+    let mut db = SqliteConnectOptions::new().filename(database).connect().await.unwrap();
+    sqlx::query("DELETE FROM peer_keys").execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+    baulder.restart().await;
+    mint.restart().await;
+    let apart = async || {
+        let is_relayed = async |agent: &Agent, name: &str| {
+            let peers = agent.peers().await;
+            let peer = peers.into_iter().find(|peer| peer.hostname == name).unwrap();
+            peer.via.is_some_and(|via| via == ["oak"])
+        };
+        let both = is_relayed(&baulder, "mint").await && is_relayed(&mint, "baulder").await;
+        both.then_some(())
+    };
+    eventually(PATIENCE, "the two reach each other through oak alone", apart).await;
+    let reply = baulder.send_acked("mint", "with other keys").await;
+    assert_eq!(reply.deliveries[0].via.as_deref(), Some("oak"));
+    assert_eq!(mint.texts().await, ["while linked", "with other keys"]);
 }

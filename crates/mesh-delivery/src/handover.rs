@@ -153,7 +153,10 @@ impl Handover {
         let mut receiver = Receiver::new(absence);
         receiver.messages.insert(sequence);
         self.receivers.insert(to, receiver);
-        self.arrange(to);
+        // For a receiver in reach this is done when it has been away for long.
+        if absence == Absence::Long {
+            self.arrange(to);
+        }
     }
 
     fn end(&mut self, sequence: u64) {
@@ -183,8 +186,15 @@ impl Handover {
         if let Absence::Brief { until } = receiver.absence {
             self.timers.remove(&(until, Timer::Away(peer)));
         }
-        receiver.absence = Absence::None;
-        self.arrange(peer);
+        if receiver.absence == Absence::Long {
+            let sequences: Vec<u64> = receiver.messages.iter().copied().collect();
+            for sequence in sequences {
+                self.dequeue(sequence);
+            }
+        }
+        if let Some(receiver) = self.receivers.get_mut(&peer) {
+            receiver.absence = Absence::None;
+        }
     }
 
     fn receiver_down(&mut self, peer: PeerId, now: Instant) {

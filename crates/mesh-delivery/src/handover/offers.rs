@@ -6,28 +6,41 @@ use mesh_protocol::{DeliverOutcome, PeerId};
 
 use crate::mix::mix;
 
-use super::parts::{Absence, Lane, Offer, Timer};
+use super::parts::{Absence, Lane, Offer, Receiver, Timer};
 use super::{Handover, HandoverOutput};
 
 impl Handover {
-    /// Finds anew who may be asked to keep the messages of a receiver, and queues all of them accordingly.
+    /// Finds anew who may be asked to keep the messages of a receiver that is away for long, and queues
+    /// those accordingly that lack custodians. The messages of other receivers are offered to nobody.
     pub(super) fn arrange(&mut self, to: PeerId) {
         let Some(receiver) = self.receivers.get_mut(&to) else { return };
+        if receiver.absence != Absence::Long {
+            return;
+        }
         let candidates = self.custodians.iter().filter(|peer| {
             // A copy at the receiver itself would be no copy but a delivery.
             **peer != to && !receiver.skipped.contains_key(*peer)
         });
         receiver.ranked = candidates.copied().collect();
-        receiver.ranked.sort_by_key(|peer| (mix(&to, peer), *peer));
-        let sequences: Vec<u64> = receiver.messages.iter().copied().collect();
+        receiver.ranked.sort_by_cached_key(|peer| (mix(&to, peer), *peer));
+        let is_open = |sequence: &&u64| {
+            let message = self.messages.get(*sequence);
+            message.is_some_and(|message| {
+                !message.queued_for.is_empty()
+                    || message.lacks(&self.custodians, self.config.custodians) > 0
+            })
+        };
+        let sequences: Vec<u64> = receiver.messages.iter().filter(is_open).copied().collect();
         for sequence in sequences {
             self.enqueue(sequence);
         }
     }
 
     pub(super) fn arrange_all(&mut self) {
-        let receivers: Vec<PeerId> = self.receivers.keys().copied().collect();
-        for to in receivers {
+        let is_away = |(_, receiver): &(&PeerId, &Receiver)| receiver.absence == Absence::Long;
+        let away = self.receivers.iter().filter(is_away);
+        let away: Vec<PeerId> = away.map(|(peer, _)| *peer).collect();
+        for to in away {
             self.arrange(to);
         }
     }

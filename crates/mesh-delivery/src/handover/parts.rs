@@ -37,6 +37,12 @@ impl Message {
         }
     }
 
+    /// How many custodians it is short of, those counted whose answer is under way.
+    pub(super) fn lacks(&self, up: &BTreeSet<PeerId>, custodians: usize) -> usize {
+        let holders = self.holders.iter().filter(|peer| up.contains(*peer)).count();
+        custodians.saturating_sub(holders + self.offered_to.len())
+    }
+
     /// Who of the candidates, best first, is to be offered the message next.
     pub(super) fn choose(
         &self,
@@ -44,8 +50,7 @@ impl Message {
         up: &BTreeSet<PeerId>,
         custodians: usize,
     ) -> Vec<PeerId> {
-        let sure = self.holders.intersection(up).count() + self.offered_to.len();
-        let wanted = custodians.saturating_sub(sure);
+        let wanted = self.lacks(up, custodians);
         let mut strangers = HOLDERS_MAX.saturating_sub(self.perhaps.len());
         let mut chosen = Vec::new();
         for peer in ranked {

@@ -172,6 +172,66 @@ fn nothing_is_offered_for_a_receiver_in_reach() {
 }
 
 #[test]
+fn custodians_are_sought_for_receivers_that_are_away_for_long_only() {
+    let mut desk = Desk::linked(HandoverConfig::default());
+    let ranked = |desk: &Desk| desk.engine.receivers[&ALICE].ranked.len();
+    desk.input(HandoverInput::ReceiverUp(ALICE));
+    desk.wait(1, ALICE);
+    desk.input(HandoverInput::CustodianUp(id(10)));
+    desk.input(HandoverInput::ReceiverDown(ALICE));
+    desk.wait(2, ALICE);
+    desk.input(HandoverInput::CustodianUp(id(11)));
+    desk.input(HandoverInput::CustodianDown(id(1)));
+    assert_eq!(ranked(&desk), 0);
+    desk.pass(Duration::from_secs(1));
+    assert_eq!(ranked(&desk), 10);
+    let offers = desk.offers();
+    assert!(offers.len() == 2 && offers.iter().all(|offer| offer.sequences == [1, 2]));
+}
+
+#[test]
+fn messages_that_have_their_custodians_are_left_alone_by_new_links() {
+    let mut desk = Desk::new(HandoverConfig { batch_items_max: 1, ..Default::default() });
+    let order = order_of(ALICE);
+    for peer in &order[2..4] {
+        desk.input(HandoverInput::CustodianUp(*peer));
+    }
+    for sequence in 1..4 {
+        desk.wait(sequence, ALICE);
+    }
+    desk.pass(Duration::from_secs(1));
+    let offers = desk.offers();
+    // 1 is kept by both and 2 under way; 3 waits, and turns to those that are better for it.
+    for offer in &offers {
+        desk.keep(offer);
+    }
+    assert!(desk.offers().iter().all(|offer| offer.sequences == [2]));
+    for peer in &order[..2] {
+        desk.input(HandoverInput::CustodianUp(*peer));
+    }
+    let offers = desk.offers();
+    assert!(offers.iter().all(|offer| offer.sequences == [3]));
+    assert_eq!(sorted(offers.iter().map(|offer| offer.custodian)), first_of(ALICE, 2));
+}
+
+#[test]
+fn a_message_leaves_the_queues_when_its_holder_is_back() {
+    let config = HandoverConfig { batch_items_max: 1, ..Default::default() };
+    let mut desk = Desk::with_messages(config, 2..3);
+    for offer in desk.offers() {
+        desk.keep(&offer);
+    }
+    desk.wait(1, ALICE);
+    desk.pass(Duration::from_secs(1));
+    let order = order_of(ALICE);
+    // The third is busy with the older message, so that the other one waits for it.
+    desk.input(HandoverInput::CustodianDown(order[0]));
+    assert_eq!(desk.engine.messages[&2].queued_for, [order[2]]);
+    desk.input(HandoverInput::CustodianUp(order[0]));
+    assert!(desk.engine.messages[&2].queued_for.is_empty());
+}
+
+#[test]
 fn offers_end_when_the_receiver_is_back_and_what_is_kept_stays_known() {
     let config = HandoverConfig { batch_items_max: 1, ..Default::default() };
     let mut desk = Desk::with_messages(config, 1..4);

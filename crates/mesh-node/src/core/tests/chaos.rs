@@ -115,6 +115,7 @@ impl Chaos {
 
     fn heal(&mut self) {
         self.world.mesh.network_mut().heal();
+        self.world.calm();
         (0..self.members).for_each(|number| self.wake(number));
         self.world.await_that("all is delivered and all are alive", HEALING, |world| {
             world.is_quiet() && world.are_all_alive()

@@ -1,7 +1,8 @@
 //! Messages that are kept for a member that is away, while their sender goes away as well.
 
-use mesh_delivery::Priority;
+use mesh_delivery::{End, Priority};
 use mesh_membership::{LinkConfig, MemberState};
+use mesh_protocol::ErrorCode;
 
 use super::member::Relaying;
 use super::records::{node, peer};
@@ -80,4 +81,39 @@ fn a_message_arrives_once_though_its_sender_and_its_receiver_never_meet() {
         world.mesh.run_for(10 * SECOND);
     }
     world.check_arrivals();
+}
+
+#[test]
+fn what_is_kept_from_or_for_a_removed_member_is_dropped() {
+    let mut world = World::new(1, 6, &LinkConfig::default(), Relaying::default(), &[]);
+    world.await_that("all alive", 10 * SECOND, World::are_all_alive);
+    for away in [4, 5] {
+        world.off(away);
+        world.await_that("away", 30 * SECOND, |world| world.is_to_all(away, MemberState::Down));
+    }
+    world.send(0, &[4, 5], Priority::Normal);
+    world.send(1, &[4], Priority::Bulk);
+    world.send(2, &[5], Priority::Normal);
+    world.await_that("all is kept", 10 * SECOND, |world| {
+        (0..4).map(|number| keeps(world, number)).sum::<usize>() == 8
+    });
+    world.off(2);
+    world.remove(4);
+    world.remove(2);
+    world.mesh.run_for(5 * SECOND);
+    let left: Vec<_> =
+        (0..4).filter(|n| *n != 2).flat_map(|n| world.member(n).disk.kept()).collect();
+    assert!(left.iter().all(|(row, _)| (row.from, row.to) == (peer(0), peer(5))), "{left:?}");
+    let ends = [world.member(0), world.member(1)].map(|member| {
+        let mut ended = member.disk.ended.iter();
+        ended.find(|((_, to), _)| *to == peer(4)).map(|(_, end)| *end)
+    });
+    assert_eq!(ends, [Some(End::Refused(ErrorCode::NotAMember)); 2]);
+    world.on(5);
+    world.await_that("the rest arrives", 60 * SECOND, |world| {
+        let waits = |number| world.member(number).disk.waiting().next().is_some();
+        let done = |number| !waits(number) && keeps(world, number) == 0;
+        [0, 1, 3, 5].into_iter().all(done)
+    });
+    assert_eq!(world.member(5).disk.inbox.len(), 1);
 }

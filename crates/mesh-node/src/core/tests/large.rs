@@ -33,7 +33,10 @@ fn a_large_mesh_knows_who_is_alive_and_delivers_without_links_between_all() {
             world.send(0, &[*receiver], Priority::Normal);
             world.send(*receiver, &[0], Priority::Urgent);
         }
+        let before = world.changes();
         world.await_that("all acknowledged", 90 * SECOND, World::is_quiet);
+        world.mesh.run_for(30 * SECOND);
+        assert_eq!(world.changes(), before, "nobody is suspected of anything");
         world.check_promises();
     }
 }

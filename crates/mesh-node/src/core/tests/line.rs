@@ -74,3 +74,18 @@ fn a_member_whose_clock_was_set_back_is_alive_to_all_after_its_next_start() {
         .await_that("all are back", 40 * SECOND, |world| world.are_all_alive() && world.is_quiet());
     world.check_promises();
 }
+
+#[test]
+fn two_of_whom_one_does_not_hear_the_other_are_alive_to_each_other_through_others() {
+    let mut world = World::new(1, 4, &LinkConfig::default(), Relaying::default(), &[]);
+    world.await_that("all alive", 10 * SECOND, World::are_all_alive);
+    world.mesh.network_mut().cut(&[NodeId(1)], &[NodeId(2)]);
+    world.mesh.run_for(40 * SECOND);
+    assert!(world.are_all_alive());
+    let before = world.changes();
+    send_to_each_other(&mut world, 4);
+    world.mesh.run_for(60 * SECOND);
+    assert!(world.is_quiet() && world.are_all_alive());
+    assert_eq!(world.changes(), before, "nobody wavers");
+    world.check_promises();
+}

@@ -63,6 +63,12 @@ impl Member {
         }
     }
 
+    pub(super) fn greet(&mut self, from: PeerId, conn: ConnId) {
+        if self.dials.contains_key(&conn) {
+            self.post(&from, Packet::Hello { conn });
+        }
+    }
+
     pub(super) fn accept(&mut self, from: PeerId, conn: ConnId) {
         self.post(&from, Packet::Welcome { conn });
         self.register(from, conn, false);

@@ -10,7 +10,7 @@ use mesh_delivery::{
 use mesh_membership::{LinkConfig, LinkPlanner, Liveness, LivenessConfig, Membership, SwimConfig};
 use mesh_protocol::{
     Frame, Itinerary, LinkState, LinkStateVersions, LinkStates, MeshId, MessageId, PeerId, Probe,
-    SignedLinkState, UnixMillis,
+    SignedLinkState, UnixMillis, VerifiedRecord,
 };
 use mesh_testkit::{NodeId, VirtualNode, WireSize};
 use rand::rngs::StdRng;
@@ -29,10 +29,27 @@ const LATE_MAX: Duration = Duration::from_millis(800);
 /// What travels. A connection is a stream: one with a gap is broken.
 #[derive(Clone, Debug)]
 pub(super) enum Packet {
-    Dial { conn: ConnId },
-    Welcome { conn: ConnId },
-    Close { conn: ConnId },
-    Frame { conn: ConnId, place: u64, frame: Frame },
+    Dial {
+        conn: ConnId,
+    },
+    /// The handshake's answer: both ways work.
+    Ready {
+        conn: ConnId,
+    },
+    Hello {
+        conn: ConnId,
+    },
+    Welcome {
+        conn: ConnId,
+    },
+    Close {
+        conn: ConnId,
+    },
+    Frame {
+        conn: ConnId,
+        place: u64,
+        frame: Frame,
+    },
 }
 
 impl WireSize for Packet {
@@ -77,6 +94,8 @@ pub(super) struct Member {
     pub(super) incarnation: u64,
     /// Most links that a frame took to here.
     pub(super) links_max: usize,
+    /// How often a member was in another state than before.
+    pub(super) changes: usize,
     /// Members that the core would remove.
     pub(super) forgotten: Vec<PeerId>,
     pub(super) now: Instant,
@@ -123,6 +142,7 @@ impl Member {
             next_number: 1,
             incarnation,
             links_max: 0,
+            changes: 0,
             forgotten: Vec::new(),
             now: setup.now,
             started_at: (setup.now, setup.wall),
@@ -148,6 +168,13 @@ impl Member {
         let message_id = entries[0].message_id;
         self.drive(|core, now| core.committed(reservation, entries, now));
         message_id
+    }
+
+    /// Takes a record in.
+    pub(super) fn learn(&mut self, record: VerifiedRecord, now: Instant) {
+        self.now = now;
+        let done = self.drive(|core, now| core.insert(vec![record], now));
+        assert_eq!((done.new.len(), done.refused.len()), (1, 0));
     }
 
     /// What the member has seen, in one number.
@@ -229,6 +256,7 @@ impl Member {
                 }
             }
             Wish::StateChanged { peer, from, to } => {
+                self.changes += 1;
                 (self.time().wall, peer, from.as_str(), to.as_str()).hash(&mut self.trace);
             }
             Wish::Forget { peer, .. } => self.forgotten.push(peer),
@@ -277,7 +305,9 @@ impl VirtualNode for Member {
         self.time().wall.hash(&mut self.trace);
         let from = peer(from.0);
         match packet {
-            Packet::Dial { conn } => self.accept(from, conn),
+            Packet::Dial { conn } => self.post(&from, Packet::Ready { conn }),
+            Packet::Ready { conn } => self.greet(from, conn),
+            Packet::Hello { conn } => self.accept(from, conn),
             Packet::Welcome { conn } => self.welcomed(from, conn),
             Packet::Close { conn } => self.closed(from, conn),
             Packet::Frame { conn, place, frame } => {

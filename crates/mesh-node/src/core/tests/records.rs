@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use mesh_membership::Membership;
 use mesh_protocol::{
-    Admission, Founding, PeerId, Record, RecordVerifier, Signature, SignedRecord, TokenId,
+    Admission, Founding, PeerId, Record, RecordVerifier, Removal, Signature, SignedRecord, TokenId,
     UnixMillis, VerifiedRecord,
 };
 use mesh_testkit::NodeId;
@@ -50,22 +50,43 @@ pub(super) fn node(peer: &PeerId) -> NodeId {
     NodeId(usize::try_from(u64::from_be_bytes(*number)).unwrap())
 }
 
+fn founding() -> VerifiedRecord {
+    sign(&Record::Founding(Founding {
+        founder: peer(0),
+        founded_at: UnixMillis(0),
+        nonce: [0; 32],
+    }))
+}
+
+fn admission(number: usize) -> VerifiedRecord {
+    sign(&Record::Admission(Admission {
+        mesh_id: founding().mesh_id(),
+        subject: peer(number),
+        sponsor: peer(0),
+        token_id: TokenId::from_bytes([0; 16]),
+        admitted_at: UnixMillis(number as u64),
+        overrides: Vec::new(),
+    }))
+}
+
 /// A mesh of the peers below `count`, all admitted by the first of them.
 pub(super) fn membership(count: usize) -> Membership {
-    let (founder, founded_at) = (peer(0), UnixMillis(0));
-    let founding = sign(&Record::Founding(Founding { founder, founded_at, nonce: [0; 32] }));
-    let mesh_id = founding.mesh_id();
-    let mut membership = Membership::new(founding).unwrap();
+    let mut membership = Membership::new(founding()).unwrap();
     for number in 1..count {
-        let _inserted = membership.insert(sign(&Record::Admission(Admission {
-            mesh_id,
-            subject: peer(number),
-            sponsor: founder,
-            token_id: TokenId::from_bytes([0; 16]),
-            admitted_at: UnixMillis(number as u64),
-            overrides: Vec::new(),
-        })));
+        let _inserted = membership.insert(admission(number));
     }
     assert_eq!(membership.verdict().members().len(), count);
     membership
+}
+
+/// The first peer removes another one.
+pub(super) fn removal(number: usize) -> VerifiedRecord {
+    sign(&Record::Removal(Removal {
+        mesh_id: founding().mesh_id(),
+        subject: peer(number),
+        remover: peer(0),
+        removed_at: UnixMillis(1_000),
+        reason: String::new(),
+        standing: vec![admission(number).id()],
+    }))
 }

@@ -10,7 +10,7 @@ use mesh_testkit::{Conditions, NodeId, VirtualMesh};
 
 use super::disk::Disk;
 use super::member::{Member, Relaying, Setup};
-use super::records::{membership, peer};
+use super::records::{membership, peer, removal};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -80,6 +80,16 @@ impl World {
         self.mesh.kill(NodeId(number));
     }
 
+    /// Tells every member that one of them is removed.
+    pub(super) fn remove(&mut self, number: usize) {
+        let removal = removal(number);
+        let _inserted = self.membership.insert(removal.clone());
+        let all: Vec<NodeId> = self.mesh.nodes().map(|(id, _)| id).collect();
+        for id in all {
+            self.mesh.act(id, |member, now| member.learn(removal.clone(), now));
+        }
+    }
+
     /// Sets a member's wall clock ahead, or back when negative; it counts from its next start on.
     pub(super) fn set_skew(&mut self, number: usize, millis: i64) {
         self.skews.resize(self.skews.len().max(number + 1), 0);
@@ -92,6 +102,15 @@ impl World {
         disk.crash(self.member(number).now);
         let member = self.start(number, disk);
         self.mesh.restart(NodeId(number), member);
+    }
+
+    /// From here on nothing happens to frames that go through others.
+    pub(super) fn calm(&mut self) {
+        self.relaying = Relaying::default();
+        let all: Vec<NodeId> = self.mesh.nodes().map(|(id, _)| id).collect();
+        for id in all {
+            self.mesh.act(id, |member, _| member.relaying = Relaying::default());
+        }
     }
 
     pub(super) fn member(&self, number: usize) -> &Member {
@@ -121,6 +140,11 @@ impl World {
     pub(super) fn are_all_alive(&self) -> bool {
         let mut all = self.mesh.nodes();
         all.all(|(id, _)| self.is_running(id.0) && self.is_to_all(id.0, MemberState::Alive))
+    }
+
+    /// How often anybody's state changed for anybody.
+    pub(super) fn changes(&self) -> usize {
+        self.mesh.nodes().map(|(_, member)| member.changes).sum()
     }
 
     /// Whether nobody waits for anything and nobody keeps anything.

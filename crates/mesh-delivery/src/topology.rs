@@ -2,6 +2,7 @@ mod gossip;
 mod graph;
 mod links;
 mod ports;
+mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -11,6 +12,7 @@ use mesh_protocol::{LinkState, LinkStateVersion, MeshId, PeerId, SignedLinkState
 use gossip::Kept;
 use graph::Graph;
 use links::Changes;
+use schedule::Schedule;
 
 pub use ports::{Route, TopologyConfig, TopologyInput, TopologyOutput};
 
@@ -43,7 +45,7 @@ pub struct Topology {
     /// The last statement of each other member.
     states: BTreeMap<PeerId, Kept>,
     /// When versions are next compared, for each link whose comparisons this end begins.
-    comparisons: BTreeMap<PeerId, Instant>,
+    comparisons: Schedule,
     graph: Graph,
     /// The graph has changed since the routes were found. False between calls.
     is_stale: bool,
@@ -68,7 +70,7 @@ impl Topology {
             is_outranked: false,
             own: None,
             states: BTreeMap::new(),
-            comparisons: BTreeMap::new(),
+            comparisons: Schedule::default(),
             graph: Graph::default(),
             is_stale: false,
             routes: BTreeMap::new(),
@@ -102,7 +104,7 @@ impl Topology {
     /// When [`Topology::handle_timeout`] wants to be called; none while there is nothing to wait for.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.publish_due().into_iter().chain(self.comparisons.values().copied()).min()
+        self.publish_due().into_iter().chain(self.comparisons.first()).min()
     }
 
     /// Gives the next wish out, oldest first.
@@ -163,7 +165,7 @@ impl Topology {
         }
         let before = std::mem::replace(&mut self.members, members);
         self.states.retain(|origin, _| self.members.contains(origin));
-        self.comparisons.retain(|peer, _| self.members.contains(peer));
+        self.comparisons.retain(&self.members);
         let others = self.members.iter().filter(|peer| **peer != self.me);
         self.graph = Graph::of(others.copied().collect());
         for (origin, kept) in &self.states {

@@ -65,7 +65,7 @@ impl Topology {
     pub(super) fn meet(&mut self, peer: PeerId, now: Instant) {
         if self.me < peer && self.members.contains(&peer) {
             self.send_versions(peer, true);
-            self.comparisons.insert(peer, now + self.first_wait(&peer));
+            self.comparisons.set(peer, now + self.first_wait(&peer));
         }
     }
 
@@ -77,11 +77,8 @@ impl Topology {
     }
 
     pub(super) fn compare_if_due(&mut self, now: Instant) {
-        let is_due = |(_, due): &(&PeerId, &Instant)| **due <= now;
-        let due: Vec<PeerId> =
-            self.comparisons.iter().filter(is_due).map(|(peer, _)| *peer).collect();
-        for peer in due {
-            self.comparisons.insert(peer, now + self.config.compare_every);
+        while let Some(peer) = self.comparisons.take_due(now) {
+            self.comparisons.set(peer, now + self.config.compare_every);
             self.send_versions(peer, true);
         }
     }

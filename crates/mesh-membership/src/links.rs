@@ -31,7 +31,8 @@ pub struct LinkConfig {
     pub heartbeat_every: Duration,
     /// A link on which nothing has arrived for so long is closed.
     pub silence_max: Duration,
-    /// The same on a link that is tried because this machine slept or its network changed.
+    /// The same on a link that is tried because this machine slept or its network changed, or because
+    /// the peer opened another one.
     pub wake_silence_max: Duration,
     /// Up to so many members, this node counted, every pair links; at most [`NEIGHBOURS_MAX`].
     pub full_mesh_max: usize,
@@ -111,6 +112,13 @@ pub enum LinkInput {
     /// There are news that the peer lives: a dial that waits is due at once.
     DialNow {
         /// Whom.
+        peer: PeerId,
+    },
+    /// The peer opened another link, which was turned down in favour of the present one. The peer would
+    /// hardly have done so if that one still worked, so it has to show within
+    /// [`LinkConfig::wake_silence_max`] that it does.
+    Doubted {
+        /// The other side.
         peer: PeerId,
     },
     /// This machine slept or its network changed: what was planned is due at once, and every link has

@@ -20,7 +20,7 @@ enum Phase {
     /// A dial is under way. `is_stale`: the addresses changed since.
     Dialling { is_stale: bool },
     /// There is a link. `silent_at`: closed then unless a frame arrives before. `is_tried`: that is soon,
-    /// because this node woke. `is_closing`: it was ordered to be closed.
+    /// because this node woke or the peer opened another link. `is_closing`: it was ordered to be closed.
     Linked { silent_at: Instant, ping_at: Instant, is_tried: bool, is_closing: bool },
 }
 
@@ -89,6 +89,7 @@ impl LinkPlanner {
                 self.change_state(peer, is_inactive, now);
             }
             LinkInput::DialNow { peer } => self.dial_now(peer, now),
+            LinkInput::Doubted { peer } => self.doubt(peer, now),
             LinkInput::Woke => self.wake(now),
         }
         self.handle_timeout(now);
@@ -257,6 +258,19 @@ impl LinkPlanner {
         contact.failures = 0;
         if let Phase::Waiting { dial_at } = &mut contact.phase {
             *dial_at = now;
+            self.set_alarm(peer);
+        }
+    }
+
+    fn doubt(&mut self, peer: PeerId, now: Instant) {
+        let Some(contact) = self.contacts.get_mut(&peer) else { return };
+        // Only the first doubt counts: a peer that dials again and again must not have it pinged each time.
+        if let Phase::Linked { silent_at, ping_at, is_tried: is_tried @ false, is_closing: false } =
+            &mut contact.phase
+        {
+            *is_tried = true;
+            *silent_at = (*silent_at).min(now + self.config.wake_silence_max);
+            *ping_at = now;
             self.set_alarm(peer);
         }
     }

@@ -21,7 +21,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => any::<u8>().prop_map(Step::Members),
-        9 => (0..8_u8, 0..PEERS).prop_map(|(kind, byte)| Step::About { kind, byte }),
+        9 => (0..9_u8, 0..PEERS).prop_map(|(kind, byte)| Step::About { kind, byte }),
         1 => Just(Step::Woke),
         1 => (0..20_000_u64).prop_map(Step::Wait),
         5 => Just(Step::NextTimeout),
@@ -103,6 +103,7 @@ impl Watch {
             4 => LinkInput::AddressesChanged { peer },
             5 => LinkInput::DialNow { peer },
             6 => LinkInput::FrameReceived { peer },
+            7 => LinkInput::Doubted { peer },
             _ => LinkInput::StateChanged { peer, is_inactive: peer < ME },
         }
     }

@@ -1,10 +1,13 @@
-//! News from elsewhere: a member that was down for long, that lives after all, and this node waking up.
+//! News from elsewhere: a member that was down for long, that lives after all, or that opened another link,
+//! and this node waking up.
 
 use super::*;
 
 const PING: LinkOutput = LinkOutput::Ping { peer: peer(150) };
 const CLOSE: LinkOutput = LinkOutput::CloseSilent { peer: peer(150) };
 const FRAME: LinkInput = LinkInput::FrameReceived { peer: peer(150) };
+
+const DOUBTED: LinkInput = LinkInput::Doubted { peer: peer(150) };
 
 fn inactive(is_inactive: bool) -> LinkInput {
     LinkInput::StateChanged { peer: peer(150), is_inactive }
@@ -118,4 +121,49 @@ fn a_wake_leaves_a_removed_member_alone() {
     bench.members(&[]);
     assert_eq!(bench.input(LinkInput::Woke), []);
     assert_eq!(bench.planner.poll_timeout(), None);
+}
+
+#[test]
+fn a_link_whose_peer_opened_another_one_has_to_answer_soon() {
+    let mut bench = Bench::linked(150);
+    bench.after(ms(1000));
+    assert_eq!(bench.input(DOUBTED), [PING]);
+    bench.after(ms(1499));
+    bench.input(FRAME);
+    assert_eq!(bench.after(ms(1)), [], "it works");
+    assert_eq!(bench.input(DOUBTED), [PING], "a later doubt is a trial of its own");
+    assert_eq!(bench.next(), (ms(1500), vec![CLOSE]));
+    assert_eq!(bench.input(DOUBTED), [], "it is being closed");
+}
+
+#[test]
+fn a_peer_that_opens_links_again_and_again_does_not_keep_a_dead_one() {
+    let mut bench = Bench::linked(150);
+    assert_eq!(bench.input(DOUBTED), [PING]);
+    for _ in 0..14 {
+        assert_eq!(bench.after(ms(100)), []);
+        assert_eq!(bench.input(DOUBTED), []);
+    }
+    assert_eq!(bench.after(ms(100)), [CLOSE]);
+}
+
+#[test]
+fn a_doubt_prolongs_no_silence() {
+    let mut bench = Bench::linked(150);
+    bench.after(ms(14_000));
+    assert_eq!(bench.input(DOUBTED), [PING]);
+    assert_eq!(bench.next(), (ms(1000), vec![CLOSE]));
+}
+
+#[test]
+fn a_doubt_is_about_one_link_only() {
+    let (mut bench, _) = Bench::with_members(&[150, 151, 152]);
+    for linked in [150, 151] {
+        bench.input(LinkInput::LinkUp { peer: peer(linked) });
+    }
+    assert_eq!(bench.input(DOUBTED), [PING]);
+    for unlinked in [9, 152] {
+        assert_eq!(bench.input(LinkInput::Doubted { peer: peer(unlinked) }), []);
+    }
+    assert_eq!(bench.after(ms(1500)), [CLOSE]);
 }

@@ -10,8 +10,10 @@ pub struct StoreConfig {
     pub inbox_messages_max: u64,
     /// Most bytes of their bodies.
     pub inbox_bytes_max: u64,
-    /// Most ids remembered per sender once the application acknowledged the messages. Beyond it the
-    /// oldest are forgotten, and a floor goes on refusing them.
+    /// Most ids remembered per sender once the application acknowledged the messages. Beyond it those
+    /// that came first are forgotten, and a floor goes on refusing them, unless they are among the
+    /// newest 10,000 sequences of their lane: there a message may still come late for the first time.
+    /// With a bound well above that number those are still remembered.
     pub seen_per_sender_max: u64,
     /// Most parcels of one sender that are kept for others. One more is [`Full`](crate::CustodyOutcome::Full).
     pub custody_messages_per_sender_max: u64,

@@ -47,9 +47,9 @@ statements! {
     DELETE_EXPIRED = "DELETE FROM inbox_seen WHERE inbox_id IN
             (SELECT inbox_id FROM inbox_seen WHERE expires_at <= ? LIMIT ?)
         RETURNING sender";
-    // By message id, which sorts by time, because the index on it gives that order for nothing.
+    // By arrival: a message id holds the time of its sender's clock, which may be wrong and corrected.
     DELETE_OLDEST = "DELETE FROM inbox_seen WHERE inbox_id IN
-            (SELECT inbox_id FROM inbox_seen WHERE sender = ? ORDER BY message_id LIMIT ?)
+            (SELECT inbox_id FROM inbox_seen WHERE sender = ? ORDER BY inbox_id LIMIT ?)
         RETURNING stream, priority, sequence, expires_at";
     UPSERT_FLOOR = "INSERT INTO inbox_floors (sender, stream, priority, sequence, expires_at)
         VALUES (?, ?, ?, ?, ?) ON CONFLICT (sender, stream, priority)
@@ -125,8 +125,11 @@ async fn evict_any(desk: &mut Desk) -> Result<u64, StoreError> {
     }
 }
 
-/// Forgets up to `surplus` of the oldest ids of `sender`, and raises the floors that stand for them.
+/// Forgets up to `surplus` of the ids of `sender` that came first, and raises the floors that stand for
+/// them. None stands for ids that are among the newest of their lane: a repeat of one of these would be
+/// stored again, which is better than to lose a message that comes late.
 pub(crate) async fn evict(desk: &mut Desk, sender: i64, surplus: u64) -> Result<u64, StoreError> {
+    desk.state.lanes.learn(&mut desk.conn, sender).await?;
     let values = [Value::Int(sender), Value::count(surplus.min(IDS_PER_TRANSACTION))];
     let rows = fetch_all(&mut desk.conn, DELETE_OLDEST, values).await?;
     let mut raised = BTreeSet::new();
@@ -135,8 +138,8 @@ pub(crate) async fn evict(desk: &mut Desk, sender: i64, surplus: u64) -> Result<
         let key =
             FloorKey { sender, stream: columns.bits()?, priority: columns.small("priority")? };
         let (sequence, expires_at) = (columns.bits()?, columns.time()?);
-        // Messages that come from no outbox have no order that a floor could stand for.
-        if key.stream == 0 {
+        // Messages that come from no outbox are in no lane: they have no order that a floor could stand for.
+        if desk.state.lanes.floor_max(&key).is_none_or(|floor_max| sequence > floor_max) {
             continue;
         }
         let floor = desk.state.floors.entry(key).or_insert(Floor { sequence, expires_at });

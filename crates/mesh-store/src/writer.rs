@@ -13,6 +13,7 @@
 //! What a commit changes in the writer's memory (`State`) is applied after it succeeded.
 
 mod desk;
+mod lanes;
 mod lazies;
 mod op;
 mod plan;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 pub(crate) use self::desk::Desk;
+use self::lanes::Lanes;
 use self::lazies::Urgency;
 pub(crate) use self::lazies::{Attempt, Lazies, LazyBatch};
 pub(crate) use self::op::{HotOp, Op, Reply};
@@ -66,7 +68,8 @@ statements! {
     CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)";
 }
 
-pub(crate) const ALL_STATEMENTS: [&[&str]; 3] = [STATEMENTS, desk::STATEMENTS, state::STATEMENTS];
+pub(crate) const ALL_STATEMENTS: [&[&str]; 4] =
+    [STATEMENTS, desk::STATEMENTS, lanes::STATEMENTS, state::STATEMENTS];
 
 pub(crate) struct Writer {
     desk: Desk,

@@ -50,5 +50,7 @@ async fn commit_one_tight(desk: &mut Desk, row: &NewInbox) -> Result<InboxOutcom
     let inbox_id = desk.state.inbox_ids.draw().cast_signed();
     execute(&mut desk.conn, INSERT_ONE, values(inbox_id, sender, row)).await?;
     desk.state.count_unacked(bytes);
+    let lane = FloorKey { sender, stream: row.stream, priority: row.priority };
+    desk.state.lanes.note(lane, row.sequence, inbox_id);
     Ok(InboxOutcome::Stored { inbox_id })
 }

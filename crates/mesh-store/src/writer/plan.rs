@@ -71,6 +71,8 @@ pub(super) enum Outcome {
 #[derive(Clone, Copy, Debug)]
 struct Offered {
     inbox_id: i64,
+    lane: FloorKey,
+    sequence: u64,
     bytes: u64,
 }
 
@@ -170,7 +172,8 @@ impl Effects {
         }
         let inbox_id = state.inbox_ids.draw().cast_signed();
         rows.push(inbox::values(inbox_id, sender, row));
-        Some(Offered { inbox_id, bytes: row.body.len() as u64 })
+        let (sequence, bytes) = (row.sequence, row.body.len() as u64);
+        Some(Offered { inbox_id, lane, sequence, bytes })
     }
 
     /// Brings `state` in line with what was committed and finds the answers.
@@ -236,8 +239,9 @@ fn inbox_outcome(
     offered: Option<Offered>,
 ) -> InboxOutcome {
     match offered {
-        Some(Offered { inbox_id, bytes }) if stored.contains(&inbox_id) => {
+        Some(Offered { inbox_id, lane, sequence, bytes }) if stored.contains(&inbox_id) => {
             state.count_unacked(bytes);
+            state.lanes.note(lane, sequence, inbox_id);
             InboxOutcome::Stored { inbox_id }
         }
         Some(_) | None => InboxOutcome::Duplicate,

@@ -11,6 +11,7 @@ use crate::custody::Held;
 use crate::query::{execute, fetch_all, fetch_one};
 use crate::statements::statements;
 use crate::store::Counts;
+use crate::writer::Lanes;
 use crate::{StoreConfig, StoreError};
 
 /// Numbers that are noted as given out ahead of time, so that one commit in so many pays for the note.
@@ -35,7 +36,7 @@ pub(crate) struct FloorKey {
     pub(crate) priority: u8,
 }
 
-/// Everything up to `sequence` was seen; the last id that this stands for expires at `expires_at`.
+/// What comes with a sequence up to this is taken for a repeat; the last id that this stands for expires at `expires_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Floor {
     pub(crate) sequence: u64,
@@ -86,6 +87,7 @@ pub(crate) struct State {
     pub(crate) inbox_bytes: u64,
     pub(crate) senders: BTreeMap<PeerId, Seen>,
     pub(crate) floors: BTreeMap<FloorKey, Floor>,
+    pub(crate) lanes: Lanes,
     pub(crate) custody: Held,
 }
 
@@ -135,6 +137,7 @@ impl State {
             inbox_bytes,
             senders,
             floors,
+            lanes: Lanes::default(),
             custody,
         })
     }

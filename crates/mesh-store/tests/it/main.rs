@@ -5,6 +5,7 @@
 mod backup;
 mod crash;
 mod custody;
+mod floors;
 mod health;
 mod inbox;
 mod keys;

@@ -109,7 +109,8 @@ pub enum LinkInput {
         /// Whether it is to be dialled rarely.
         is_inactive: bool,
     },
-    /// There are news that the peer lives: a dial that waits is due at once.
+    /// There are news that the peer lives: a dial that waits is due at once, unless it waits because the
+    /// last link ended at once.
     DialNow {
         /// Whom.
         peer: PeerId,

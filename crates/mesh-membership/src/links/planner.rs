@@ -1,3 +1,5 @@
+mod contact;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -5,39 +7,11 @@ use mesh_protocol::PeerId;
 
 use super::{LinkConfig, LinkInput, LinkOutput, neighbours};
 use crate::chance::Chance;
+use contact::{Contact, Phase, has_lasted};
 
 /// How much longer the side with the larger id waits before a first attempt. Both sides learn of each
 /// other at about the same time; without it they would always dial each other at once.
 const GRACE: Duration = Duration::from_millis(150);
-
-/// How things stand with one peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// No link, and none is wanted: the peer is outside this node's part of a large mesh.
-    Idle,
-    /// No link and no dial; the next dial is due then.
-    Waiting { dial_at: Instant },
-    /// A dial is under way. `is_stale`: the addresses changed since.
-    Dialling { is_stale: bool },
-    /// There is a link. `silent_at`: closed then unless a frame arrives before. `is_tried`: that is soon,
-    /// because this node woke or the peer opened another link. `is_closing`: it was ordered to be closed.
-    Linked { silent_at: Instant, ping_at: Instant, is_tried: bool, is_closing: bool },
-}
-
-#[derive(Clone, Debug)]
-struct Contact {
-    phase: Phase,
-    /// A peer that does not belong any more is kept until its link or dial has ended.
-    is_member: bool,
-    /// Whether this node keeps a link with it. Others may still open one.
-    is_wanted: bool,
-    /// Whether it is dialled rarely.
-    is_inactive: bool,
-    /// Dials or links that failed since the last link came up.
-    failures: u32,
-    /// The entry in the planner's alarms.
-    alarm: Option<Instant>,
-}
 
 /// Decides whom to dial when, and which links to keep alive, close or cut. Up to
 /// [`LinkConfig::full_mesh_max`] members that is everybody. In a larger mesh only [`neighbours`] are
@@ -77,11 +51,14 @@ impl LinkPlanner {
             LinkInput::AddressesChanged { peer } => self.addresses_changed(peer, now),
             LinkInput::FrameReceived { peer } => {
                 // The hot path: the alarm stays and finds out by itself that it rang early.
-                if let Some(Contact { phase: Phase::Linked { silent_at, is_tried, .. }, .. }) =
-                    self.contacts.get_mut(&peer)
+                if let Some(contact) = self.contacts.get_mut(&peer)
+                    && let Phase::Linked { up_at, silent_at, is_tried, .. } = &mut contact.phase
                 {
                     *silent_at = now + self.config.silence_max;
                     *is_tried = false;
+                    if has_lasted(*up_at, now) {
+                        contact.forgive();
+                    }
                 }
                 return;
             }
@@ -104,7 +81,7 @@ impl LinkPlanner {
             let Some(contact) = self.contacts.get_mut(&peer) else { continue };
             contact.alarm = None;
             match &mut contact.phase {
-                Phase::Waiting { dial_at } if *dial_at <= now => {
+                Phase::Waiting { dial_at, .. } if *dial_at <= now => {
                     contact.phase = Phase::Dialling { is_stale: false };
                     self.outputs.push_back(LinkOutput::Dial { peer });
                 }
@@ -156,12 +133,15 @@ impl LinkPlanner {
                 is_wanted,
                 is_inactive: false,
                 failures: 0,
+                short_links: 0,
                 alarm: None,
             });
             contact.is_member = true;
             contact.is_wanted = is_wanted;
             match contact.phase {
-                Phase::Idle if is_wanted => contact.phase = Phase::Waiting { dial_at },
+                Phase::Idle if is_wanted => {
+                    contact.phase = Phase::Waiting { dial_at, is_firm: false };
+                }
                 Phase::Waiting { .. } if !is_wanted => contact.phase = Phase::Idle,
                 Phase::Idle
                 | Phase::Waiting { .. }
@@ -195,9 +175,13 @@ impl LinkPlanner {
             Some(contact) => {
                 // A removed peer's link may have come up just before the removal was heard of.
                 let is_closing = !contact.is_member;
-                contact.failures = 0;
                 contact.is_inactive = false;
-                contact.phase = Phase::Linked { silent_at, ping_at, is_tried: false, is_closing };
+                let up_at = match contact.phase {
+                    Phase::Linked { up_at, .. } => up_at,
+                    Phase::Idle | Phase::Waiting { .. } | Phase::Dialling { .. } => now,
+                };
+                let is_tried = false;
+                contact.phase = Phase::Linked { up_at, silent_at, ping_at, is_tried, is_closing };
                 if is_closing {
                     self.outputs.push_back(LinkOutput::CutRemoved { peer });
                 }
@@ -208,9 +192,17 @@ impl LinkPlanner {
     }
 
     fn link_down(&mut self, peer: PeerId, now: Instant) {
-        let Some(contact) = self.contacts.get(&peer) else { return };
+        let Some(contact) = self.contacts.get_mut(&peer) else { return };
         match contact.phase {
-            Phase::Linked { .. } => self.wait(peer, now),
+            Phase::Linked { up_at, .. } => {
+                let is_short = !has_lasted(up_at, now);
+                if is_short {
+                    contact.short_links = contact.short_links.saturating_add(1);
+                } else {
+                    contact.forgive();
+                }
+                self.wait(peer, is_short, now);
+            }
             Phase::Idle | Phase::Waiting { .. } | Phase::Dialling { .. } => {}
         }
     }
@@ -219,11 +211,11 @@ impl LinkPlanner {
         let Some(contact) = self.contacts.get_mut(&peer) else { return };
         match contact.phase {
             Phase::Dialling { is_stale: true } if contact.is_member && contact.is_wanted => {
-                contact.failures = 0;
-                contact.phase = Phase::Waiting { dial_at: now };
+                contact.forgive();
+                contact.phase = Phase::Waiting { dial_at: now, is_firm: false };
                 self.set_alarm(peer);
             }
-            Phase::Dialling { .. } => self.wait(peer, now),
+            Phase::Dialling { .. } => self.wait(peer, false, now),
             Phase::Idle | Phase::Waiting { .. } | Phase::Linked { .. } => {}
         }
     }
@@ -231,10 +223,10 @@ impl LinkPlanner {
     fn addresses_changed(&mut self, peer: PeerId, now: Instant) {
         let Some(contact) = self.contacts.get_mut(&peer) else { return };
         match &mut contact.phase {
-            Phase::Waiting { dial_at } => {
+            Phase::Waiting { .. } => {
                 // Failures at the old addresses say nothing about the new ones.
-                contact.failures = 0;
-                *dial_at = now;
+                contact.forgive();
+                contact.phase = Phase::Waiting { dial_at: now, is_firm: false };
                 self.set_alarm(peer);
             }
             Phase::Dialling { is_stale } => *is_stale = true,
@@ -245,7 +237,7 @@ impl LinkPlanner {
     fn change_state(&mut self, peer: PeerId, is_inactive: bool, now: Instant) {
         let Some(contact) = self.contacts.get_mut(&peer) else { return };
         contact.is_inactive = is_inactive;
-        if let Phase::Waiting { dial_at } = &mut contact.phase
+        if let Phase::Waiting { dial_at, .. } = &mut contact.phase
             && !is_inactive
         {
             *dial_at = (*dial_at).min(now + self.config.backoff_max);
@@ -255,8 +247,9 @@ impl LinkPlanner {
 
     fn dial_now(&mut self, peer: PeerId, now: Instant) {
         let Some(contact) = self.contacts.get_mut(&peer) else { return };
-        contact.failures = 0;
-        if let Phase::Waiting { dial_at } = &mut contact.phase {
+        contact.failures = contact.short_links;
+        // A link that ends at once makes such news itself, and would be dialled without a pause.
+        if let Phase::Waiting { dial_at, is_firm: false } = &mut contact.phase {
             *dial_at = now;
             self.set_alarm(peer);
         }
@@ -265,8 +258,9 @@ impl LinkPlanner {
     fn doubt(&mut self, peer: PeerId, now: Instant) {
         let Some(contact) = self.contacts.get_mut(&peer) else { return };
         // Only the first doubt counts: a peer that dials again and again must not have it pinged each time.
-        if let Phase::Linked { silent_at, ping_at, is_tried: is_tried @ false, is_closing: false } =
+        if let Phase::Linked { silent_at, ping_at, is_tried, is_closing: false, .. } =
             &mut contact.phase
+            && !*is_tried
         {
             *is_tried = true;
             *silent_at = (*silent_at).min(now + self.config.wake_silence_max);
@@ -277,14 +271,15 @@ impl LinkPlanner {
 
     fn wake(&mut self, now: Instant) {
         for contact in self.contacts.values_mut() {
+            contact.forgive();
             match &mut contact.phase {
-                Phase::Waiting { dial_at } => {
-                    contact.failures = 0;
+                Phase::Waiting { dial_at, is_firm } => {
                     *dial_at = now;
+                    *is_firm = false;
                 }
                 // It may have begun in the network of before.
                 Phase::Dialling { is_stale } => *is_stale = true,
-                Phase::Linked { silent_at, ping_at, is_tried, is_closing: false } => {
+                Phase::Linked { silent_at, ping_at, is_tried, is_closing: false, .. } => {
                     // A second wake must not prolong the trial, or a restless network keeps dead links.
                     if !*is_tried {
                         *is_tried = true;
@@ -302,7 +297,7 @@ impl LinkPlanner {
     }
 
     /// Plans the next dial after a failure, unless the peer is not to be dialled at all.
-    fn wait(&mut self, peer: PeerId, now: Instant) {
+    fn wait(&mut self, peer: PeerId, is_firm: bool, now: Instant) {
         let Some(contact) = self.contacts.get_mut(&peer) else { return };
         if !contact.is_member {
             self.forget(peer);
@@ -310,7 +305,7 @@ impl LinkPlanner {
         }
         if !contact.is_wanted {
             contact.phase = Phase::Idle;
-            contact.failures = 0;
+            contact.forgive();
             self.set_alarm(peer);
             return;
         }
@@ -321,7 +316,7 @@ impl LinkPlanner {
             delay += self.grace(peer);
         }
         if let Some(contact) = self.contacts.get_mut(&peer) {
-            contact.phase = Phase::Waiting { dial_at: now + delay };
+            contact.phase = Phase::Waiting { dial_at: now + delay, is_firm };
         }
         self.set_alarm(peer);
     }
@@ -337,7 +332,7 @@ impl LinkPlanner {
     fn set_alarm(&mut self, peer: PeerId) {
         let Some(contact) = self.contacts.get_mut(&peer) else { return };
         let alarm = match contact.phase {
-            Phase::Waiting { dial_at } => Some(dial_at),
+            Phase::Waiting { dial_at, .. } => Some(dial_at),
             Phase::Linked { silent_at, ping_at, is_closing: false, .. } => {
                 Some(ping_at.min(silent_at))
             }

@@ -1,8 +1,10 @@
 use super::super::keeps_existing;
+use super::contact::LINK_AGE_MIN;
 use super::*;
 
 mod large;
 mod properties;
+mod short;
 mod wake;
 
 const ME: PeerId = peer(100);
@@ -118,13 +120,14 @@ fn waits_twice_as_long_after_each_failure_up_to_the_bound() {
 }
 
 #[test]
-fn a_link_that_came_up_resets_the_wait() {
+fn a_link_that_lasted_resets_the_wait() {
     let (mut bench, _) = Bench::with_members(&[150]);
     for _ in 0..8 {
         bench.input(LinkInput::DialFailed { peer: peer(150) });
         bench.next();
     }
     assert_eq!(bench.input(LinkInput::LinkUp { peer: peer(150) }), []);
+    assert_eq!(bench.after(LINK_AGE_MIN), []);
     assert_eq!(bench.input(LinkInput::LinkDown { peer: peer(150) }), []);
     let (wait, outputs) = bench.next();
     assert!(is_about(wait, ms(100)), "{wait:?}");

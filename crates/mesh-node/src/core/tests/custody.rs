@@ -4,6 +4,7 @@ use mesh_delivery::{End, Priority};
 use mesh_membership::{LinkConfig, MemberState};
 use mesh_protocol::ErrorCode;
 
+use super::disk::CUSTODY_QUOTA;
 use super::member::Relaying;
 use super::records::{node, peer};
 use super::world::{SECOND, World};
@@ -116,4 +117,21 @@ fn what_is_kept_from_or_for_a_removed_member_is_dropped() {
         [0, 1, 3, 5].into_iter().all(done)
     });
     assert_eq!(world.member(5).disk.inbox.len(), 1);
+}
+
+#[test]
+fn what_custodians_have_no_room_for_arrives_from_its_sender() {
+    let mut world = World::new(1, 4, &LinkConfig::default(), Relaying::default(), &[]);
+    world.await_that("all alive", 10 * SECOND, World::are_all_alive);
+    world.off(3);
+    world.await_that("away", 30 * SECOND, |world| world.is_to_all(3, MemberState::Down));
+    for _ in 0..CUSTODY_QUOTA + 100 {
+        world.send(0, &[3], Priority::Normal);
+    }
+    world.await_that("custodians are full", 30 * SECOND, |world| {
+        [1, 2].into_iter().all(|number| keeps(world, number) == CUSTODY_QUOTA)
+    });
+    world.on(3);
+    world.await_that("everything arrives", 60 * SECOND, World::is_quiet);
+    world.check_promises();
 }

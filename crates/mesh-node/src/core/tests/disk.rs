@@ -10,7 +10,7 @@ use mesh_protocol::{
 use mesh_store::CustodyRow;
 
 /// Parcels of one sender that a custodian keeps.
-pub(super) const CUSTODY_QUOTA: usize = 500;
+pub(super) const CUSTODY_QUOTA: usize = 300;
 
 /// Rows are deleted lazily: a crash brings those back that ended so shortly before it.
 const DELETED_AFTER: Duration = Duration::from_secs(1);

@@ -35,7 +35,7 @@ fn a_large_mesh_knows_who_is_alive_and_delivers_without_links_between_all() {
         }
         let before = world.changes();
         world.await_that("all acknowledged", 90 * SECOND, World::is_quiet);
-        world.mesh.run_for(30 * SECOND);
+        world.mesh.run_for(15 * SECOND);
         assert_eq!(world.changes(), before, "nobody is suspected of anything");
         world.check_promises();
     }

@@ -133,6 +133,7 @@ impl Core {
     /// Leaves the mesh for another one.
     pub(crate) fn replace_mesh(&mut self, membership: Membership, now: Now) {
         self.topology.set_mesh(membership.mesh_id());
+        self.forget_all_held(now);
         self.membership = membership;
         self.follow_verdict(now);
     }

@@ -304,7 +304,9 @@ impl Shared {
             match next {
                 Ok(frame) => {
                     entry.touch(clock::now().wall);
-                    self.handle_frame(&entry, frame).await;
+                    // Boxed: an agent with many links has three idle readers for each, and what it takes to
+                    // handle the largest frame is many times what it takes to wait.
+                    Box::pin(self.handle_frame(&entry, frame)).await;
                 }
                 Err(error) => {
                     tracing::warn!(peer = %entry.peer.short(), %error, "a member sent what is not the protocol, closing the link");

@@ -23,13 +23,9 @@ fn came_through(itinerary: &Itinerary, sender: PeerId) -> Vec<PeerId> {
 }
 
 /// The sender may be able to seal the message again, with other keys: it is not refused for good.
-const fn unless_sealed_anew(outcome: DeliverOutcome) -> DeliverOutcome {
-    match outcome {
-        DeliverOutcome::Refused(ErrorCode::SealInvalid) => {
-            DeliverOutcome::Deferred(ErrorCode::SealInvalid)
-        }
-        other => other,
-    }
+fn unless_sealed_anew(outcome: DeliverOutcome) -> DeliverOutcome {
+    let is_unreadable = outcome == DeliverOutcome::Refused(ErrorCode::SealInvalid);
+    if is_unreadable { DeliverOutcome::Deferred(ErrorCode::SealInvalid) } else { outcome }
 }
 
 impl Shared {

@@ -140,6 +140,14 @@ impl Core {
         }
     }
 
+    /// Drops everything that is kept for others: it belongs to the mesh that is left.
+    pub(super) fn forget_all_held(&mut self, now: Now) {
+        let outcome = DeliverOutcome::Refused(ErrorCode::NotAMember);
+        for sequence in self.held.names.keys().copied().collect::<Vec<u64>>() {
+            self.held.outbound.handle_input(Input::Settled { sequence, outcome }, now);
+        }
+    }
+
     /// Drops what is kept from or for peers that are no members any more. Their rows go apart.
     pub(super) fn forget_held_of(&mut self, gone: &PeerId, now: Now) {
         self.held.outbound.handle_input(Input::PeerRemoved(*gone), now);

@@ -216,9 +216,10 @@ impl Liveness {
 
     fn announced(&mut self, peer: PeerId, incarnation: u64, is_fresh: bool, now: Now) {
         let Some(subject) = self.subjects.get_mut(&peer) else { return };
-        let is_newer = incarnation > subject.incarnation;
-        let is_proof = is_newer || (is_fresh && incarnation == subject.incarnation);
-        subject.incarnation = subject.incarnation.max(incarnation);
+        let known = subject.incarnation;
+        subject.incarnation = known.max(incarnation);
+        // The first statement that this node hears may be days old: whoever is new is told of everybody.
+        let is_proof = known > 0 && (incarnation > known || (is_fresh && incarnation == known));
         if is_proof && !self.linked.contains(&peer) {
             self.prove_alive(peer, now);
         }

@@ -78,8 +78,10 @@ pub enum LivenessInput {
         /// Who should have got it.
         helper: PeerId,
     },
-    /// A statement that the peer itself signed came through others. It proves that the peer lives when
-    /// its incarnation is above the known one, or when it `is_fresh` and not of an older incarnation.
+    /// A statement that the peer itself signed came through others. The first incarnation that is
+    /// announced is noted and proves nothing, for the peer may be long gone. From then on the peer lives
+    /// when its incarnation is above the known one, or when the statement `is_fresh` and not of an older
+    /// incarnation.
     Announced {
         /// Who signed.
         peer: PeerId,

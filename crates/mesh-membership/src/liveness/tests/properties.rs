@@ -99,7 +99,16 @@ impl Watch {
                 self.bench.unsent(asked)
             }
             Step::Announced { byte, incarnation, is_fresh } => {
-                self.bench.input(LivenessInput::Announced { peer: id(byte), incarnation, is_fresh })
+                let peer = id(byte);
+                let known = self.bench.liveness.incarnation(&peer);
+                let seen_at = self.bench.liveness.last_seen_at(&peer);
+                let input = LivenessInput::Announced { peer, incarnation, is_fresh };
+                let outputs = self.bench.input(input);
+                if known == 0 || incarnation < known {
+                    assert_eq!(outputs, [], "no proof");
+                    assert_eq!(self.bench.liveness.last_seen_at(&peer), seen_at);
+                }
+                outputs
             }
             Step::Wait(millis) => self.bench.after(ms(millis)),
             Step::NextTimeout => {

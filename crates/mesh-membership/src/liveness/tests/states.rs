@@ -68,10 +68,35 @@ fn a_newer_statement_of_the_peer_itself_ends_suspicion() {
 fn a_new_incarnation_ends_down_and_inactive() {
     let mut bench = Bench::new(&[1]);
     bench.run(ms(2000), None);
-    assert_eq!(bench.announced(1, 1, false), [changed(1, Down, Alive), dial_now(1)]);
+    assert_eq!(bench.announced(1, 1, false), [], "the first that is heard");
+    assert_eq!(bench.announced(1, 2, false), [changed(1, Down, Alive), dial_now(1)]);
     let told = bench.run(ms(120_000), None);
     assert_eq!(told, [changed(1, Alive, Down), changed(1, Down, Inactive)]);
-    assert_eq!(bench.announced(1, 2, false), [changed(1, Inactive, Alive), dial_now(1)]);
+    assert_eq!(bench.announced(1, 3, false), [changed(1, Inactive, Alive), dial_now(1)]);
+}
+
+#[test]
+fn the_first_statement_that_is_heard_of_a_peer_raises_nobody() {
+    let long_ago = UnixMillis(START.0 - 86_400_000);
+    for is_fresh in [true, false] {
+        let mut bench = Bench::with(LivenessConfig::default());
+        let members = BTreeMap::from([(peer(1), Some(long_ago)), (peer(2), None)]);
+        bench.input(LivenessInput::MembersChanged(members));
+        bench.run(ms(2000), None);
+        for (byte, seen_at) in [(1, Some(long_ago)), (2, None)] {
+            assert_eq!(bench.announced(byte, 0, is_fresh), [], "no incarnation at all");
+            assert_eq!(bench.announced(byte, 7, is_fresh), []);
+            assert_eq!(bench.announced(byte, 6, true), [], "an older one");
+            assert_eq!(bench.state(byte), Down);
+            assert_eq!(bench.liveness.last_seen_at(&peer(byte)), seen_at);
+            assert_eq!(bench.liveness.incarnation(&peer(byte)), 7);
+            assert_eq!(
+                bench.announced(byte, 7, true),
+                [changed(byte, Down, Alive), dial_now(byte)],
+                "the next one within the same incarnation is a sign of life"
+            );
+        }
+    }
 }
 
 #[test]

@@ -148,6 +148,7 @@ async fn a_broadcast_of_a_node_that_is_alone_warns_that_nobody_gets_it() {
 
 /// A program starts and joins wherever it likes, in a task of its own for one.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "that a program does this is what is tested")]
 async fn a_node_can_be_started_used_and_stopped_within_tasks() {
     let dir = tempfile::tempdir().unwrap();
     let one = start(dir.path(), "one").await;

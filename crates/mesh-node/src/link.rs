@@ -34,7 +34,7 @@ const NEWCOMER_GRACE: Duration = Duration::from_secs(5);
 /// The peer's present link survives, so a second one is closed. The core hears nothing of that one:
 /// to the heartbeat it would look like a sign of life on the link that stays.
 #[derive(Debug)]
-struct LinkStays(Arc<LinkEntry>);
+struct LinkStays;
 
 impl Shared {
     /// Dials a member once and tells the core how it went.
@@ -220,8 +220,8 @@ impl Shared {
             let existing = links.get(&peer).filter(|existing| {
                 keeps_existing(self.me, peer, existing.link.is_dialled(), is_dialled)
             });
-            if let Some(existing) = existing {
-                return Err(LinkStays(Arc::clone(existing)));
+            if existing.is_some() {
+                return Err(LinkStays);
             }
             let replaced = links.insert(peer, Arc::clone(entry));
             match &replaced {
@@ -233,9 +233,9 @@ impl Shared {
         match &registered {
             Ok(Some(replaced)) => replaced.close(),
             Ok(None) => {}
-            Err(LinkStays(existing)) => {
-                // The peer may have dialled because it lost the link that stays: a ping finds out.
-                let _unsent = existing.ping(None);
+            Err(LinkStays) => {
+                // The peer may have dialled because it lost the link that stays: a trial finds out.
+                self.drive(|core, now| core.plan(LinkInput::Doubted { peer }, now));
                 entry.close();
             }
         }

@@ -5,7 +5,7 @@
 //! does not object in time is down; it comes back by beginning another life.
 //!
 //! foca decides; this room keeps it honest and bounded. Nothing about anybody who does not belong gets
-//! in, a sender speaks for itself only, time that the node slept through counts for nothing, a node that
+//! in, a sender speaks for itself only, nobody gets a life that could not be outlived, time that the node slept through counts for nothing, a node that
 //! hears nobody accuses nobody, a suspect is told of it, and members that are not up are reached out to
 //! until they are. A member can still lie
 //! about others: gossip decides who is asked for what, never who belongs.
@@ -54,6 +54,9 @@ pub enum SwimInput {
         from: PeerId,
         /// The gossip.
         data: Vec<u8>,
+        /// The highest incarnation that anybody can have by this time. A life beyond it was made up, and
+        /// the member that it is ascribed to could never outlive it.
+        incarnation_max: u64,
     },
 }
 
@@ -137,8 +140,8 @@ impl Swim {
         self.catch_up(now);
         match input {
             SwimInput::MembersChanged(members) => self.change_members(members, now),
-            SwimInput::Received { from, data } => {
-                if self.receive(from, &data, now).is_none() {
+            SwimInput::Received { from, data, incarnation_max } => {
+                if self.receive(from, &data, incarnation_max, now).is_none() {
                     self.refused = self.refused.saturating_add(1);
                 }
             }
@@ -222,14 +225,25 @@ impl Swim {
     }
 
     /// Checks a datagram and hands the honest part of it to foca; none when it is refused.
-    fn receive(&mut self, from: PeerId, data: &[u8], now: Instant) -> Option<()> {
+    fn receive(
+        &mut self,
+        from: PeerId,
+        data: &[u8],
+        incarnation_max: u64,
+        now: Instant,
+    ) -> Option<()> {
         if data.len() > self.config.max_packet_bytes || !self.effects.members.contains(&from) {
             return None;
         }
         let mut datagram = Datagram::decode(from, self.me, data).ok()?;
-        if datagram.third_party().is_some_and(|peer| !self.effects.members.contains(&peer)) {
+        if datagram.third_party().is_some_and(|id| !self.effects.members.contains(&id.peer)) {
             return None;
         }
+        let ends = [datagram.header.src, datagram.header.dst].into_iter();
+        if !ends.chain(datagram.third_party()).all(|id| id.is_possible(incarnation_max)) {
+            return None;
+        }
+        datagram.updates.retain(|update| update.id().is_possible(incarnation_max));
         let may_renew = self.renewed_at.is_none_or(|at| now.duration_since(at) >= RENEW_PAUSE);
         if may_renew {
             self.outlive(&datagram);

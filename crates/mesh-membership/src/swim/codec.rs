@@ -93,12 +93,12 @@ impl Datagram {
     }
 
     /// The member, besides the two ends, that the message is about.
-    pub(super) const fn third_party(&self) -> Option<PeerId> {
+    pub(super) const fn third_party(&self) -> Option<SwimId> {
         match &self.header.message {
             Message::PingReq { target: third, .. }
             | Message::IndirectPing { origin: third, .. }
             | Message::IndirectAck { target: third, .. }
-            | Message::ForwardedAck { origin: third, .. } => Some(third.peer),
+            | Message::ForwardedAck { origin: third, .. } => Some(*third),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::Announce

@@ -4,6 +4,9 @@ use foca::Identity;
 
 use mesh_protocol::PeerId;
 
+/// Renewals are below this; after the last of them the next incarnation begins.
+pub(super) const RENEWAL_MAX: u32 = u32::MAX - 1_000;
+
 /// One life of a member. Of two lives of one peer the later one counts, so a member comes back by
 /// beginning another one, however firmly the rumour of its end is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +29,17 @@ impl SwimId {
         (self.incarnation, self.renewal)
     }
 
-    /// The next life; none after the last one that can be numbered.
+    /// Whether a peer can have come to this life, and can go on to another one, at a time when no
+    /// incarnation is above `incarnation_max`.
+    pub(super) const fn is_possible(&self, incarnation_max: u64) -> bool {
+        self.incarnation <= incarnation_max && self.renewal < RENEWAL_MAX
+    }
+
+    /// The next life; none after the last one that can be numbered. It is one that others believe in, as
+    /// soon as their clocks allow its incarnation.
     pub(super) const fn next(&self) -> Option<Self> {
-        if let Some(renewal) = self.renewal.checked_add(1) {
+        let renewal = self.renewal.saturating_add(1);
+        if renewal < RENEWAL_MAX {
             return Some(Self { renewal, ..*self });
         }
         match self.incarnation.checked_add(1) {

@@ -8,11 +8,14 @@ use proptest::prelude::*;
 use mesh_protocol::{PeerId, SWIM_BYTES_MAX};
 
 use super::codec::{Datagram, ENDS_BYTES};
-use super::identity::SwimId;
+use super::identity::{RENEWAL_MAX, SwimId};
 use super::{RENEW_PAUSE, Swim, SwimConfig, SwimInput, SwimOutput};
 use crate::MEMBERS_MAX;
 
 const ME: u8 = 0;
+
+/// No incarnation of these tests is above it.
+const INCARNATION_MAX: u64 = 1_000;
 
 /// Foca's four series, and a probe with its suspects and their warnings.
 const ALARMS_MAX: usize = 24;
@@ -43,7 +46,11 @@ fn outputs(swim: &mut Swim) -> Vec<SwimOutput> {
 fn said(from: u8, dst: SwimId, message: Message<SwimId>, updates: &[Member<SwimId>]) -> SwimInput {
     let header = Header { src: id(from, 1), src_incarnation: 0, dst, message };
     let bytes = Datagram { header, updates: updates.to_vec() }.encode().unwrap();
-    SwimInput::Received { from: peer(from), data: bytes[ENDS_BYTES..].to_vec() }
+    received(from, bytes[ENDS_BYTES..].to_vec())
+}
+
+fn received(from: u8, data: Vec<u8>) -> SwimInput {
+    SwimInput::Received { from: peer(from), data, incarnation_max: INCARNATION_MAX }
 }
 
 /// What the node said to the peer, taken apart.
@@ -75,6 +82,70 @@ fn gossip_from_and_about_strangers_is_refused() {
     assert_eq!(outputs(&mut swim), ups);
     swim.handle_timeout(now + Duration::from_millis(500));
     assert_eq!(heard(&outputs(&mut swim), 9), []);
+}
+
+/// Lives that nobody can have come to.
+fn impossible(number: u8) -> [SwimId; 4] {
+    [(INCARNATION_MAX + 1, 0), (u64::MAX, u32::MAX), (3, RENEWAL_MAX), (3, u32::MAX)]
+        .map(|(incarnation, renewal)| SwimId { renewal, ..id(number, incarnation) })
+}
+
+#[test]
+fn a_life_that_a_member_could_not_outlive_is_not_believed() {
+    for made_up in impossible(2) {
+        for state in [State::Alive, State::Suspect, State::Down] {
+            let now = origin();
+            let mut swim = swim(3, now);
+            let rumour = [Member::new(made_up, 0, state), Member::alive(id(2, 3))];
+            swim.handle_input(said(1, id(ME, 5), Message::Gossip, &rumour), now);
+            let ups = [(1, 1), (2, 3)]
+                .map(|(number, incarnation)| SwimOutput::Up { peer: peer(number), incarnation });
+            assert_eq!(outputs(&mut swim), ups, "the rest counts");
+            assert_eq!(swim.known(&peer(2)), Some(id(2, 3)));
+        }
+    }
+    // The last ones that are possible are believed.
+    for possible in [id(2, INCARNATION_MAX), SwimId { renewal: RENEWAL_MAX - 1, ..id(2, 3) }] {
+        let now = origin();
+        let mut swim = swim(3, now);
+        let news = [Member::alive(possible)];
+        swim.handle_input(said(1, id(ME, 5), Message::Gossip, &news), now);
+        assert_eq!(swim.known(&peer(2)), Some(possible));
+    }
+}
+
+#[test]
+fn gossip_to_by_or_for_a_life_that_cannot_be_is_refused() {
+    let now = origin();
+    for (made_up, of_me) in impossible(2).into_iter().zip(impossible(ME)) {
+        let mut swim = swim(3, now);
+        let header = |src, dst, message| Header { src, src_incarnation: 0, dst, message };
+        let request = Message::PingReq { target: made_up, probe_number: 1 };
+        for (from, header) in [
+            (2, header(made_up, id(ME, 5), Message::Ping(1))),
+            (1, header(id(1, 1), of_me, Message::Ping(1))),
+            (1, header(id(1, 1), id(ME, 5), request)),
+        ] {
+            let bytes = Datagram { header, updates: vec![] }.encode().unwrap();
+            swim.handle_input(received(from, bytes[ENDS_BYTES..].to_vec()), now);
+        }
+        assert_eq!((outputs(&mut swim), swim.refused()), (vec![], 3));
+    }
+}
+
+#[test]
+fn a_node_stays_within_the_lives_that_others_believe_in() {
+    let now = origin();
+    for made_up in impossible(ME) {
+        let mut swim = swim(2, now);
+        let rumour = [Member::down(made_up)];
+        swim.handle_input(said(1, id(ME, 5), Message::Gossip, &rumour), now);
+        assert_eq!(*swim.foca.identity(), id(ME, 5));
+    }
+    let mut swim = swim(2, now);
+    let last = SwimId { renewal: RENEWAL_MAX - 1, ..id(ME, 5) };
+    swim.handle_input(said(1, last, Message::Gossip, &[Member::down(last)]), now);
+    assert_eq!(*swim.foca.identity(), id(ME, 6), "the renewals are used up");
 }
 
 #[test]
@@ -202,9 +273,12 @@ fn more_members_than_a_mesh_may_have_are_not_taken_in() {
 
 /// Bytes that are often near to what is gossip.
 fn gossip() -> impl Strategy<Value = (u8, Vec<u8>)> {
+    let age = || prop_oneof![6 => 0_u64..8, 1 => Just(INCARNATION_MAX), 1 => Just(u64::MAX)];
+    let renewal =
+        || prop_oneof![6 => 0_u32..3, 1 => RENEWAL_MAX - 2..=RENEWAL_MAX, 1 => Just(u32::MAX)];
     let header =
-        (0_u64..8, 0_u32..3, 4_u64..7, 0_u32..3, any::<u16>(), 0_u8..12, 0_u8..6, any::<u8>());
-    let update = (0_u8..6, 0_u64..8, 0_u32..3, any::<u16>(), 0_u8..4);
+        (age(), renewal(), 4_u64..7, renewal(), any::<u16>(), 0_u8..12, 0_u8..6, any::<u8>());
+    let update = (0_u8..6, age(), renewal(), any::<u16>(), 0_u8..4);
     let near = (header, vec(update, 0..6)).prop_map(|(header, updates)| {
         let (src, src_renewal, dst, dst_renewal, incarnation, kind, third, number) = header;
         let mut data = Vec::new();
@@ -250,7 +324,7 @@ proptest! {
                 let members: BTreeSet<PeerId> = members.into_iter().map(peer).collect();
                 swim.handle_input(SwimInput::MembersChanged(members), now);
             }
-            swim.handle_input(SwimInput::Received { from: peer(from), data }, now);
+            swim.handle_input(received(from, data), now);
             swim.handle_timeout(now);
             let members = swim.effects.members.clone();
             for output in outputs(&mut swim) {
@@ -262,6 +336,9 @@ proptest! {
                 prop_assert!(members.contains(&peer) && bytes <= SWIM_BYTES_MAX);
             }
             prop_assert!(swim.alarms.len() <= ALARMS_MAX + 6);
+            let others = swim.foca.iter_membership_state().map(Member::id);
+            let others = others.filter(|id| id.peer != peer(ME));
+            prop_assert!(others.into_iter().all(|id| id.is_possible(INCARNATION_MAX)));
             // An earlier life of the node's own may be remembered.
             let is_known = |peer| members.contains(&peer) || peer == PeerId::from_bytes([ME; 32]);
             prop_assert!(swim.foca.iter_membership_state().all(|m| is_known(m.id().peer)));

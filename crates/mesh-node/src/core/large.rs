@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use mesh_delivery::Now;
 use mesh_membership::{
-    LinkConfig, LinkInput, LivenessInput, MemberState, Swim, SwimConfig, SwimInput, SwimOutput,
-    neighbours,
+    LinkConfig, LinkInput, MemberState, Swim, SwimConfig, SwimInput, SwimOutput, neighbours,
 };
 use mesh_protocol::{PeerId, UnixMillis};
 
 use super::{Core, Wish};
+
+/// How far the clock of a member may be ahead for its incarnation to be believed; a day.
+const INCARNATION_AHEAD_MAX: u64 = 86_400_000;
 
 /// What the liveness of a large mesh is set up with.
 #[derive(Clone, Debug)]
@@ -98,7 +100,10 @@ impl Core {
     /// Gossip of the large mesh, from the member that began its way.
     pub(crate) fn swim_received(&mut self, from: PeerId, data: Vec<u8>, now: Now) {
         if let Some(running) = &mut self.large.running {
-            running.swim.handle_input(SwimInput::Received { from, data }, now.instant);
+            // Incarnations are taken from the clock.
+            let incarnation_max = now.wall.0.saturating_add(INCARNATION_AHEAD_MAX);
+            let input = SwimInput::Received { from, data, incarnation_max };
+            running.swim.handle_input(input, now.instant);
         }
         self.collect(now);
     }
@@ -129,10 +134,9 @@ impl Core {
                 SwimOutput::Send { to, data } => {
                     self.wishes.push_back(Wish::SendSwim { to, data });
                 }
-                SwimOutput::Up { peer, incarnation } => {
+                // Its incarnation is hearsay: what a member did not sign itself must not outbid it.
+                SwimOutput::Up { peer, .. } => {
                     self.hear(peer, MemberState::Alive, now);
-                    let input = LivenessInput::Announced { peer, incarnation, is_fresh: false };
-                    self.liveness.handle_input(input, now.instant, now.wall);
                     self.planner.handle_input(LinkInput::DialNow { peer }, now.instant);
                 }
                 SwimOutput::Down { peer } => self.hear(peer, MemberState::Down, now),

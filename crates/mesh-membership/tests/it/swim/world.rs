@@ -49,7 +49,8 @@ impl VirtualNode for Agent {
     type Message = Vec<u8>;
 
     fn handle_message(&mut self, from: NodeId, data: Vec<u8>, now: Instant) {
-        self.input(SwimInput::Received { from: peer(from.0), data }, now);
+        let (from, incarnation_max) = (peer(from.0), u64::MAX);
+        self.input(SwimInput::Received { from, data, incarnation_max }, now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -2,6 +2,7 @@ mod gossip;
 mod graph;
 mod links;
 mod ports;
+mod rate;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use mesh_protocol::{LinkState, LinkStateVersion, MeshId, PeerId, SignedLinkState};
 
-use gossip::Kept;
+use gossip::{Answered, Kept};
 use graph::Graph;
 use links::Changes;
 use schedule::Schedule;
@@ -46,6 +47,8 @@ pub struct Topology {
     states: BTreeMap<PeerId, Kept>,
     /// When versions are next compared, for each link whose comparisons this end begins.
     comparisons: Schedule,
+    /// When each member was last answered, since it has its link.
+    answered: BTreeMap<PeerId, Answered>,
     graph: Graph,
     /// The graph has changed since the routes were found. False between calls.
     is_stale: bool,
@@ -71,6 +74,7 @@ impl Topology {
             own: None,
             states: BTreeMap::new(),
             comparisons: Schedule::default(),
+            answered: BTreeMap::new(),
             graph: Graph::default(),
             is_stale: false,
             routes: BTreeMap::new(),
@@ -88,7 +92,7 @@ impl Topology {
             TopologyInput::Published(signed) => self.take_signed(signed),
             TopologyInput::StatesReceived { from, states } => self.take_states(from, states, now),
             TopologyInput::VersionsReceived { from, versions, wants_answer } => {
-                self.take_versions(from, &versions, wants_answer);
+                self.take_versions(from, &versions, wants_answer, now);
             }
             TopologyInput::CompareNow => self.compare_now(),
         }
@@ -166,6 +170,7 @@ impl Topology {
         let before = std::mem::replace(&mut self.members, members);
         self.states.retain(|origin, _| self.members.contains(origin));
         self.comparisons.retain(&self.members);
+        self.answered.retain(|peer, _| self.members.contains(peer));
         let others = self.members.iter().filter(|peer| **peer != self.me);
         self.graph = Graph::of(others.copied().collect());
         for (origin, kept) in &self.states {

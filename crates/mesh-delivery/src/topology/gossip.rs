@@ -10,13 +10,29 @@ use mesh_protocol::{
 
 use crate::mix::mix;
 
+use super::rate::Rate;
 use super::{Topology, TopologyOutput};
+
+/// How long a comparison with a member is not answered in the same way again: whoever claims over and
+/// over to know nothing is not sent everything over and over.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// The last word of a member.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) state: LinkState,
     pub(super) signed: SignedLinkState,
+    rate: Rate,
+}
+
+/// When a member was last answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Answered {
+    /// With what it lacked.
+    gave: Option<Instant>,
+    /// With what is here, because it seemed to have more. That what it lacks has just left is no reason
+    /// not to ask.
+    asked: Option<Instant>,
 }
 
 impl Topology {
@@ -37,6 +53,12 @@ impl Topology {
                 self.outrank(&state, now);
                 continue;
             }
+            let rate = self.states.get(&origin).map(|kept| kept.rate);
+            let mut rate = rate.unwrap_or_else(|| Rate::new(now));
+            if !rate.take(now) {
+                // A comparison brings its last word when it has calmed down.
+                continue;
+            }
             for &to in &linked {
                 // Its neighbours have it from the origin itself.
                 let is_neighbour = state.neighbours.binary_search_by_key(&to, |n| n.peer).is_ok();
@@ -46,7 +68,7 @@ impl Topology {
             }
             self.is_stale |= self.graph.claim(&origin, &state.neighbours);
             // The first one may be days old: a comparison brings it to every newcomer.
-            if self.states.insert(origin, Kept { state, signed }).is_some() {
+            if self.states.insert(origin, Kept { state, signed, rate }).is_some() {
                 self.outputs.push_back(TopologyOutput::Announced { peer: origin, incarnation });
             }
         }
@@ -94,26 +116,38 @@ impl Topology {
         from: PeerId,
         versions: &[LinkStateVersion],
         wants_answer: bool,
+        now: Instant,
     ) {
         if !self.members.contains(&from) {
             return;
         }
+        let mut answered = self.answered.get(&from).copied().unwrap_or_default();
+        let has_waited = |last: Option<Instant>| last.is_none_or(|last| last + ANSWER_WAIT <= now);
+        if has_waited(answered.gave) {
+            let newer = self.newer_than(versions);
+            if !newer.is_empty() {
+                answered.gave = Some(now);
+                self.send_states(from, &newer);
+            }
+        }
+        let has_news = || versions.iter().any(|version| self.is_news(version));
+        if wants_answer && has_waited(answered.asked) && has_news() {
+            answered.asked = Some(now);
+            self.send_versions(from, false);
+        }
+        self.answered.insert(from, answered);
+    }
+
+    fn newer_than(&self, versions: &[LinkStateVersion]) -> Vec<SignedLinkState> {
         let theirs: BTreeMap<PeerId, (u64, u64)> = versions
             .iter()
             .map(|version| (version.origin, (version.incarnation, version.version)))
             .collect();
-        let newer: Vec<SignedLinkState> = self
-            .known()
-            .filter(|(version, _)| {
-                let here = (version.incarnation, version.version);
-                theirs.get(&version.origin).is_none_or(|there| *there < here)
-            })
-            .map(|(_, signed)| signed.clone())
-            .collect();
-        self.send_states(from, &newer);
-        if wants_answer && versions.iter().any(|version| self.is_news(version)) {
-            self.send_versions(from, false);
-        }
+        let newer = self.known().filter(|(version, _)| {
+            let here = (version.incarnation, version.version);
+            theirs.get(&version.origin).is_none_or(|there| *there < here)
+        });
+        newer.map(|(_, signed)| signed.clone()).collect()
     }
 
     fn send_versions(&mut self, to: PeerId, wants_answer: bool) {

@@ -9,6 +9,10 @@ use super::{Topology, TopologyOutput};
 /// How long changes that never cease may hold publishing back.
 const PUBLISH_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// By how much a statement of an earlier life is outranked. Later ones of that life may still be with
+/// somebody, and must not have the version of a new one that says something else.
+const OUTRANK_STEP: u64 = 1 << 20;
+
 /// Changes that were not published yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Changes {
@@ -29,6 +33,7 @@ impl Topology {
     pub(super) fn link_down(&mut self, peer: &PeerId, now: Instant) {
         if self.links.remove(peer).is_some() {
             self.comparisons.remove(peer);
+            self.answered.remove(peer);
             self.links_changed(now);
         }
     }
@@ -103,7 +108,7 @@ impl Topology {
     /// Goes above a statement that this node made in an earlier life and does not remember.
     pub(super) fn outrank(&mut self, state: &LinkState, now: Instant) {
         self.incarnation = state.incarnation;
-        self.version = state.version;
+        self.version = state.version.saturating_add(OUTRANK_STEP);
         self.is_outranked = true;
         self.links_changed(now);
     }

@@ -70,14 +70,16 @@ pub enum TopologyInput {
     /// The driver signed what the last [`TopologyOutput::Publish`] asked for.
     Published(SignedLinkState),
     /// Link states came in. Their signatures were checked, at least of those that
-    /// [`Topology::is_news`](crate::Topology::is_news) calls news; the others are ignored.
+    /// [`Topology::is_news`](crate::Topology::is_news) calls news; the others are ignored. So is what one
+    /// member says beyond eight statements at once and two per second after them.
     StatesReceived {
         /// Who sent them.
         from: PeerId,
         /// Each with the form in which it travels on.
         states: Vec<(LinkState, SignedLinkState)>,
     },
-    /// A member says which link states it has.
+    /// A member says which link states it has. It is given what it lacks, and asked for what it has, at
+    /// most once in two seconds each while its link lasts.
     VersionsReceived {
         /// Who said it.
         from: PeerId,

@@ -55,7 +55,7 @@ fn tree() -> impl Strategy<Value = Vec<usize>> {
 
 proptest! {
     #[test]
-    fn all_agree_after_a_comparison_whatever_was_lost_before(
+    fn all_agree_after_comparisons_whatever_was_lost_before(
         tree in tree(),
         steps in vec(steps(), 0..150),
         order in any::<u64>(),

@@ -100,6 +100,63 @@ fn one_statement_is_kept_per_member_and_none_of_who_left() {
 }
 
 #[test]
+fn eight_statements_of_a_member_are_taken_at_once_and_two_per_second_after_them() {
+    let mut desk = Desk::linked(&[1]);
+    let taken = |desk: &mut Desk, versions: std::ops::Range<u64>| {
+        for version in versions {
+            desk.receive(1, &[state(3, version, &[1])]);
+        }
+        desk.outputs();
+        desk.engine.states[&id(3)].state.version
+    };
+    assert_eq!(taken(&mut desk, 1..100), 8);
+    desk.pass(Duration::from_millis(499));
+    assert_eq!(taken(&mut desk, 100..200), 8);
+    desk.pass(Duration::from_millis(1));
+    assert_eq!(taken(&mut desk, 200..300), 200);
+    desk.pass(Duration::from_secs(3600));
+    assert_eq!(taken(&mut desk, 300..400), 307);
+    // What was not taken is still news, and others are not held back.
+    assert!(desk.engine.is_news(&state(3, 399, &[1]).version()));
+    desk.receive(1, &[state(3, 399, &[1]), state(4, 1, &[1])]);
+    assert!(!desk.engine.is_news(&state(4, 1, &[1]).version()));
+    desk.pass(Duration::from_millis(500));
+    assert_eq!(taken(&mut desk, 399..400), 399);
+}
+
+#[test]
+fn whoever_claims_over_and_over_to_know_nothing_is_told_everything_every_two_seconds() {
+    let mut desk = Desk::linked(&[1, 2]);
+    desk.receive(2, &[state(3, 1, &[2])]);
+    desk.outputs();
+    let mut answers = 0;
+    for _ in 0..1000 {
+        desk.versions(1, &[], true);
+        answers += desk.outputs().len();
+        desk.pass(Duration::from_millis(10));
+        desk.outputs();
+    }
+    assert_eq!(answers, 5);
+    // Nor does it help to claim news.
+    desk.pass(Duration::from_secs(2));
+    desk.outputs();
+    for version in 0..9 {
+        desk.versions(1, &[state(3, 2 + version, &[]).version()], true);
+    }
+    assert_eq!(compared(&mut desk).len(), 1);
+    // Others are not held back, nor is the same peer when it has a new link: it may have restarted.
+    desk.versions(2, &[], true);
+    assert_eq!(desk.sent().len(), 1);
+    desk.down(1);
+    desk.up(1);
+    desk.outputs();
+    desk.versions(1, &[], true);
+    assert_eq!(desk.sent().len(), 1);
+    desk.members([0]);
+    assert!(desk.engine.answered.is_empty());
+}
+
+#[test]
 fn the_end_with_the_smaller_id_compares_when_a_link_comes_up() {
     let mut desk = Desk::linked(&[]);
     desk.up(1);
@@ -167,6 +224,8 @@ fn a_comparison_brings_what_is_newer_and_asks_for_what_is_older() {
     // The other end lacks this node's word and has an older one of 2.
     desk.versions(1, &[state(2, 3, &[]).version(), three.version()], true);
     assert_eq!(desk.sent(), [(id(1), vec![own, two.version()])]);
+    desk.pass(Duration::from_secs(2));
+    desk.outputs();
     // It has a newer one of 3: it learns what is here, and sends it.
     let newer = [own, two.version(), state(3, 5, &[]).version()];
     desk.versions(1, &newer, true);

@@ -46,7 +46,8 @@ pub enum Input {
     },
     /// The receiver's word on one message came through others. It ends the message wherever it is, also
     /// in a batch under way, whose answer still counts it. When the receiver deferred it, a batch under
-    /// way that holds it has failed; one that waits is left as it is. Unknown messages are ignored.
+    /// way that holds it has failed; one that waits is left as it is, and so is the wait of its lane:
+    /// whoever repeats an old receipt fails each attempt once at most. Unknown messages are ignored.
     Settled {
         /// The message. The driver has checked that its receiver signed the receipt.
         sequence: u64,

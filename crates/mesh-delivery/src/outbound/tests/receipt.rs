@@ -129,6 +129,31 @@ fn a_deferral_of_a_message_that_waits_changes_nothing() {
 }
 
 #[test]
+fn a_deferral_that_is_repeated_counts_once_per_attempt_and_leaves_the_wait_as_it_is() {
+    let mut desk = Desk::linked(DeliveryConfig::default(), 1..2);
+    for attempts in 1..5 {
+        assert_eq!(desk.batch().1, [1]);
+        settle(&mut desk, 1, QUEUE_FULL);
+        assert_eq!(desk.outputs(), [retry(1, attempts, Some(ErrorCode::QueueFull))]);
+        let until = desk.engine.poll_timeout().unwrap();
+        for _ in 0..100 {
+            settle(&mut desk, 1, QUEUE_FULL);
+            desk.pass((until - desk.now.instant) / 2);
+        }
+        assert_eq!(desk.outputs(), []);
+        assert_eq!(desk.engine.poll_timeout(), Some(until));
+        assert_eq!(desk.engine.lanes.values().map(|lane| lane.failures).sum::<u32>(), attempts);
+        desk.pass(until - desk.now.instant);
+    }
+    // Nor does what became of an earlier attempt say anything about messages that never left.
+    let (batch_id, _) = desk.batch();
+    desk.commit(vec![desk.entry(2, ALICE)]);
+    settle(&mut desk, 2, QUEUE_FULL);
+    assert_eq!(desk.outputs(), []);
+    assert_eq!(desk.engine.peer_of_batch(batch_id), Some(ALICE));
+}
+
+#[test]
 fn a_receipt_for_a_message_that_is_not_known_changes_nothing() {
     let (mut desk, batch_id) = three_under_way();
     settle(&mut desk, 1, STORED);

@@ -23,7 +23,8 @@ pub struct LivenessConfig {
     pub inactive_after: Duration,
     /// Time between rounds of questions about an inactive member.
     pub inactive_probe_every: Duration,
-    /// An inactive member that nobody has heard of for so long may be removed; zero means never.
+    /// An inactive member that nobody has heard of for so long may be removed; zero means never. Where
+    /// not every pair links, it may be that nobody finds that it falls to itself to say so.
     pub forget_after: Duration,
 }
 

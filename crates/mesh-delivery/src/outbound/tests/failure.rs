@@ -292,3 +292,23 @@ fn a_batch_without_any_body_is_over_at_once() {
     assert_eq!(desk.outputs(), [finished(2, ALICE, lost)]);
     assert!(desk.is_bare());
 }
+
+#[test]
+fn a_peer_that_is_up_and_said_to_be_up_goes_on_backing_off() {
+    let mut desk = Desk::linked(DeliveryConfig::default(), 1..2);
+    let (batch_id, _) = desk.batch();
+    desk.input(Input::PeerUp(ALICE));
+    assert_eq!(desk.outputs(), []);
+    assert_eq!(desk.engine.peer_of_batch(batch_id), Some(ALICE));
+    desk.answer(batch_id, &[QUEUE_FULL]);
+    desk.outputs();
+    let until = desk.engine.poll_timeout();
+    for _ in 0..3 {
+        desk.input(Input::PeerUp(ALICE));
+        assert_eq!(desk.outputs(), []);
+        assert_eq!(desk.states(), [(1, WaitingState::BackingOff)]);
+        assert_eq!(desk.engine.poll_timeout(), until);
+    }
+    desk.pass(wait(&desk));
+    assert_eq!(desk.batch().1, [1]);
+}

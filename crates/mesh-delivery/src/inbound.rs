@@ -1,16 +1,16 @@
-//! What a receiver takes from a link. Whether it had the message before is the database's answer;
+//! What a receiver takes, from a link or through others. Whether it had the message before is the database's answer;
 //! whether it may have it at all is decided here.
 
 use mesh_protocol::{DeliverItem, ErrorCode, PeerId, Recipient, UnixMillis, WireMessage};
 
 use crate::InboundConfig;
 
-/// What is known about the link and the moment, independent of the message.
+/// What is known about the sender and the moment, independent of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InboundFacts {
-    /// Who is at the other end of the link, proven by the handshake.
-    pub link_peer: PeerId,
-    /// Who is at this end.
+    /// Who is proven to have sent it: the link's other end, or who signed the parcel.
+    pub sender: PeerId,
+    /// Who received it.
     pub me: PeerId,
     /// The receiver's clock.
     pub now: UnixMillis,
@@ -28,11 +28,12 @@ pub enum Judgement {
 /// Judges a message by its address and dates.
 ///
 /// The database is asked afterwards: first whether it remembers the id, then whether the sequence is not
-/// above the *floor* of its lane, the highest sequence whose id was forgotten early. A floor can stand
-/// for ids because a sender never sends a lower sequence of a lane for the first time after a higher one
-/// was answered. What is refused here is never asked for: below a floor it would be taken for delivered.
+/// above the *floor* of its lane, which stands for ids that were forgotten early. Over a link a lower
+/// sequence of a lane never comes for the first time after a higher one was answered; a copy that a
+/// custodian kept may. Therefore the store floors only what is far below the newest sequence of a lane.
+/// What is refused here is never asked for: below a floor it would be taken for delivered.
 ///
-/// The sender must be the link's own peer: this rule knows no messages that travel through others.
+/// The message must name as its sender whoever is proven to have sent it, however it travelled.
 /// Whether a sealed message was altered is checked elsewhere, with keys.
 #[must_use]
 pub fn judge(
@@ -41,7 +42,7 @@ pub fn judge(
     facts: &InboundFacts,
     config: &InboundConfig,
 ) -> Judgement {
-    if wire.from() != facts.link_peer || !is_for(wire, facts.me) {
+    if wire.from() != facts.sender || !is_for(wire, facts.me) {
         return Judgement::Refuse(ErrorCode::MessageMisdirected);
     }
     let expires_at = UnixMillis(item.expires_at);

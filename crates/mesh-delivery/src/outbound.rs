@@ -52,8 +52,8 @@ pub struct Outbound {
     expiries: BTreeSet<(UnixMillis, u64)>,
     /// The answer that a lane waits for, or the end of its back-off.
     timers: BTreeSet<(Instant, LaneKey)>,
-    /// Peers with a link.
-    linked: BTreeSet<PeerId>,
+    /// Peers with a link or a route.
+    up: BTreeSet<PeerId>,
     /// Lanes that may be able to send, or to be forgotten. Empty between calls.
     touched: BTreeSet<LaneKey>,
     outputs: VecDeque<Output>,
@@ -62,7 +62,7 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Starts empty and without links. Equal seeds and inputs give equal outputs.
+    /// Starts empty, with everybody down. Equal seeds and inputs give equal outputs.
     #[must_use]
     pub fn new(config: DeliveryConfig, jitter_seed: u64) -> Self {
         let config = config.clamped();
@@ -77,7 +77,7 @@ impl Outbound {
             next_batch_id: 1,
             expiries: BTreeSet::new(),
             timers: BTreeSet::new(),
-            linked: BTreeSet::new(),
+            up: BTreeSet::new(),
             touched: BTreeSet::new(),
             outputs: VecDeque::new(),
             ended: EndedCounts::default(),
@@ -112,8 +112,8 @@ impl Outbound {
                 }
             }
             Input::Committed { reservation, entries } => self.commit(reservation, entries),
-            Input::PeerUp(peer) => self.link_up(peer),
-            Input::PeerDown(peer) => self.link_down(peer, now),
+            Input::PeerUp(peer) => self.peer_up(peer),
+            Input::PeerDown(peer) => self.peer_down(peer, now),
             Input::PeerRemoved(peer) => self.remove_peer(peer),
             Input::BatchAnswered { batch_id, outcomes } => self.answer(batch_id, &outcomes, now),
             Input::BatchFailed { batch_id } => self.fail(batch_id, None, now),
@@ -191,13 +191,13 @@ impl Outbound {
         self.touched.insert(key);
     }
 
-    fn link_up(&mut self, peer: PeerId) {
-        if !self.linked.insert(peer) {
+    fn peer_up(&mut self, peer: PeerId) {
+        if !self.up.insert(peer) {
             return;
         }
         for key in LaneKey::all_of(peer) {
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            // A fresh link says more about the peer than the failures on the old one.
+            // A fresh way says more about the peer than the failures on the old one.
             if let LaneState::BackingOff { until } = lane.state {
                 self.timers.remove(&(until, key));
                 lane.state = LaneState::Idle;
@@ -206,18 +206,18 @@ impl Outbound {
         }
     }
 
-    fn link_down(&mut self, peer: PeerId, now: Now) {
-        self.linked.remove(&peer);
+    fn peer_down(&mut self, peer: PeerId, now: Now) {
+        self.up.remove(&peer);
         for key in LaneKey::all_of(peer) {
             if let Some(batch) = self.take_batch(key) {
-                // No wait is set: the lane rests until there is a link, and starts with it.
+                // No wait is set: the lane rests until there is a way, and starts with it.
                 self.give_back(key, &batch.sequences, Some(ErrorCode::PeerUnreachable), now);
             }
         }
     }
 
     fn remove_peer(&mut self, peer: PeerId) {
-        self.linked.remove(&peer);
+        self.up.remove(&peer);
         self.room.refuse_reserved(peer);
         for key in LaneKey::all_of(peer) {
             let under_way = self.take_batch(key).map(|batch| batch.sequences).unwrap_or_default();
@@ -395,7 +395,7 @@ impl Outbound {
             LaneState::Idle => {
                 if lane.waiting.is_empty() {
                     self.lanes.remove(&key);
-                } else if self.linked.contains(&key.peer) {
+                } else if self.up.contains(&key.peer) {
                     self.send(key, now);
                 }
             }

@@ -130,7 +130,7 @@ impl Shared {
             return Err(ErrorCode::NotAMember);
         }
         let wire = WireMessage::decode(&item.message).map_err(|error| error.code())?;
-        let facts = InboundFacts { link_peer: from, me: self.me, now };
+        let facts = InboundFacts { sender: from, me: self.me, now };
         let config = InboundConfig::default();
         match judge(item, &wire, &facts, &config) {
             Judgement::Accept => {}

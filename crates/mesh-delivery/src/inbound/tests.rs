@@ -45,10 +45,10 @@ fn sealed(from: PeerId, to: PeerId) -> WireMessage {
     })
 }
 
-/// Alice's message reaches Bob over a link with `link_peer`.
-fn judged(wire: &WireMessage, link_peer: PeerId, expires_at: u64) -> Judgement {
+/// Alice's message reaches Bob, proven to come from `sender`.
+fn judged(wire: &WireMessage, sender: PeerId, expires_at: u64) -> Judgement {
     let item = DeliverItem { stream: 1, sequence: 1, priority: 1, expires_at, message: Vec::new() };
-    let facts = InboundFacts { link_peer, me: BOB, now: NOW };
+    let facts = InboundFacts { sender, me: BOB, now: NOW };
     judge(&item, wire, &facts, &InboundConfig::default())
 }
 
@@ -101,7 +101,7 @@ fn an_id_is_remembered_for_as_long_as_its_message_is_accepted() {
     let until = remembered_until(UnixMillis(5000), &config);
     let item =
         DeliverItem { stream: 1, sequence: 1, priority: 1, expires_at: 5000, message: Vec::new() };
-    let at = |now| judge(&item, &wire, &InboundFacts { link_peer: ALICE, me: BOB, now }, &config);
+    let at = |now| judge(&item, &wire, &InboundFacts { sender: ALICE, me: BOB, now }, &config);
     assert_eq!(at(UnixMillis(until.0 - 1)), ACCEPT);
     assert_eq!(at(until), Judgement::Refuse(ErrorCode::MessageExpired));
 }

@@ -34,7 +34,7 @@ pub(super) struct Lane {
 
 #[derive(Debug, Default)]
 pub(super) enum LaneState {
-    /// Sends as soon as there is a message and a link.
+    /// Sends as soon as there is a message and its peer is up.
     #[default]
     Idle,
     /// Waits for an answer.

@@ -17,11 +17,11 @@ pub enum Input {
         /// The rows.
         entries: Vec<Entry>,
     },
-    /// There is a link to this peer: its lanes start at once, also those that were backing off.
+    /// There is a link or a route to this peer: its lanes start at once, also those that were backing off.
     /// Without effect for a peer that is up; when one link takes over from another, say
     /// [`Input::PeerDown`] first, or what went over the old one waits for an answer in vain.
     PeerUp(PeerId),
-    /// The link is gone, and with it the answers to what was under way.
+    /// There is neither link nor route, and no answer to what was under way.
     PeerDown(PeerId),
     /// The peer is no member. Its messages end, also those whose commit is under way.
     PeerRemoved(PeerId),
@@ -82,7 +82,7 @@ pub enum Output {
         /// How.
         end: End,
     },
-    /// A batch failed, wholly or from some message on. The lane waits, or rests until there is a link.
+    /// A batch failed, wholly or from some message on. The lane waits, or rests until its peer is up.
     RetryScheduled {
         /// The first message of the lane, which all others wait for.
         sequence: u64,
@@ -91,8 +91,8 @@ pub enum Output {
         /// How often that first message was sent.
         attempts: u32,
         /// Why: what the receiver said, [`ErrorCode::TimedOut`] without an answer,
-        /// [`ErrorCode::ProtocolError`] for a wrong one, [`ErrorCode::PeerUnreachable`] when the link
-        /// broke, none when the driver could not send.
+        /// [`ErrorCode::ProtocolError`] for a wrong one, [`ErrorCode::PeerUnreachable`] when the way
+        /// to it broke, none when the driver could not send.
         reason: Option<ErrorCode>,
     },
 }

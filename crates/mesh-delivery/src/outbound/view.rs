@@ -59,7 +59,7 @@ pub enum WaitingState {
     UnderWay,
     /// For the end of the wait after a failure, its own or that of one before it.
     BackingOff,
-    /// For a link to the receiver.
+    /// For a link or a route to the receiver.
     PeerDown,
 }
 
@@ -112,7 +112,7 @@ impl Outbound {
     }
 
     fn state_of(&self, entry: &Entry) -> (WaitingState, Option<Instant>) {
-        if !self.linked.contains(&entry.to) {
+        if !self.up.contains(&entry.to) {
             return (WaitingState::PeerDown, None);
         }
         let Some(lane) = self.lanes.get(&LaneKey::of(entry)) else {

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use mesh_protocol::{DELIVER_ITEMS_MAX, MessageId};
+use mesh_protocol::{DELIVER_ITEMS_MAX, DeliverOutcome, MessageId};
 
 use super::*;
 use crate::Priority;

@@ -36,7 +36,13 @@ pub struct Topology {
     /// Links of this node with their round trips in microseconds, 0 for unknown: not the latest ones but
     /// those that were worth telling, so that ways do not waver with every measurement.
     links: BTreeMap<PeerId, u32>,
+    /// The latest round trips of each link, in microseconds.
+    samples: BTreeMap<PeerId, VecDeque<u32>>,
     changes: Option<Changes>,
+    /// Round trips have changed since the last statement.
+    has_new_rtts: bool,
+    /// When the links were last stated.
+    published_at: Option<Instant>,
     /// The last statement that was asked to be signed.
     asked: Option<LinkState>,
     /// A statement of this node with a higher version is about.
@@ -68,7 +74,10 @@ impl Topology {
             config: config.clamped(),
             members: BTreeSet::new(),
             links: BTreeMap::new(),
+            samples: BTreeMap::new(),
             changes: None,
+            has_new_rtts: false,
+            published_at: None,
             asked: None,
             is_outranked: false,
             own: None,

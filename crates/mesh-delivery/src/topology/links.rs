@@ -6,6 +6,9 @@ use mesh_protocol::{LinkState, NEIGHBOURS_MAX, Neighbour, PeerId, SignedLinkStat
 
 use super::{Topology, TopologyOutput};
 
+/// Round trips of one link that are remembered.
+const SAMPLES_MAX: usize = 8;
+
 /// How long changes that never cease may hold publishing back.
 const PUBLISH_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -34,6 +37,7 @@ impl Topology {
         if self.links.remove(peer).is_some() {
             self.comparisons.remove(peer);
             self.answered.remove(peer);
+            self.samples.remove(peer);
             self.links_changed(now);
         }
     }
@@ -42,17 +46,33 @@ impl Topology {
         let rtt_micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1);
         let (factor, step) = (self.config.rtt_factor, self.config.rtt_step);
         let Some(known) = self.links.get_mut(peer) else { return };
+        let samples = self.samples.entry(*peer).or_default();
+        samples.push_back(rtt_micros);
+        if samples.len() > SAMPLES_MAX {
+            samples.pop_front();
+        }
+        // A busy end only ever adds to a round trip: the least one is what the way takes.
+        let rtt_micros = samples.iter().copied().min().unwrap_or(rtt_micros);
         let (less, more) = (rtt_micros.min(*known), rtt_micros.max(*known));
         let is_far = Duration::from_micros((more - less).into()) > step;
         if *known == 0 || is_far && less.saturating_mul(factor) <= more {
             *known = rtt_micros;
-            self.links_changed(now);
+            if self.published_at.is_none() {
+                self.links_changed(now);
+            } else {
+                self.has_new_rtts = true;
+                self.claim_links();
+            }
         }
     }
 
     pub(super) fn links_changed(&mut self, now: Instant) {
         let first = self.changes.map_or(now, |changes| changes.first);
         self.changes = Some(Changes { first, last: now });
+        self.claim_links();
+    }
+
+    fn claim_links(&mut self) {
         let links = self.links.iter();
         self.is_stale |= self.graph.claim_own(
             links.map(|(peer, rtt_micros)| Neighbour { peer: *peer, rtt_micros: *rtt_micros }),
@@ -60,8 +80,12 @@ impl Topology {
     }
 
     pub(super) fn publish_due(&self) -> Option<Instant> {
-        let changes = self.changes?;
-        Some((changes.last + self.config.publish_delay).min(changes.first + PUBLISH_WAIT_MAX))
+        let links = self.changes.map(|changes| {
+            (changes.last + self.config.publish_delay).min(changes.first + PUBLISH_WAIT_MAX)
+        });
+        // Everybody checks every statement: round trips alone are not worth one as often as they change.
+        let rtts = self.published_at.filter(|_| self.has_new_rtts);
+        links.into_iter().chain(rtts.map(|at| at + self.config.rtt_every)).min()
     }
 
     pub(super) fn publish_if_due(&mut self, now: Instant) {
@@ -69,6 +93,8 @@ impl Topology {
             return;
         }
         self.changes = None;
+        self.has_new_rtts = false;
+        self.published_at = Some(now);
         let links = self.links.iter().filter(|(peer, _)| self.members.contains(*peer));
         let neighbours: Vec<Neighbour> = links
             .map(|(peer, rtt_micros)| Neighbour { peer: *peer, rtt_micros: *rtt_micros })

@@ -21,6 +21,8 @@ pub struct TopologyConfig {
     pub rtt_factor: u32,
     /// … and by more than this.
     pub rtt_step: Duration,
+    /// Least time between two statements that differ in round trips alone.
+    pub rtt_every: Duration,
 }
 
 impl Default for TopologyConfig {
@@ -30,6 +32,7 @@ impl Default for TopologyConfig {
             compare_every: Duration::from_secs(30),
             rtt_factor: 2,
             rtt_step: Duration::from_millis(5),
+            rtt_every: Duration::from_secs(30),
         }
     }
 }
@@ -40,6 +43,7 @@ impl TopologyConfig {
         Self {
             publish_delay: self.publish_delay.min(WAIT_MAX),
             compare_every: self.compare_every.clamp(WAIT_MIN, WAIT_MAX),
+            rtt_every: self.rtt_every.min(WAIT_MAX),
             ..self
         }
     }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const RTT_EVERY: Duration = Duration::from_secs(30);
+
 const DELAY: Duration = Duration::from_millis(200);
 
 fn asked(desk: &mut Desk) -> Vec<LinkState> {
@@ -99,11 +101,39 @@ fn a_round_trip_is_told_anew_when_it_changed_by_the_factor_and_the_step() {
         (9, false),
         (10, true),
     ] {
-        desk.measured(1, millis);
+        // Until nothing shorter is remembered.
+        (0..8).for_each(|_| desk.measured(1, millis));
+        desk.now += RTT_EVERY;
         assert_eq!(desk.publish().is_some(), is_told, "{millis}");
     }
     desk.measured(9, 1000);
+    desk.now += RTT_EVERY;
     assert_eq!(desk.publish(), None);
+}
+
+#[test]
+fn a_round_trip_that_was_long_for_once_is_not_told() {
+    let mut desk = Desk::linked(&[1]);
+    desk.measured(1, 2);
+    desk.now += RTT_EVERY;
+    assert!(desk.publish().is_some());
+    (0..7).for_each(|_| desk.measured(1, 200));
+    desk.now += RTT_EVERY;
+    assert_eq!(desk.publish(), None);
+}
+
+#[test]
+fn round_trips_alone_are_told_seldom_and_together_with_changes_of_links() {
+    let mut desk = Desk::linked(&[1, 2]);
+    desk.measured(1, 90);
+    assert_eq!(desk.publish(), None, "the last statement is too young");
+    desk.up(3);
+    let state = desk.publish().unwrap();
+    assert_eq!(state.neighbours.iter().map(|n| n.rtt_micros).collect::<Vec<_>>(), [90_000, 0, 0]);
+    desk.measured(2, 40);
+    assert_eq!(desk.publish(), None);
+    desk.now += RTT_EVERY;
+    assert!(desk.publish().is_some());
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::error::{StartError, chain};
 use crate::events::Events;
 use crate::keyring::Keyring;
 use crate::node::Node;
+use crate::parcels::RECEIPT_WAIT;
 use crate::records::stored;
 use crate::shared::{Shared, lock};
 use crate::subscribe::LiveSubscribers;
@@ -279,11 +280,12 @@ fn engines(me: PeerId, membership: Membership, config: &Config) -> Engines {
     // it does, the topology learns from the others which number it must exceed.
     let incarnation = clock::now().wall.0;
     let topology = TopologyConfig::default();
+    let held = DeliveryConfig { answer_timeout: RECEIPT_WAIT, ..config.delivery.clone() };
     Engines {
         topology: Topology::new(me, membership.mesh_id(), incarnation, topology),
         membership,
         outbound: Outbound::new(config.delivery.clone(), clock::random_u64()),
-        held: Outbound::new(config.delivery.clone(), clock::random_u64()),
+        held: Outbound::new(held, clock::random_u64()),
         handover: Handover::new(config.handover.clone()),
         planner: LinkPlanner::new(me, config.links.clone(), clock::random_u64()),
         liveness: Liveness::new(me, config.liveness.clone(), clock::random_u64()),

@@ -14,7 +14,7 @@ use crate::clock;
 use crate::error::chain;
 use crate::link::LinkEntry;
 use crate::send::lane_of;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 
 impl Shared {
     /// Asks a member to keep messages for `to`.
@@ -83,7 +83,15 @@ impl Shared {
         let now = clock::now().wall;
         let mut outcomes = Vec::with_capacity(parcels.len());
         let mut rows = Vec::with_capacity(parcels.len());
+        let mut receipts = Vec::new();
         for parcel in &parcels {
+            let Parcel { from, message_id, to, .. } = *parcel;
+            let known = lock(&self.core).kept_receipt(from, message_id, to);
+            if let Some(receipt) = known.filter(|_| from == sender) {
+                receipts.push(receipt);
+                outcomes.push(Some(DeliverOutcome::Duplicate));
+                continue;
+            }
             match self.judge_custody(sender, parcel, now) {
                 Ok(row) => {
                     rows.push(row);
@@ -93,6 +101,9 @@ impl Shared {
             }
             // A signature was checked, which takes its time.
             tokio::task::yield_now().await;
+        }
+        if !receipts.is_empty() {
+            self.return_receipts(sender, receipts);
         }
         let named: Vec<NewCustody> = rows.clone();
         let committed = match self.store.insert_custody(rows).await {

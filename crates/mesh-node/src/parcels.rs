@@ -1,6 +1,7 @@
 //! Messages that go through others: sealed and signed as parcels, passed on, taken in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_crypto::Verifier;
 use mesh_delivery::Priority;
@@ -15,6 +16,9 @@ use crate::inbound::Judged;
 use crate::link::LinkEntry;
 use crate::send::lane_of;
 use crate::shared::{Shared, lock};
+
+/// How long a batch that went through others waits for its receipts before it goes again.
+pub(crate) const RECEIPT_WAIT: Duration = Duration::from_secs(10);
 
 /// The members between a parcel's sender and this node: a custodian, and those on the way.
 fn came_through(itinerary: &Itinerary, sender: PeerId) -> Vec<PeerId> {
@@ -103,9 +107,16 @@ impl Shared {
                 false
             }
         };
-        if !is_sent {
-            self.drive(|core, now| core.batch_failed(batch_id, now));
+        if is_sent {
+            // What a relay dropped is not waited for as long as a link's answer. A receipt that comes later
+            // counts all the same.
+            tokio::time::sleep(RECEIPT_WAIT).await;
+            let is_under_way = lock(&self.core).outbound().peer_of_batch(batch_id) == Some(peer);
+            if !is_under_way || self.link(&peer).is_some() {
+                return;
+            }
         }
+        self.drive(|core, now| core.batch_failed(batch_id, now));
     }
 
     /// Sends a batch of what this node keeps for others.

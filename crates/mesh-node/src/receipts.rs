@@ -53,6 +53,14 @@ impl Shared {
         }
     }
 
+    /// Sends a member what was said of its messages while it was away. When that is lost, it hears it when
+    /// it offers the messages again.
+    pub(crate) fn return_receipts(&self, to: PeerId, receipts: Vec<Receipt>) {
+        let itinerary = Itinerary::new(self.me, to);
+        let frame = Frame::Receipts(Receipts { itinerary: itinerary.clone(), receipts });
+        let _lost = !self.send_onward(&itinerary, Lane::Urgent, &frame);
+    }
+
     /// Takes receipts in, or passes them on.
     pub(crate) async fn take_receipts(self: &Arc<Self>, entry: &LinkEntry, receipts: Receipts) {
         let Receipts { itinerary, receipts } = receipts;

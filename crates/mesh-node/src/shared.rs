@@ -177,6 +177,7 @@ impl Shared {
                 let shared = Arc::clone(self);
                 self.tasks.spawn(shared.send_held(peer, priority, batch_id, custody_ids));
             }
+            Wish::SendReceipts { to, receipts } => self.return_receipts(to, receipts),
             Wish::HeldFinished { custody_id, message_id, to, end } => {
                 self.finish_held(custody_id, message_id, to, end);
             }

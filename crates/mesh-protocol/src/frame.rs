@@ -63,7 +63,7 @@ pub struct DeliverItem {
     pub stream: u64,
     /// The message's number in that outbox, growing.
     pub sequence: u64,
-    /// 0 urgent, 1 normal, 2 bulk. Order is kept within one priority.
+    /// 0 urgent, 1 normal, 2 bulk. Order is kept within one priority, but for copies that custodians kept.
     pub priority: u8,
     /// When the message is worthless, Unix milliseconds by the sender's clock.
     pub expires_at: u64,

@@ -6,7 +6,9 @@ use mesh_delivery::{
     End, Entry, HandoverInput, HandoverOutput, Input, Now, Outbound, OutboundStats, Output,
     Priority,
 };
-use mesh_protocol::{DeliverOutcome, ErrorCode, MessageId, PeerId, Receipt};
+use mesh_protocol::{
+    DeliverOutcome, ErrorCode, MessageId, PARCELS_PER_FRAME_MAX, PeerId, Receipt, UnixMillis,
+};
 use mesh_store::CustodyRow;
 
 use super::{Core, Wish};
@@ -14,24 +16,42 @@ use super::{Core, Wish};
 /// Sender, message, receiver: what a receipt names.
 type Name = (PeerId, MessageId, PeerId);
 
+/// Receipts kept at the most, for senders that were away when their messages arrived. They are in memory
+/// alone: one that is lost costs its sender a repeat.
+const RECEIPTS_MAX: usize = 10_000;
+
 /// What this node keeps for others.
 #[derive(Debug)]
 pub(super) struct Held {
     /// Delivers it like messages of its own; a sequence is a custody id.
     pub(super) outbound: Outbound,
     ids: BTreeMap<Name, u64>,
-    names: BTreeMap<u64, Name>,
+    names: BTreeMap<u64, (Name, UnixMillis)>,
+    /// What receivers said of messages that were kept, with the messages' expiry.
+    receipts: BTreeMap<Name, (Receipt, UnixMillis)>,
 }
 
 impl Held {
     pub(super) const fn new(outbound: Outbound) -> Self {
-        Self { outbound, ids: BTreeMap::new(), names: BTreeMap::new() }
+        Self { outbound, ids: BTreeMap::new(), names: BTreeMap::new(), receipts: BTreeMap::new() }
     }
 
     fn forget(&mut self, custody_id: u64) {
-        if let Some(name) = self.names.remove(&custody_id) {
+        if let Some((name, _)) = self.names.remove(&custody_id) {
             self.ids.remove(&name);
         }
+    }
+
+    /// Keeps a receipt for its sender's return. When there are too many, those of messages that expired go,
+    /// then whichever.
+    fn keep(&mut self, name: Name, receipt: Receipt, expires_at: UnixMillis, now: UnixMillis) {
+        if self.receipts.len() >= RECEIPTS_MAX {
+            self.receipts.retain(|_, (_, expires_at)| *expires_at > now);
+        }
+        if self.receipts.len() >= RECEIPTS_MAX {
+            let _given_up = self.receipts.pop_first();
+        }
+        self.receipts.insert(name, (receipt, expires_at));
     }
 }
 
@@ -55,7 +75,7 @@ impl Core {
             }
             let name = (row.from, row.message_id, row.to);
             self.held.ids.insert(name, row.custody_id);
-            self.held.names.insert(row.custody_id, name);
+            self.held.names.insert(row.custody_id, (name, row.expires_at));
             entries.push(Entry {
                 sequence: row.custody_id,
                 message_id: row.message_id,
@@ -134,14 +154,44 @@ impl Core {
             self.settled_via = Vec::new();
         }
         if let Some(&custody_id) = self.held.ids.get(&(to, message_id, from)) {
+            let expiry = self.held.names.get(&custody_id).map(|(_, expires_at)| *expires_at);
+            if let Some(expires_at) = expiry
+                && !matches!(outcome, DeliverOutcome::Deferred(_))
+                && !self.reach.contains_key(&to)
+            {
+                self.held.keep((to, message_id, from), *receipt, expires_at, now.wall);
+            }
             let input = Input::Settled { sequence: custody_id, outcome };
             self.held.outbound.handle_input(input, now);
             self.collect(now);
         }
     }
 
+    /// What a receiver said of a message that its sender asks to keep once more.
+    pub(crate) fn kept_receipt(
+        &self,
+        from: PeerId,
+        message_id: MessageId,
+        to: PeerId,
+    ) -> Option<Receipt> {
+        self.held.receipts.get(&(from, message_id, to)).map(|(receipt, _)| *receipt)
+    }
+
+    /// Tells a sender that has come back what became of its messages.
+    pub(super) fn tell_receipts(&mut self, sender: PeerId, now: Now) {
+        self.held.receipts.retain(|_, (_, expires_at)| *expires_at > now.wall);
+        let first = (sender, MessageId::from_bytes([0; 16]), PeerId::from_bytes([0; 32]));
+        let own = self.held.receipts.range(first..).take_while(|((from, ..), _)| *from == sender);
+        let own: Vec<Receipt> = own.map(|(_, (receipt, _))| *receipt).collect();
+        for receipts in own.chunks(PARCELS_PER_FRAME_MAX) {
+            let wish = Wish::SendReceipts { to: sender, receipts: receipts.to_vec() };
+            self.wishes.push_back(wish);
+        }
+    }
+
     /// Drops everything that is kept for others: it belongs to the mesh that is left.
     pub(super) fn forget_all_held(&mut self, now: Now) {
+        self.held.receipts.clear();
         let outcome = DeliverOutcome::Refused(ErrorCode::NotAMember);
         for sequence in self.held.names.keys().copied().collect::<Vec<u64>>() {
             self.held.outbound.handle_input(Input::Settled { sequence, outcome }, now);
@@ -151,6 +201,7 @@ impl Core {
     /// Drops what is kept from or for peers that are no members any more. Their rows go apart.
     pub(super) fn forget_held_of(&mut self, gone: &PeerId, now: Now) {
         self.held.outbound.handle_input(Input::PeerRemoved(*gone), now);
+        self.held.receipts.retain(|(from, ..), _| from != gone);
         let from_gone = self
             .held
             .ids

@@ -12,7 +12,7 @@ use mesh_protocol::{
 use super::{Core, Wish};
 
 /// Least time between two new beginnings of what is under way to a member whose way wavers.
-const RESTART_PAUSE: Duration = Duration::from_secs(5);
+const RESTART_PAUSE: Duration = Duration::from_secs(2);
 
 /// How messages get to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,10 +260,11 @@ impl Core {
         if before.as_ref() == route.as_ref().map(|route| &route.via) {
             return;
         }
-        // What is under way through others may find its own way on, and begins anew when the way changes
-        // only now and then: a member that makes ways waver must not have everything sent for ever.
+        // What is under way through others may find its own way on, and when one way through others follows
+        // another it begins anew only now and then: a member that makes ways waver must not have
+        // everything sent for ever.
         let goes_on = match (&before, &route) {
-            (Some(before), Some(_)) if !before.is_empty() => {
+            (Some(before), Some(route)) if !before.is_empty() && !route.via.is_empty() => {
                 let is_recent = |at: &Instant| now.instant < *at + RESTART_PAUSE;
                 self.restarted.get(&peer).is_some_and(is_recent)
             }
@@ -283,6 +284,7 @@ impl Core {
         match (before.is_some(), route.is_some()) {
             (false, true) => {
                 self.handover.handle_input(HandoverInput::ReceiverUp(peer), now.instant);
+                self.tell_receipts(peer, now);
             }
             (true, false) => {
                 self.handover.handle_input(HandoverInput::ReceiverDown(peer), now.instant);

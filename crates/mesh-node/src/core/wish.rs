@@ -3,7 +3,7 @@
 use mesh_delivery::{End, Priority};
 use mesh_membership::MemberState;
 use mesh_protocol::{
-    ErrorCode, LinkState, LinkStateVersion, MessageId, PeerId, SignedLinkState, UnixMillis,
+    ErrorCode, LinkState, LinkStateVersion, MessageId, PeerId, Receipt, SignedLinkState, UnixMillis,
 };
 
 /// What the world is asked to do.
@@ -41,6 +41,8 @@ pub(crate) enum Wish {
     OfferCustody { custodian: PeerId, request_id: u64, to: PeerId, sequences: Vec<u64> },
     /// Send a batch of what this node keeps for others.
     SendHeld { peer: PeerId, priority: Priority, batch_id: u64, custody_ids: Vec<u64> },
+    /// Send a member what receivers said of its messages while it was away.
+    SendReceipts { to: PeerId, receipts: Vec<Receipt> },
     /// What was kept for others has come to its end.
     HeldFinished { custody_id: u64, message_id: MessageId, to: PeerId, end: End },
 }

@@ -157,9 +157,14 @@ impl Core {
             let expiry = self.held.names.get(&custody_id).map(|(_, expires_at)| *expires_at);
             if let Some(expires_at) = expiry
                 && !matches!(outcome, DeliverOutcome::Deferred(_))
-                && !self.reach.contains_key(&to)
             {
-                self.held.keep((to, message_id, from), *receipt, expires_at, now.wall);
+                // The receiver tells the sender as well, but may not reach it from where it is.
+                if self.reach.contains_key(&to) {
+                    let receipts = vec![*receipt];
+                    self.wishes.push_back(Wish::SendReceipts { to, receipts });
+                } else {
+                    self.held.keep((to, message_id, from), *receipt, expires_at, now.wall);
+                }
             }
             let input = Input::Settled { sequence: custody_id, outcome };
             self.held.outbound.handle_input(input, now);

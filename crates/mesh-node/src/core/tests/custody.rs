@@ -81,7 +81,8 @@ fn a_message_arrives_once_though_its_sender_and_its_receiver_never_meet() {
         world.on(0);
         world.mesh.run_for(10 * SECOND);
     }
-    world.check_arrivals();
+    // The custodian kept the receiver's word for the sender.
+    world.check_promises();
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn a_receiver_too_many_links_away_gets_its_messages_from_a_custodian() {
         |world: &World| (0..10).all(|number| world.member(number).disk.inbox.len() == 9);
     world.await_that("all arrived", 60 * SECOND, has_arrived);
     world.mesh.run_for(60 * SECOND);
-    world.check_arrivals();
+    world.check_promises();
     let keeps = |number| world.member(number).disk.kept().count();
     assert!((0..10).all(|number| keeps(number) == 0), "custodians were told");
 }

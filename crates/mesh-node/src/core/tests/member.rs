@@ -285,6 +285,7 @@ impl Member {
             Wish::SendHeld { peer, batch_id, custody_ids, .. } => {
                 self.send_held(peer, batch_id, &custody_ids);
             }
+            Wish::SendReceipts { to, receipts } => self.return_receipts(to, receipts),
             Wish::HeldFinished { custody_id, .. } => {
                 self.disk.custody.get_mut(&custody_id).unwrap().ended_at = Some(self.now);
             }

@@ -81,6 +81,12 @@ impl Member {
                 let mut rows = Vec::new();
                 for parcel in parcels {
                     assert_eq!(parcel.from, from, "custody of another's message");
+                    let Parcel { message_id, to, .. } = parcel;
+                    if let Some(receipt) = self.core.kept_receipt(from, message_id, to) {
+                        outcomes.push(DeliverOutcome::Duplicate);
+                        self.return_receipts(from, vec![receipt]);
+                        continue;
+                    }
                     let (outcome, row) = self.disk.keep(parcel);
                     outcomes.push(outcome);
                     rows.extend(row);
@@ -150,6 +156,12 @@ impl Member {
         let itinerary = Itinerary::new(self.me, origin);
         let frame = Frame::Receipts(Receipts { itinerary: itinerary.clone(), receipts });
         self.send_back(&came_over, &itinerary, frame);
+    }
+
+    pub(super) fn return_receipts(&mut self, to: PeerId, receipts: Vec<Receipt>) {
+        let itinerary = Itinerary::new(self.me, to);
+        let frame = Frame::Receipts(Receipts { itinerary: itinerary.clone(), receipts });
+        self.send_onward(&itinerary, &frame);
     }
 
     fn take_receipts(&mut self, receipts: Receipts) {

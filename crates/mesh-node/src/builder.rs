@@ -27,6 +27,7 @@ use crate::discover::{Discovery, DiscoveryConfig};
 use crate::error::{StartError, chain};
 use crate::events::Events;
 use crate::keyring::Keyring;
+use crate::metrics::CommitTimes;
 use crate::node::Node;
 use crate::parcels::RECEIPT_WAIT;
 use crate::records::stored;
@@ -200,6 +201,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         next_id: AtomicU64::new(1),
         bodies: Mutex::new(Bodies::default()),
         waiters: Mutex::new(BTreeMap::new()),
+        commit_times: CommitTimes::default(),
         routed_pings: Mutex::new(BTreeMap::new()),
         inbox_head,
         live: LiveSubscribers::default(),

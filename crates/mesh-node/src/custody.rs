@@ -106,7 +106,7 @@ impl Shared {
             self.return_receipts(sender, receipts);
         }
         let named: Vec<NewCustody> = rows.clone();
-        let committed = match self.store.insert_custody(rows).await {
+        let committed = match self.timed("custody", self.store.insert_custody(rows)).await {
             Ok(committed) => committed,
             Err(error) => {
                 tracing::error!(error = %chain(&error), "messages for others could not be committed");

@@ -66,7 +66,7 @@ impl Shared {
         let committed = if rows.is_empty() {
             Vec::new()
         } else {
-            match self.store.commit_inbox(rows).await {
+            match self.timed("inbox", self.store.commit_inbox(rows)).await {
                 Ok(committed) => committed,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "messages could not be committed; their senders will try again");

@@ -1,6 +1,6 @@
 //! Figures for whoever collects them, in the text format of Prometheus and OpenMetrics.
 //!
-//! They are read when the page is asked for: nothing is counted for the page alone.
+//! They are read when the page is asked for: only how long commits take is counted for the page alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::clock;
@@ -21,6 +22,21 @@ use crate::shared::{Shared, lock};
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 type Counters = Family<Labels, Counter<u64, AtomicU64>>;
+
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// How long the database takes to commit, by what is committed.
+#[derive(Debug)]
+pub(crate) struct CommitTimes(Histograms);
+
+impl Default for CommitTimes {
+    fn default() -> Self {
+        // From an eighth of a millisecond, faster than any disk that keeps its word, to four seconds.
+        Self(Family::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.000_125, 2.0, 16))
+        }))
+    }
+}
 
 /// A queue and how full it is.
 struct Queue {
@@ -41,6 +57,15 @@ fn one(name: &'static str, value: impl Into<String>) -> Labels {
 }
 
 impl Shared {
+    /// Waits for a commit to `queue` and notes how long it took.
+    pub(crate) async fn timed<T>(&self, queue: &'static str, commit: impl Future<Output = T>) -> T {
+        let started = clock::now().instant;
+        let done = commit.await;
+        let took = clock::now().instant.saturating_duration_since(started);
+        self.commit_times.0.get_or_create(&one("queue", queue)).observe(took.as_secs_f64());
+        done
+    }
+
     /// Answers on the port until the node stops.
     pub(crate) fn serve_metrics(self: &Arc<Self>, server: MetricsServer) {
         tracing::info!(address = %server.address(), "metrics at /metrics");
@@ -60,6 +85,8 @@ impl Shared {
         self.register_links(&mut registry);
         self.register_deliveries(&mut registry);
         register_queues(&mut registry, &self.queues().await);
+        let help = "Time from asking for a commit until it is on disk, by queue";
+        registry.register_with_unit("commit", help, Unit::Seconds, self.commit_times.0.clone());
         let mut page = String::new();
         if let Err(error) = encode(&mut page, &registry) {
             tracing::warn!(%error, "the metrics cannot be written");

@@ -166,7 +166,8 @@ impl Shared {
         let shared = Arc::clone(self);
         let rows: Vec<NewOutbox> = rows.collect();
         let committed = self.tasks.isolate(async move {
-            let sequences = match shared.store.append_outbox(rows).await {
+            let appended = shared.timed("outbox", shared.store.append_outbox(rows)).await;
+            let sequences = match appended {
                 Ok(sequences) => sequences,
                 Err(error) => {
                     lock(&shared.core).release(reservation);

@@ -21,6 +21,7 @@ use crate::discover::Discovery;
 use crate::events::Events;
 use crate::keyring::Keyring;
 use crate::link::LinkEntry;
+use crate::metrics::CommitTimes;
 use crate::outgoing::Delivered;
 use crate::relay::PendingRoutedPing;
 use crate::subscribe::LiveSubscribers;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) bodies: Mutex<Bodies>,
     /// Who waits for the end of a message of the outbox.
     pub(crate) waiters: Mutex<BTreeMap<u64, oneshot::Sender<Delivered>>>,
+    pub(crate) commit_times: CommitTimes,
     /// Pings that went through others.
     pub(crate) routed_pings: Mutex<BTreeMap<u64, PendingRoutedPing>>,
     /// Id of the newest message in the inbox.

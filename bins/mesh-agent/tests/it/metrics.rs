@@ -56,6 +56,7 @@ async fn a_collector_on_this_machine_reads_how_the_agent_is() {
     assert_eq!(value("mesh_queue_messages{queue=\"inbox\"}"), 1.0);
     assert_eq!(value("mesh_queue_messages{queue=\"outbox\"}"), 0.0);
     assert_eq!(value("mesh_deliveries_total{queue=\"outbox\",result=\"acked\"}"), 1.0);
+    assert_eq!(value("mesh_commit_seconds_count{queue=\"outbox\"}"), 1.0);
     assert_eq!(value("mesh_deliveries_total{queue=\"custody\",result=\"expired\"}"), 0.0);
     assert!(value("mesh_queue_messages_max{queue=\"outbox\"}") >= 1000.0);
     assert!(value("mesh_uptime_seconds") > 0.0);

@@ -27,7 +27,10 @@ async fn figures(port: u16) -> BTreeMap<String, f64> {
         let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
         assert!(name.starts_with("mesh_"), "{line}");
         let family = name.split('{').next().unwrap();
-        let described = family.strip_suffix("_total").unwrap_or(family);
+        // What a counter and a histogram append to their name.
+        let suffixes = ["_total", "_sum", "_count", "_bucket"];
+        let described = suffixes.iter().find_map(|suffix| family.strip_suffix(suffix));
+        let described = described.unwrap_or(family);
         assert!(body.contains(&format!("# TYPE {described} ")), "{line}");
         let twice = figures.insert(name.to_owned(), value.parse().unwrap());
         assert!(twice.is_none(), "{line}");

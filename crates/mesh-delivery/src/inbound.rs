@@ -45,12 +45,17 @@ pub fn judge(
     if wire.from() != facts.sender || !is_for(wire, facts.me) {
         return Judgement::Refuse(ErrorCode::MessageMisdirected);
     }
-    let expires_at = UnixMillis(item.expires_at);
-    if remembered_until(expires_at, config) <= facts.now {
+    judge_expiry(UnixMillis(item.expires_at), facts.now, config)
+}
+
+/// Judges a message by its expiry alone: enough for a member that keeps it for another one.
+#[must_use]
+pub fn judge_expiry(expires_at: UnixMillis, now: UnixMillis, config: &InboundConfig) -> Judgement {
+    if remembered_until(expires_at, config) <= now {
         return Judgement::Refuse(ErrorCode::MessageExpired);
     }
     // A later date would have to be remembered for longer than any honest message lives.
-    if expires_at > facts.now.plus(config.ttl_max).plus(config.clock_skew_max) {
+    if expires_at > now.plus(config.ttl_max).plus(config.clock_skew_max) {
         return Judgement::Refuse(ErrorCode::ClockSkew);
     }
     Judgement::Accept

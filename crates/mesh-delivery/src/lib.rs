@@ -23,7 +23,7 @@ pub use config::{DeliveryConfig, InboundConfig};
 pub use entry::{Entry, Now, Priority};
 pub use error::QueueFull;
 pub use handover::{Handover, HandoverConfig, HandoverInput, HandoverOutput};
-pub use inbound::{InboundFacts, Judgement, judge, remembered_until};
+pub use inbound::{InboundFacts, Judgement, judge, judge_expiry, remembered_until};
 pub use outbound::{
     End, EndedCounts, Input, Outbound, OutboundStats, Output, Reservation, Timeout, WaitingState,
     WaitingView,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mesh_crypto::Verifier;
-use mesh_delivery::{End, InboundConfig, Priority, remembered_until};
+use mesh_delivery::{End, InboundConfig, Judgement, Priority, judge_expiry};
 use mesh_protocol::{
     Custody, CustodyResult, DeliverOutcome, ErrorCode, Frame, MessageId, Parcel, PeerId, UnixMillis,
 };
@@ -40,15 +40,9 @@ impl Shared {
         let in_memory = self.bodies().all(sequences);
         let bodies = match in_memory {
             Some(bodies) => sequences.iter().copied().zip(bodies).collect(),
-            None => match self.store.outbox_bodies(sequences).await {
-                Ok(found) => {
-                    self.report_missing(sequences, &found);
-                    found.into_iter().map(|(sequence, body)| (sequence, body.into())).collect()
-                }
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
-                    return false;
-                }
+            None => match self.read_bodies(sequences).await {
+                Some(bodies) => bodies,
+                None => return false,
             },
         };
         let parcels = match self.make_parcels(to, bodies).await {
@@ -162,13 +156,10 @@ impl Shared {
         if !parcel.is_genuine(&Verifier) {
             return Err(ErrorCode::SealInvalid);
         }
-        let config = InboundConfig::default();
         let expires_at = UnixMillis(parcel.item.expires_at);
-        if remembered_until(expires_at, &config) <= now {
-            return Err(ErrorCode::MessageExpired);
-        }
-        if expires_at > now.plus(config.ttl_max).plus(config.clock_skew_max) {
-            return Err(ErrorCode::ClockSkew);
+        match judge_expiry(expires_at, now, &InboundConfig::default()) {
+            Judgement::Accept => {}
+            Judgement::Refuse(code) => return Err(code),
         }
         Ok(NewCustody {
             from: parcel.from,

@@ -277,34 +277,38 @@ impl Shared {
         }
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
-            match shared.store.outbox_bodies(&sequences).await {
-                Ok(found) => {
-                    shared.report_missing(&sequences, &found);
-                    let items: Vec<(u64, Arc<[u8]>)> =
-                        found.into_iter().map(|(sequence, body)| (sequence, body.into())).collect();
-                    // Without any item left the engine has ended the batch by itself. It may also have
-                    // given it up meanwhile and sent another, which this one must not follow.
-                    let is_under_way =
-                        lock(&shared.core).outbound().peer_of_batch(batch_id) == Some(peer);
-                    if is_under_way && !items.is_empty() {
-                        shared.send_items(peer, priority, batch_id, items);
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(error = %chain(&error), "the outbox cannot be read");
-                    shared.drive(|core, now| core.batch_failed(batch_id, now));
-                }
+            let Some(items) = shared.read_bodies(&sequences).await else {
+                shared.drive(|core, now| core.batch_failed(batch_id, now));
+                return;
+            };
+            // Without any item left the engine has ended the batch by itself. It may also have given it up
+            // meanwhile and sent another, which this one must not follow.
+            let is_under_way = lock(&shared.core).outbound().peer_of_batch(batch_id) == Some(peer);
+            if is_under_way && !items.is_empty() {
+                shared.send_items(peer, priority, batch_id, items);
             }
         });
     }
 
-    /// Gives up messages of the outbox whose rows are gone.
-    pub(crate) fn report_missing(self: &Arc<Self>, wanted: &[u64], found: &[(u64, Vec<u8>)]) {
+    /// Bodies of the outbox from the database; none when it cannot be read. A message whose row is gone is
+    /// given up.
+    pub(crate) async fn read_bodies(
+        self: &Arc<Self>,
+        sequences: &[u64],
+    ) -> Option<Vec<(u64, Arc<[u8]>)>> {
+        let found = match self.store.outbox_bodies(sequences).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "the outbox cannot be read");
+                return None;
+            }
+        };
         let is_missing = |sequence: &u64| !found.iter().any(|(held, _)| held == sequence);
-        for missing in wanted.iter().copied().filter(is_missing) {
+        for missing in sequences.iter().copied().filter(is_missing) {
             tracing::error!(sequence = missing, "an outbox message has no body; giving it up");
             self.drive(|core, now| core.body_missing(missing, now));
         }
+        Some(found.into_iter().map(|(sequence, body)| (sequence, body.into())).collect())
     }
 
     fn send_items(

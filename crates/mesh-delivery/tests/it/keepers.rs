@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use mesh_delivery::{Handover, HandoverConfig, HandoverInput, HandoverOutput};
 use mesh_protocol::{DeliverOutcome, ErrorCode, PeerId};
 
+use crate::world::{index_of, peer_id, some_instant};
+
 pub(crate) const PEERS: usize = 7;
 
 const HOLDERS_MAX: usize = 4;
@@ -60,19 +62,6 @@ pub(crate) struct Keepers {
     down_since: BTreeMap<usize, Instant>,
     /// Until when a custodian is left alone with the messages of a receiver, as long as it has any.
     resting: BTreeMap<(usize, usize), Instant>,
-}
-
-fn peer_id(peer: usize) -> PeerId {
-    PeerId::from_bytes([u8::try_from(peer).unwrap() + 1; 32])
-}
-
-fn index_of(peer: PeerId) -> usize {
-    usize::from(peer.as_bytes()[0]) - 1
-}
-
-#[expect(clippy::disallowed_methods, reason = "an Instant cannot be made from a number")]
-fn some_instant() -> Instant {
-    Instant::now()
 }
 
 impl Keepers {

@@ -101,16 +101,16 @@ pub(crate) struct World {
     ends: BTreeMap<u64, (Row, Vec<End>)>,
 }
 
-fn peer_id(peer: usize) -> PeerId {
+pub(crate) fn peer_id(peer: usize) -> PeerId {
     PeerId::from_bytes([u8::try_from(peer).unwrap() + 1; 32])
 }
 
-fn index_of(peer: PeerId) -> usize {
+pub(crate) fn index_of(peer: PeerId) -> usize {
     usize::from(peer.as_bytes()[0]) - 1
 }
 
 #[expect(clippy::disallowed_methods, reason = "an Instant cannot be made from a number")]
-fn some_instant() -> Instant {
+pub(crate) fn some_instant() -> Instant {
     Instant::now()
 }
 

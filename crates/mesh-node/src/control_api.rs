@@ -80,8 +80,7 @@ impl Node {
         let link = shared.link(&member.peer_id);
         let state = shared.peer_state(&member.peer_id);
         let is_active = shared.is_active(&member.peer_id);
-        let told = lock(&shared.core).last_seen_at(&member.peer_id);
-        let seen_now = link.as_ref().map(|link| link.last_seen_at()).max(told);
+        let seen_now = crate::reach::last_seen(&lock(&shared.core), link.as_ref(), &member.peer_id);
         PeerView {
             hostname: member.hostname.to_string(),
             peer_id: member.peer_id,

@@ -21,7 +21,6 @@ use custody::Held;
 use large::Large;
 
 pub(crate) use large::LargeConfig;
-pub(crate) use reach::NextHop;
 pub(crate) use wish::Wish;
 
 /// What an insertion of records did.
@@ -148,13 +147,11 @@ impl Core {
             BTreeMap::new()
         };
         let before = std::mem::replace(&mut self.dialled, wanted);
-        for gone in before.keys().filter(|peer| !self.dialled.contains_key(peer)) {
-            self.outbound.handle_input(Input::PeerRemoved(*gone), now);
-        }
-        let gone: Vec<PeerId> =
-            before.keys().filter(|peer| !self.dialled.contains_key(peer)).copied().collect();
-        for peer in gone {
-            self.forget_held_of(&peer, now);
+        for peer in before.keys() {
+            if !self.dialled.contains_key(peer) {
+                self.outbound.handle_input(Input::PeerRemoved(*peer), now);
+                self.forget_held_of(peer, now);
+            }
         }
         self.follow_members(&before, now);
         self.collect(now);

@@ -16,7 +16,7 @@ use crate::error::NodeError;
 use crate::events::Event;
 use crate::join::{JoinStepDone, Joined};
 use crate::outgoing::{Outgoing, Sent};
-use crate::shared::{Shared, lock};
+use crate::shared::Shared;
 use crate::subscribe::{Filter, Received, Subscription};
 use crate::tokens::IssuedToken;
 
@@ -156,12 +156,11 @@ impl Node {
     fn peer(&self, member: &Member) -> Peer {
         let is_self = member.peer_id == self.shared.me;
         let link = self.shared.link(&member.peer_id);
-        let is_alive = lock(&self.shared.core).is_active(&member.peer_id);
         Peer {
             peer_id: member.peer_id,
             hostname: member.hostname.clone(),
             is_self,
-            is_active: is_self || link.is_some() || is_alive,
+            is_active: self.shared.is_active(&member.peer_id),
             is_linked: is_self || link.is_some(),
             rtt: link.and_then(|link| link.rtt()),
             addresses: member.addresses.clone(),

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use crate::clock;
+use crate::core::Core;
 use crate::link::LinkEntry;
 use crate::shared::{Shared, lock};
 
@@ -26,6 +27,15 @@ const PROBES_MAX: usize = 64;
 
 /// How often last-seen times are written; the store gathers them for up to as long again.
 const LAST_SEEN_EVERY: Duration = Duration::from_secs(5);
+
+/// When a member was last heard of: over its link, if it has one, or by whomever.
+pub(crate) fn last_seen(
+    core: &Core,
+    link: Option<&Arc<LinkEntry>>,
+    peer: &PeerId,
+) -> Option<UnixMillis> {
+    link.map(|entry| entry.last_seen_at()).max(core.last_seen_at(peer))
+}
 
 impl Shared {
     /// Sends a frame to a linked member if there is room for it.
@@ -140,8 +150,8 @@ impl Shared {
                 let (core, links) = (lock(&self.core), self.links());
                 let seen = view.others().filter(|member| core.is_active(&member.peer_id));
                 seen.filter_map(|member| {
-                    let link = links.get(&member.peer_id).map(|entry| entry.last_seen_at());
-                    Some((member.peer_id, link.max(core.last_seen_at(&member.peer_id))?))
+                    let peer = member.peer_id;
+                    Some((peer, last_seen(&core, links.get(&peer), &peer)?))
                 })
                 .collect()
             };

@@ -21,6 +21,7 @@ use crate::core::Insertions;
 use crate::discover::Tailnet;
 use crate::error::{NodeError, chain};
 use crate::link::LinkEntry;
+use crate::reach::last_seen;
 use crate::shared::{Shared, lock};
 use crate::view::View;
 
@@ -152,8 +153,7 @@ impl Shared {
                     if link.is_some() || core.is_active(&member.peer_id) {
                         row.status = PeerStatus::Active;
                     }
-                    let seen = link.map(|entry| entry.last_seen_at());
-                    row.last_seen_at = seen.max(core.last_seen_at(&member.peer_id));
+                    row.last_seen_at = last_seen(&core, link, &member.peer_id);
                 }
                 row
             });

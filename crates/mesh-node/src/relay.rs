@@ -8,7 +8,6 @@ use mesh_transport::Lane;
 use tokio::sync::oneshot;
 
 use crate::clock;
-use crate::core::NextHop;
 use crate::link::{LinkEntry, PongSeen};
 use crate::shared::{Shared, lock};
 
@@ -29,11 +28,7 @@ impl Shared {
             return Some(entry);
         }
         let hop = lock(&self.core).next_hop(&itinerary.destination)?;
-        match hop {
-            NextHop::Direct => None,
-            NextHop::Through(peer) if itinerary.has_seen(&peer) => None,
-            NextHop::Through(peer) => self.link(&peer),
-        }
+        if itinerary.has_seen(&hop) { None } else { self.link(&hop) }
     }
 
     /// Sends a frame of this node on its way; false when there is none at the moment, or no room.

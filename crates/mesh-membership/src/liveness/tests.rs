@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::tests::{ME, ms, peer, start};
 use MemberState::{Alive, Down, Inactive, Suspect};
 
 mod forgetting;
@@ -8,25 +9,8 @@ mod probing;
 mod properties;
 mod states;
 
-const ME: PeerId = peer(100);
 const START: UnixMillis = UnixMillis(1_800_000_000_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-const fn peer(byte: u8) -> PeerId {
-    PeerId::from_bytes([byte; 32])
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an Instant can be had from nowhere else; only its distance to others matters"
-)]
-fn start() -> Instant {
-    Instant::now()
-}
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 fn changed(byte: u8, from: MemberState, to: MemberState) -> LivenessOutput {
     LivenessOutput::StateChanged { peer: peer(byte), from, to }

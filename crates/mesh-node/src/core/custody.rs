@@ -20,6 +20,13 @@ type Name = (PeerId, MessageId, PeerId);
 /// alone: one that is lost costs its sender a repeat.
 const RECEIPTS_MAX: usize = 10_000;
 
+/// What is known of the messages of one sender.
+fn of_sender<T>(known: &BTreeMap<Name, T>, sender: PeerId) -> impl Iterator<Item = &T> {
+    let first = (sender, MessageId::from_bytes([0; 16]), PeerId::from_bytes([0; 32]));
+    let from_there = known.range(first..);
+    from_there.take_while(move |((from, ..), _)| *from == sender).map(|(_, value)| value)
+}
+
 /// What this node keeps for others.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -39,6 +46,14 @@ impl Held {
     fn forget(&mut self, custody_id: u64) {
         if let Some((name, _)) = self.names.remove(&custody_id) {
             self.ids.remove(&name);
+        }
+    }
+
+    /// Ends messages whose sender or mesh this node has nothing to do with any more.
+    fn give_up(&mut self, custody_ids: Vec<u64>, now: Now) {
+        let outcome = DeliverOutcome::Refused(ErrorCode::NotAMember);
+        for sequence in custody_ids {
+            self.outbound.handle_input(Input::Settled { sequence, outcome }, now);
         }
     }
 
@@ -185,9 +200,8 @@ impl Core {
     /// Tells a sender that has come back what became of its messages.
     pub(super) fn tell_receipts(&mut self, sender: PeerId, now: Now) {
         self.held.receipts.retain(|_, (_, expires_at)| *expires_at > now.wall);
-        let first = (sender, MessageId::from_bytes([0; 16]), PeerId::from_bytes([0; 32]));
-        let own = self.held.receipts.range(first..).take_while(|((from, ..), _)| *from == sender);
-        let own: Vec<Receipt> = own.map(|(_, (receipt, _))| *receipt).collect();
+        let own = of_sender(&self.held.receipts, sender).map(|(receipt, _)| *receipt);
+        let own: Vec<Receipt> = own.collect();
         for receipts in own.chunks(PARCELS_PER_FRAME_MAX) {
             let wish = Wish::SendReceipts { to: sender, receipts: receipts.to_vec() };
             self.wishes.push_back(wish);
@@ -197,26 +211,16 @@ impl Core {
     /// Drops everything that is kept for others: it belongs to the mesh that is left.
     pub(super) fn forget_all_held(&mut self, now: Now) {
         self.held.receipts.clear();
-        let outcome = DeliverOutcome::Refused(ErrorCode::NotAMember);
-        for sequence in self.held.names.keys().copied().collect::<Vec<u64>>() {
-            self.held.outbound.handle_input(Input::Settled { sequence, outcome }, now);
-        }
+        let all: Vec<u64> = self.held.names.keys().copied().collect();
+        self.held.give_up(all, now);
     }
 
     /// Drops what is kept from or for peers that are no members any more. Their rows go apart.
     pub(super) fn forget_held_of(&mut self, gone: &PeerId, now: Now) {
         self.held.outbound.handle_input(Input::PeerRemoved(*gone), now);
         self.held.receipts.retain(|(from, ..), _| from != gone);
-        let from_gone = self
-            .held
-            .ids
-            .range((*gone, MessageId::from_bytes([0; 16]), PeerId::from_bytes([0; 32]))..);
-        let from_gone: Vec<u64> =
-            from_gone.take_while(|((from, ..), _)| from == gone).map(|(_, id)| *id).collect();
-        for sequence in from_gone {
-            let outcome = DeliverOutcome::Refused(ErrorCode::NotAMember);
-            self.held.outbound.handle_input(Input::Settled { sequence, outcome }, now);
-        }
+        let from_gone: Vec<u64> = of_sender(&self.held.ids, *gone).copied().collect();
+        self.held.give_up(from_gone, now);
     }
 
     /// Hands on what the engines of custody have to say. True when there was something.

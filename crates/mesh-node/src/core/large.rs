@@ -25,13 +25,6 @@ pub(crate) struct LargeConfig {
     pub(crate) seed: u64,
 }
 
-/// A member that is judged by SWIM.
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    state: MemberState,
-    since: Instant,
-}
-
 /// The engine of large meshes, while there is one.
 #[derive(Debug)]
 pub(super) struct Large {
@@ -45,7 +38,25 @@ pub(super) struct Large {
 struct Running {
     swim: Swim,
     /// Members that this node keeps no links with.
-    heard: BTreeMap<PeerId, Heard>,
+    heard: BTreeMap<PeerId, MemberState>,
+    /// Those of them that are down, since when: the earliest is asked for with every message.
+    down: BTreeSet<(Instant, PeerId)>,
+}
+
+impl Running {
+    /// Notes a member's state and returns the one before; none when it has not changed, or the member is
+    /// not judged here.
+    fn change(&mut self, peer: PeerId, to: MemberState, now: Instant) -> Option<MemberState> {
+        let state = self.heard.get_mut(&peer).filter(|state| **state != to)?;
+        let from = std::mem::replace(state, to);
+        if from == MemberState::Down {
+            self.down.retain(|(_, down)| *down != peer);
+        }
+        if to == MemberState::Down {
+            self.down.insert((now, peer));
+        }
+        Some(from)
+    }
 }
 
 impl Large {
@@ -54,7 +65,7 @@ impl Large {
     }
 
     pub(super) fn state(&self, peer: &PeerId) -> Option<MemberState> {
-        Some(self.running.as_ref()?.heard.get(peer)?.state)
+        self.running.as_ref()?.heard.get(peer).copied()
     }
 
     /// A member that gossip keeps alive was heard of just now; of another one nothing is known here.
@@ -64,9 +75,7 @@ impl Large {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let running = self.running.as_ref()?;
-        let is_down = |heard: &&Heard| heard.state == MemberState::Down;
-        let down = running.heard.values().filter(is_down);
-        let inactive = down.map(|heard| heard.since + self.config.inactive_after).min();
+        let inactive = running.down.first().map(|(since, _)| *since + self.config.inactive_after);
         running.swim.poll_timeout().into_iter().chain(inactive).min()
     }
 }
@@ -86,12 +95,13 @@ impl Core {
         let running = self.large.running.get_or_insert_with(|| Running {
             swim: Swim::new(self.me, config.incarnation, config.swim.clone(), config.seed),
             heard: BTreeMap::new(),
+            down: BTreeSet::new(),
         });
         let far: BTreeSet<PeerId> = others.difference(&near).copied().collect();
         running.heard.retain(|peer, _| far.contains(peer));
+        running.down.retain(|(_, peer)| far.contains(peer));
         for peer in far {
-            let unknown = Heard { state: MemberState::Suspect, since: now.instant };
-            running.heard.entry(peer).or_insert(unknown);
+            running.heard.entry(peer).or_insert(MemberState::Suspect);
         }
         running.swim.handle_input(SwimInput::MembersChanged(others), now.instant);
         near
@@ -113,13 +123,11 @@ impl Core {
         let inactive_after = self.large.config.inactive_after;
         let Some(running) = &mut self.large.running else { return };
         running.swim.handle_timeout(now.instant);
-        let is_due = |heard: &Heard| {
-            heard.state == MemberState::Down && now.instant >= heard.since + inactive_after
-        };
-        for (peer, heard) in running.heard.iter_mut().filter(|(_, heard)| is_due(heard)) {
-            let (from, to) = (heard.state, MemberState::Inactive);
-            *heard = Heard { state: to, since: now.instant };
-            self.wishes.push_back(Wish::StateChanged { peer: *peer, from, to });
+        let is_due = |(since, _): &&(Instant, PeerId)| now.instant >= *since + inactive_after;
+        let due: Vec<PeerId> =
+            running.down.iter().take_while(is_due).map(|(_, peer)| *peer).collect();
+        for peer in due {
+            self.hear(peer, MemberState::Inactive, now);
         }
     }
 
@@ -167,10 +175,7 @@ impl Core {
 
     fn hear(&mut self, peer: PeerId, to: MemberState, now: Now) {
         let Some(running) = &mut self.large.running else { return };
-        let Some(heard) = running.heard.get_mut(&peer) else { return };
-        let from = heard.state;
-        if from != to {
-            *heard = Heard { state: to, since: now.instant };
+        if let Some(from) = running.change(peer, to, now.instant) {
             self.wishes.push_back(Wish::StateChanged { peer, from, to });
         }
     }

@@ -14,15 +14,6 @@ use super::{Core, Wish};
 /// Least time between two new beginnings of what is under way to a member whose way wavers.
 const RESTART_PAUSE: Duration = Duration::from_secs(2);
 
-/// How messages get to a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NextHop {
-    /// Over its own link.
-    Direct,
-    /// Over the link of another member.
-    Through(PeerId),
-}
-
 impl Core {
     /// Tells the planner something about a link.
     pub(crate) fn plan(&mut self, input: LinkInput, now: Now) {
@@ -122,10 +113,9 @@ impl Core {
         self.collect(now);
     }
 
-    /// How to get to a member; none when nobody reaches it.
-    pub(crate) fn next_hop(&self, peer: &PeerId) -> Option<NextHop> {
-        let via = self.reach.get(peer)?;
-        Some(via.first().map_or(NextHop::Direct, |first| NextHop::Through(*first)))
+    /// The member whose link leads to one that has none; none for a link and when nobody reaches it.
+    pub(crate) fn next_hop(&self, peer: &PeerId) -> Option<PeerId> {
+        self.reach.get(peer)?.first().copied()
     }
 
     /// The members between this node and another one; empty for a link, none when nobody reaches it.

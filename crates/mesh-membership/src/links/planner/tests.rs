@@ -1,29 +1,12 @@
 use super::super::keeps_existing;
 use super::contact::LINK_AGE_MIN;
 use super::*;
+use crate::tests::{ME, ms, peer, start};
 
 mod large;
 mod properties;
 mod short;
 mod wake;
-
-const ME: PeerId = peer(100);
-
-const fn peer(byte: u8) -> PeerId {
-    PeerId::from_bytes([byte; 32])
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an Instant can be had from nowhere else; only its distance to others matters"
-)]
-fn start() -> Instant {
-    Instant::now()
-}
-
-fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 /// A planner with a hand on the clock.
 struct Bench {

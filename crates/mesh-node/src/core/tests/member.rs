@@ -19,7 +19,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::disk::Disk;
 use super::links::{ConnId, Link, Ping};
 use super::records::{node, peer, unsigned};
-use crate::core::{Core, Engines, LargeConfig, NextHop, Wish};
+use crate::core::{Core, Engines, LargeConfig, Wish};
 
 const TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -215,10 +215,7 @@ impl Member {
         let next = if self.links.contains_key(&destination) {
             Some(destination)
         } else {
-            match self.core.next_hop(&destination) {
-                Some(NextHop::Through(next)) if !itinerary.has_seen(&next) => Some(next),
-                Some(NextHop::Direct | NextHop::Through(_)) | None => None,
-            }
+            self.core.next_hop(&destination).filter(|next| !itinerary.has_seen(next))
         };
         let Some(next) = next.filter(|next| self.links.contains_key(next)) else { return false };
         if itinerary.hops.is_empty() {

@@ -2,9 +2,9 @@
 
 use mesh_control::DeliveryState;
 use mesh_protocol::{
-    CustomJson, Deliver, DeliverItem, DeliverOutcome, Encryption, ErrorCode, Frame, Hello,
-    JsonText, MeshMessage, MessageId, Payload, PeerId, ProtocolVersion, Recipient, Refused,
-    UnixMillis, VersionRange, WireMessage,
+    CustomJson, Deliver, DeliverItem, DeliverOutcome, Encryption, ErrorCode, Forward, Frame, Hello,
+    Itinerary, JsonText, LinkPing, MeshMessage, MessageId, Parcel, Payload, PeerId,
+    ProtocolVersion, Receipt, Receipts, Recipient, Refused, UnixMillis, VersionRange, WireMessage,
 };
 use mesh_transport::{JoinRoute, Lane, LaneReceiver, Link};
 
@@ -224,4 +224,90 @@ async fn a_member_cannot_withdraw_or_use_what_another_issued() {
         (two.texts().await == ["still linked"]).then_some(())
     })
     .await;
+}
+
+impl Insider {
+    /// Says something on the urgent lane, and returns what the victim says until it has dealt with it.
+    async fn say(&mut self, frame: Frame) -> Vec<Frame> {
+        self.batches += 1;
+        let ping = LinkPing { nonce: self.batches, sent_at: 0 };
+        for frame in [frame, Frame::Ping(ping)] {
+            self.link.sender().send(Lane::Urgent, &frame).await.unwrap();
+        }
+        let mut said = Vec::new();
+        loop {
+            match within(self.urgent.next()).await.expect("the link is up").unwrap() {
+                Frame::Pong(pong) if pong.nonce == ping.nonce => return said,
+                frame => said.push(frame),
+            }
+        }
+    }
+
+    /// What the victim answers to a parcel that came with this member as its relay.
+    async fn receipts_for(&mut self, parcel: Parcel) -> Vec<DeliverOutcome> {
+        let itinerary = Itinerary::new(self.stranger.peer_id(), self.victim);
+        let said = self.say(Frame::Forward(Forward { itinerary, parcels: vec![parcel] })).await;
+        let receipts = said.into_iter().filter_map(|frame| match frame {
+            Frame::Receipts(receipts) => Some(receipts.receipts),
+            _ => None,
+        });
+        receipts.flatten().map(|receipt| receipt.outcome).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_parcel_that_its_sender_did_not_sign_is_dropped_without_a_receipt() {
+    let dir = tempfile::tempdir().unwrap();
+    let [oak, baulder] = mesh(dir.path(), ["oak", "baulder"]).await;
+    let mut insider = Insider::enter(&oak, &baulder).await;
+    let mesh_id = baulder.status().await.mesh_id;
+    let message = insider.message(1);
+    let item = DeliverItem {
+        stream: 7,
+        sequence: 1,
+        priority: 1,
+        expires_at: u64::MAX,
+        message: WireMessage::Plain(message.clone()).encode().unwrap(),
+    };
+    let genuine =
+        key(33).sign_parcel(mesh_id, insider.victim, message.message_id, item.clone()).unwrap();
+    // Its own words are heard, and refused for what they are: what goes through others is sealed.
+    let refused = [DeliverOutcome::Refused(ErrorCode::MessageMisdirected)];
+    assert_eq!(insider.receipts_for(genuine.clone()).await, refused);
+    // Another's words, and its own with another place in its outbox, nobody signed.
+    let forged = Parcel { from: oak.peer_id(), ..genuine.clone() };
+    assert_eq!(insider.receipts_for(forged).await, []);
+    let altered = Parcel { item: DeliverItem { sequence: 2, ..item }, ..genuine };
+    assert_eq!(insider.receipts_for(altered).await, []);
+    assert!(baulder.inbox().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_receipt_that_its_receiver_did_not_sign_ends_no_message() {
+    let dir = tempfile::tempdir().unwrap();
+    let [oak, baulder, mut mint] = mesh(dir.path(), ["oak", "baulder", "mint"]).await;
+    let mut insider = Insider::enter(&oak, &baulder).await;
+    let away = mint.peer_id();
+    mint.kill9();
+    let sent = baulder.client().send(&text_message("mint", "for mint alone")).await.unwrap();
+    let mesh_id = baulder.status().await.mesh_id;
+    let receipt = key(33)
+        .sign_receipt(
+            mesh_id,
+            insider.victim,
+            sent.message_id,
+            DeliverOutcome::Stored,
+            UnixMillis(1),
+        )
+        .unwrap();
+    let forged = Receipt { from: away, ..receipt };
+    for receipt in [receipt, forged] {
+        let itinerary = Itinerary::new(insider.stranger.peer_id(), insider.victim);
+        insider.say(Frame::Receipts(Receipts { itinerary, receipts: vec![receipt] })).await;
+    }
+    let outbox = baulder.client().outbox().await.unwrap();
+    assert!(outbox.iter().any(|row| row.message_id == sent.message_id), "it waits still");
+    mint.restart().await;
+    let arrived = async || (mint.texts().await == ["for mint alone"]).then_some(());
+    eventually(PATIENCE, "the message arrives all the same", arrived).await;
 }

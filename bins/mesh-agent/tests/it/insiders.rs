@@ -236,10 +236,11 @@ impl Insider {
         }
         let mut said = Vec::new();
         loop {
-            match within(self.urgent.next()).await.expect("the link is up").unwrap() {
-                Frame::Pong(pong) if pong.nonce == ping.nonce => return said,
-                frame => said.push(frame),
+            let frame = within(self.urgent.next()).await.expect("the link is up").unwrap();
+            if matches!(&frame, Frame::Pong(pong) if pong.nonce == ping.nonce) {
+                return said;
             }
+            said.push(frame);
         }
     }
 
@@ -247,9 +248,8 @@ impl Insider {
     async fn receipts_for(&mut self, parcel: Parcel) -> Vec<DeliverOutcome> {
         let itinerary = Itinerary::new(self.stranger.peer_id(), self.victim);
         let said = self.say(Frame::Forward(Forward { itinerary, parcels: vec![parcel] })).await;
-        let receipts = said.into_iter().filter_map(|frame| match frame {
-            Frame::Receipts(receipts) => Some(receipts.receipts),
-            _ => None,
+        let receipts = said.into_iter().filter_map(|frame| {
+            if let Frame::Receipts(receipts) = frame { Some(receipts.receipts) } else { None }
         });
         receipts.flatten().map(|receipt| receipt.outcome).collect()
     }

@@ -368,7 +368,12 @@ impl Shared {
             | Frame::Welcome(_)
             | Frame::JoinRequest(_)
             | Frame::JoinReply(_)
-            | Frame::Introduce(_) => {
+            | Frame::Introduce(_)
+            | Frame::SyncHave(_)
+            | Frame::SyncParts(_)
+            | Frame::SnapshotRequest(_)
+            | Frame::SnapshotChunk(_)
+            | Frame::TableDigests(_) => {
                 tracing::warn!(peer = %entry.peer.short(), "a member sent a frame that has no place on a link, closing it");
                 entry.close();
             }

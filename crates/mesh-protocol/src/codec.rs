@@ -118,6 +118,42 @@ impl fmt::Debug for ByteCount {
     }
 }
 
+/// The form of replicated changes: as the rest, but with integers as short as they can be written, because
+/// most of a change are lengths, lives, counters and small numbers (docs/decisions/0012).
+pub(crate) mod compact {
+    use bincode::Options;
+    use serde::{Deserialize, Serialize};
+
+    use crate::{DecodeError, EncodeError};
+
+    pub(crate) fn encode<T: Serialize>(
+        value: &T,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, EncodeError> {
+        bincode::DefaultOptions::new()
+            .with_limit(bytes_max as u64)
+            .with_varint_encoding()
+            .serialize(value)
+            .map_err(|_| EncodeError::TooLarge { bytes_max })
+    }
+
+    pub(crate) fn decode<'de, T: Deserialize<'de>>(
+        what: &'static str,
+        bytes: &'de [u8],
+        bytes_max: usize,
+    ) -> Result<T, DecodeError> {
+        if bytes.len() > bytes_max {
+            return Err(DecodeError::TooLarge { bytes: bytes.len() as u64, bytes_max });
+        }
+        bincode::DefaultOptions::new()
+            .with_limit(bytes.len() as u64)
+            .with_varint_encoding()
+            .reject_trailing_bytes()
+            .deserialize(bytes)
+            .map_err(|_| DecodeError::Malformed { what })
+    }
+}
+
 /// A fixed-size byte string: its bytes and nothing else, because both sides know the length.
 pub(crate) mod fixed {
     use std::fmt;

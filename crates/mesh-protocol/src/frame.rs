@@ -13,9 +13,10 @@ use crate::{
     Custody, CustodyResult, DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode,
     FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, Forward, HOPS_MAX, Itinerary, JOIN_RECORDS_MAX,
     KeyId, LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, LinkStateVersions, LinkStates,
-    MeshId, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe, ProbeResult,
-    ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId, RoutedPing,
-    SWIM_BYTES_MAX, SignedRecord, Swim, TEXT_BYTES_MAX, TokenId, VersionRange, WireRef,
+    MeshId, PARCELS_PER_FRAME_MAX, PARTS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe,
+    ProbeResult, ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId,
+    RoutedPing, SNAPSHOT_CHUNK_BYTES_MAX, SWIM_BYTES_MAX, SignedRecord, SnapshotRequest, Swim,
+    SyncHave, SyncParts, TEXT_BYTES_MAX, TableDigests, TokenId, VersionRange, WireRef,
 };
 
 const MAGIC: [u8; 4] = *b"MESH";
@@ -273,6 +274,16 @@ pub enum Frame {
     RoutedPing(RoutedPing),
     /// Liveness gossip of a large mesh.
     Swim(Swim),
+    /// What a member has of the replicated tables.
+    SyncHave(SyncHave),
+    /// Transactions of the replicated tables.
+    SyncParts(SyncParts),
+    /// Asks for a piece of the tables' state.
+    SnapshotRequest(SnapshotRequest),
+    /// An encoded [`SnapshotChunk`](crate::SnapshotChunk).
+    SnapshotChunk(serde_bytes::ByteBuf),
+    /// Digests of the tables.
+    TableDigests(TableDigests),
 }
 
 /// The twelve bytes in front of every frame.
@@ -338,6 +349,11 @@ mod kind {
     pub(super) const CUSTODY_RESULT: u16 = 23;
     pub(super) const ROUTED_PING: u16 = 24;
     pub(super) const SWIM: u16 = 25;
+    pub(super) const SYNC_HAVE: u16 = 26;
+    pub(super) const SYNC_PARTS: u16 = 27;
+    pub(super) const SNAPSHOT_REQUEST: u16 = 28;
+    pub(super) const SNAPSHOT_CHUNK: u16 = 29;
+    pub(super) const TABLE_DIGESTS: u16 = 30;
 }
 
 /// A header that does not know its body's length yet.
@@ -398,6 +414,11 @@ impl Frame {
             Self::CustodyResult(body) => encode_into(body, MAX, &mut bytes)?,
             Self::RoutedPing(body) => encode_into(body, MAX, &mut bytes)?,
             Self::Swim(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::SyncHave(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::SyncParts(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::SnapshotRequest(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::SnapshotChunk(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::TableDigests(body) => encode_into(body, MAX, &mut bytes)?,
         }
         finish(bytes)
     }
@@ -440,6 +461,11 @@ impl Frame {
             Self::CustodyResult(_) => kind::CUSTODY_RESULT,
             Self::RoutedPing(_) => kind::ROUTED_PING,
             Self::Swim(_) => kind::SWIM,
+            Self::SyncHave(_) => kind::SYNC_HAVE,
+            Self::SyncParts(_) => kind::SYNC_PARTS,
+            Self::SnapshotRequest(_) => kind::SNAPSHOT_REQUEST,
+            Self::SnapshotChunk(_) => kind::SNAPSHOT_CHUNK,
+            Self::TableDigests(_) => kind::TABLE_DIGESTS,
         }
     }
 
@@ -479,6 +505,11 @@ impl Frame {
             kind::CUSTODY_RESULT => Self::CustodyResult(decode(WHAT, body, is_newer)?),
             kind::ROUTED_PING => Self::RoutedPing(decode(WHAT, body, is_newer)?),
             kind::SWIM => Self::Swim(decode(WHAT, body, is_newer)?),
+            kind::SYNC_HAVE => Self::SyncHave(decode(WHAT, body, is_newer)?),
+            kind::SYNC_PARTS => Self::SyncParts(decode(WHAT, body, is_newer)?),
+            kind::SNAPSHOT_REQUEST => Self::SnapshotRequest(decode(WHAT, body, is_newer)?),
+            kind::SNAPSHOT_CHUNK => Self::SnapshotChunk(decode(WHAT, body, is_newer)?),
+            kind::TABLE_DIGESTS => Self::TableDigests(decode(WHAT, body, is_newer)?),
             kind => return Err(DecodeError::UnknownKind { kind }),
         };
         frame.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
@@ -533,6 +564,13 @@ impl Frame {
                 check_hops(&swim.itinerary)?;
                 check_count("gossip", swim.data.len(), SWIM_BYTES_MAX)
             }
+            Self::SyncHave(have) => have.check_bounds(),
+            Self::SyncParts(parts) => check_count("parts", parts.parts.len(), PARTS_PER_FRAME_MAX),
+            Self::SnapshotRequest(request) => request.check_bounds(),
+            Self::SnapshotChunk(chunk) => {
+                check_count("snapshot", chunk.len(), SNAPSHOT_CHUNK_BYTES_MAX)
+            }
+            Self::TableDigests(digests) => digests.check_bounds(),
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Probe(_)

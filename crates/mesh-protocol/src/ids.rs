@@ -136,6 +136,15 @@ byte_id!(
     MeshId, 32, "mesh id"
 );
 byte_id!(
+    /// One database among those of the members: drawn at random, and drawn anew when a copy is restored.
+    OriginId, 16, "origin id"
+);
+byte_id!(
+    /// One table: the digest of its name, its definition and the dropped table that it replaces. Peers that
+    /// create the same table have the same id; peers that create it differently do not.
+    TableId, 16, "table id"
+);
+byte_id!(
     /// Identity of a membership record: the digest of its signed bytes and signer.
     RecordId, 32, "record id"
 );

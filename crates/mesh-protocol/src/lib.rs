@@ -10,6 +10,7 @@
 
 mod address;
 mod codec;
+mod data;
 mod envelope;
 mod error;
 mod error_code;
@@ -26,6 +27,13 @@ mod time;
 mod version;
 
 pub use address::Address;
+pub use data::{
+    CellState, CellWrite, Coverage, Dot, HybridClock, Incoming, JoinPlan, LoserFacts, LoserState,
+    MergePlan, OriginContext, OriginHave, Readiness, Resolved, RowChange, RowFacts, RowState,
+    SchemaChange, Section, SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue, SyncHave,
+    SyncParts, TableDigest, TableDigests, TheirRow, TransactionHeader, TransactionPart, Version,
+    VersionVector,
+};
 pub use envelope::{Envelope, EnvelopeHeader};
 pub use error::{DecodeError, EncodeError, ParseError, RecordError};
 pub use error_code::ErrorCode;
@@ -35,7 +43,10 @@ pub use frame::{
     Welcome,
 };
 pub use hostname::Hostname;
-pub use ids::{KeyId, MeshId, MessageId, PeerId, RecordId, SealingPublicKey, Signature, TokenId};
+pub use ids::{
+    KeyId, MeshId, MessageId, OriginId, PeerId, RecordId, SealingPublicKey, Signature, TableId,
+    TokenId,
+};
 pub use json_text::JsonText;
 pub use limits::*;
 pub use message::{Encryption, MeshMessage, Recipient, WireMessage, WireRef};

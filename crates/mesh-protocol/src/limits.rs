@@ -83,3 +83,46 @@ pub const PARCEL_MESSAGE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 1025;
 
 /// Largest piece of liveness gossip: what fits one datagram, although it travels inside links.
 pub const SWIM_BYTES_MAX: usize = 1400;
+
+/// Largest encoded [`TransactionPart`](crate::TransactionPart). A part holds at least one row, so a row may
+/// be somewhat smaller than this and no larger.
+pub const DATA_PART_BYTES_MAX: usize = (2 << 20) - 4096;
+
+/// Rows are put together until a part has about this many bytes.
+pub const DATA_PART_BYTES_TARGET: usize = 256 << 10;
+
+/// Most changes in one section of a transaction's part, and most rows in a piece of a snapshot.
+pub const CHANGES_PER_PART_MAX: usize = 16_384;
+
+/// Most sections in one part of a transaction.
+pub const SECTIONS_PER_PART_MAX: usize = 1024;
+
+/// Most parts in one [`SyncParts`](crate::SyncParts) frame.
+pub const PARTS_PER_FRAME_MAX: usize = 512;
+
+/// Most columns of a replicated table (SQLite's own bound is 2,000).
+pub const COLUMNS_MAX: usize = 512;
+
+/// Most replicated tables.
+pub const TABLES_MAX: usize = 512;
+
+/// Most databases, past ones included, that members may know of.
+pub const ORIGINS_MAX: usize = 4096;
+
+/// Most transactions of others that a transaction's header or a member names as not applied.
+pub const HOLES_MAX: usize = 1024;
+
+/// Most changes of tables in one transaction, and in the description of all tables.
+pub const SCHEMA_CHANGES_MAX: usize = 16_384;
+
+/// Most conflicts that one transaction settles.
+pub const RESOLVED_MAX: usize = 4096;
+
+/// Most losers of conflicts in one piece of a snapshot.
+pub const LOSERS_PER_CHUNK_MAX: usize = 65_536;
+
+/// Largest encoded [`SnapshotChunk`](crate::SnapshotChunk).
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = (2 << 20) - 4096;
+
+/// Ranges of key digests that a table is compared by.
+pub const DIGEST_BUCKETS: usize = 256;

@@ -1,0 +1,258 @@
+//! One transaction of one database, in parts of bounded size.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Dot, HybridClock, SqlValue, Version};
+use crate::codec::{compact, list};
+use crate::{
+    CHANGES_PER_PART_MAX, COLUMNS_MAX, DATA_PART_BYTES_MAX, DecodeError, EncodeError, HOLES_MAX,
+    ORIGINS_MAX, OriginId, RESOLVED_MAX, SCHEMA_CHANGES_MAX, SECTIONS_PER_PART_MAX, TableId,
+};
+
+/// What is known of a transaction before its changes are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionHeader {
+    /// The latest clock of its changes.
+    pub clock: HybridClock,
+    /// What its database had applied of others when it was made, where that is more than at the
+    /// transaction before: whoever applies this one must have applied those first.
+    #[serde(deserialize_with = "list::<_, _, ORIGINS_MAX>")]
+    pub advanced: Vec<(OriginId, u64)>,
+    /// All transactions below those numbers that its database had not applied, because it could not.
+    #[serde(deserialize_with = "list::<_, _, HOLES_MAX>")]
+    pub holes: Vec<Dot>,
+    /// Changes of tables themselves; they come before the changes of rows.
+    #[serde(deserialize_with = "list::<_, _, SCHEMA_CHANGES_MAX>")]
+    pub schema: Vec<SchemaChange>,
+    /// Conflicts that the transaction settles.
+    #[serde(deserialize_with = "list::<_, _, RESOLVED_MAX>")]
+    pub resolved: Vec<Resolved>,
+}
+
+/// A change of a table itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SchemaChange {
+    /// A table is there.
+    CreateTable {
+        /// Its id.
+        table: TableId,
+        /// Its name.
+        name: String,
+        /// The statement as its maker wrote it.
+        sql: String,
+        /// The dropped table of the same name that it follows.
+        replaces: Option<TableId>,
+    },
+    /// A table has one more column; rows have its default there.
+    AddColumn {
+        /// Which table.
+        table: TableId,
+        /// Its name.
+        column: String,
+        /// The column as it stands behind `ADD COLUMN`.
+        definition: String,
+    },
+    /// A table has an index.
+    CreateIndex {
+        /// Which table.
+        table: TableId,
+        /// Its name.
+        name: String,
+        /// The statement.
+        sql: String,
+    },
+    /// A table is gone with everything in it.
+    DropTable {
+        /// Which table.
+        table: TableId,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// A loser of a conflict that is a conflict no more, because somebody decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The table.
+    pub table: TableId,
+    /// The row.
+    #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
+    pub key: Vec<SqlValue>,
+    /// The column; none for the deletion of the row.
+    pub column: Option<String>,
+    /// The write that lost.
+    pub version: Version,
+}
+
+/// Changes of rows of one table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// The table.
+    pub table: TableId,
+    /// Names of the columns beside the key that its maker had, in order. A whole row covers these.
+    #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
+    pub columns: Vec<String>,
+    /// At most one per row in a transaction.
+    #[serde(deserialize_with = "list::<_, _, CHANGES_PER_PART_MAX>")]
+    pub changes: Vec<RowChange>,
+}
+
+/// A column that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellWrite {
+    /// Index into [`Section::columns`].
+    pub column: u16,
+    /// When.
+    pub clock: HybridClock,
+    /// What is in it.
+    pub value: SqlValue,
+}
+
+/// What became of one row in one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowChange {
+    /// The row was written whole: inserted, or replaced.
+    Put {
+        /// The key columns, in the order of the primary key.
+        #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
+        key: Vec<SqlValue>,
+        /// Odd.
+        life: u64,
+        /// When.
+        clock: HybridClock,
+        /// One per column of the section, in its order.
+        #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
+        values: Vec<SqlValue>,
+    },
+    /// The row was deleted.
+    Delete {
+        /// The key columns.
+        #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
+        key: Vec<SqlValue>,
+        /// Even.
+        life: u64,
+        /// When.
+        clock: HybridClock,
+    },
+    /// Some columns of the row were written.
+    Edit {
+        /// The key columns.
+        #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
+        key: Vec<SqlValue>,
+        /// Odd.
+        life: u64,
+        /// The columns, each once, in ascending order.
+        #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
+        cells: Vec<CellWrite>,
+    },
+}
+
+impl RowChange {
+    /// The key columns, in the order of the primary key.
+    #[must_use]
+    pub const fn key(&self) -> &Vec<SqlValue> {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } | Self::Edit { key, .. } => key,
+        }
+    }
+
+    /// Births and deaths of the row with this change.
+    #[must_use]
+    pub const fn life(&self) -> u64 {
+        match self {
+            Self::Put { life, .. } | Self::Delete { life, .. } | Self::Edit { life, .. } => *life,
+        }
+    }
+
+    /// The latest clock in it.
+    #[must_use]
+    pub fn clock(&self) -> HybridClock {
+        match self {
+            Self::Put { clock, .. } | Self::Delete { clock, .. } => *clock,
+            Self::Edit { cells, .. } => {
+                cells.iter().map(|cell| cell.clock).max().unwrap_or_default()
+            }
+        }
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let key: usize = self.key().iter().map(SqlValue::bytes).sum();
+        let rest: usize = match self {
+            Self::Put { values, .. } => values.iter().map(SqlValue::bytes).sum(),
+            Self::Delete { .. } => 0,
+            Self::Edit { cells, .. } => cells.iter().map(|cell| cell.value.bytes() + 12).sum(),
+        };
+        key + rest + 16
+    }
+}
+
+/// One part of a transaction: a frame carries one, the log of a database holds one per row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionPart {
+    /// The transaction.
+    pub dot: Dot,
+    /// Number of the part, from 0.
+    pub part: u32,
+    /// Whether it is the last one.
+    pub is_last: bool,
+    /// Stands in part 0 alone.
+    pub header: Option<TransactionHeader>,
+    /// The changes.
+    #[serde(deserialize_with = "list::<_, _, SECTIONS_PER_PART_MAX>")]
+    pub sections: Vec<Section>,
+}
+
+impl TransactionPart {
+    /// The compact form: what the log stores and [`SyncParts`](super::SyncParts) carries.
+    ///
+    /// # Errors
+    /// [`EncodeError`] when it exceeds [`DATA_PART_BYTES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        compact::encode(self, DATA_PART_BYTES_MAX)
+    }
+
+    /// Reads the compact form and checks that its parts fit together: header in part 0, lives odd or even
+    /// as they must be, one value per column, clocks that SQLite can hold.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        const WHAT: &str = "transaction";
+        let part: Self = compact::decode(WHAT, bytes, DATA_PART_BYTES_MAX)?;
+        if part.is_sound() { Ok(part) } else { Err(DecodeError::Malformed { what: WHAT }) }
+    }
+
+    fn is_sound(&self) -> bool {
+        let is_numbered = (1..=HybridClock::MAX.0).contains(&self.dot.sequence);
+        let has_header = self.header.is_some() == (self.part == 0);
+        let clock_max = self.header.as_ref().map_or(HybridClock::MAX, |header| header.clock);
+        is_numbered
+            && has_header
+            && clock_max <= HybridClock::MAX
+            && self.sections.iter().all(|section| section.is_sound(clock_max))
+    }
+}
+
+impl Section {
+    fn is_sound(&self, clock_max: HybridClock) -> bool {
+        self.changes.iter().all(|change| {
+            let life = change.life();
+            let fits = match change {
+                RowChange::Put { values, .. } => {
+                    life % 2 == 1 && values.len() == self.columns.len()
+                }
+                RowChange::Delete { .. } => life.is_multiple_of(2) && life > 0,
+                RowChange::Edit { cells, .. } => {
+                    life % 2 == 1
+                        && cells.iter().all(|cell| usize::from(cell.column) < self.columns.len())
+                        && cells.is_sorted_by(|one, two| one.column < two.column)
+                }
+            };
+            fits && life <= HybridClock::MAX.0
+                && change.clock() <= clock_max
+                && !change.key().is_empty()
+        })
+    }
+}

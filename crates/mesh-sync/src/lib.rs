@@ -1,0 +1,6 @@
+//! Which changes this node has, lacks and sends, and who wins when two writes meet.
+//!
+//! Never in here: async, IO, a clock, randomness, SQL. Facts and moments are arguments.
+//!
+//! Start reading at `merge.rs` (one change meets one row), `join.rs` (two states of a row meet), `admit.rs`
+//! (may a transaction be applied) and `exchange.rs` (what goes to which member, and when).

@@ -1,0 +1,200 @@
+//! What the writer keeps in memory of the bookkeeping: true for the last commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh_protocol::{Dot, OriginHave, OriginId, PeerId, VersionVector};
+use sqlx::SqliteConnection;
+
+use crate::TablesError;
+use crate::catalog::Catalog;
+use crate::sql::{Columns, execute, fetch_all, number};
+use mesh_protocol::SqlValue;
+
+/// What this database has; published after every commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Have {
+    /// This database.
+    pub database: OriginId,
+    /// What has been applied of each origin.
+    pub origins: Vec<OriginHave>,
+    /// Number of the newest entry of the log; 0 when it is empty.
+    pub log_head: i64,
+    /// Whether a snapshot is being taken in.
+    pub in_snapshot: bool,
+}
+
+/// Databases by the numbers that stand for them here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origins {
+    by_no: BTreeMap<i64, OriginId>,
+    by_id: BTreeMap<OriginId, i64>,
+}
+
+impl Origins {
+    pub(crate) fn id(&self, no: i64) -> Result<OriginId, TablesError> {
+        self.by_no.get(&no).copied().ok_or(TablesError::Malformed { what: "origin" })
+    }
+
+    pub(crate) fn no(&self, id: &OriginId) -> Option<i64> {
+        self.by_id.get(id).copied()
+    }
+
+    pub(crate) fn insert(&mut self, no: i64, id: OriginId) {
+        self.by_no.insert(no, id);
+        self.by_id.insert(id, no);
+    }
+}
+
+/// What the writer keeps in memory. Changed only inside a transaction; after a failure the state before is
+/// put back, so clones are made often and large parts are shared.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) me: OriginId,
+    /// The number of `me` among the origins.
+    pub(crate) my_no: i64,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) origins: Arc<Origins>,
+    /// What has been applied, own transactions included.
+    pub(crate) vector: Arc<VersionVector>,
+    /// What each origin had applied at its latest transaction.
+    pub(crate) contexts: Arc<BTreeMap<OriginId, VersionVector>>,
+    /// What is not in the log any more.
+    pub(crate) floors: Arc<BTreeMap<OriginId, u64>>,
+    /// Newest entry of the log.
+    pub(crate) log_head: i64,
+    /// What of others this database had applied at its latest own transaction.
+    pub(crate) in_snapshot: bool,
+}
+
+impl State {
+    /// Reads everything but the catalogue. `fresh` is taken when the database has no origin yet.
+    pub(crate) async fn load(
+        conn: &mut SqliteConnection,
+        fresh: OriginId,
+    ) -> Result<Self, TablesError> {
+        let mut origins = load_origins(conn).await?;
+        let rows = fetch_all(conn, "SELECT origin FROM mesh_state WHERE id = 1", []).await?;
+        let row = rows.first().ok_or(TablesError::Malformed { what: "state" })?;
+        let my_no = match Columns::of(row).int_or_none()? {
+            Some(no) => no,
+            None => {
+                let no = insert_origin(conn, fresh).await?;
+                origins.insert(no, fresh);
+                let adopt =
+                    "UPDATE mesh_state SET origin = ?, sequence = 1, dirty = 0 WHERE id = 1";
+                execute(conn, adopt, [SqlValue::Integer(no)]).await?;
+                no
+            }
+        };
+        let me = origins.id(my_no)?;
+        let (mut vector, mut floors) = (VersionVector::default(), BTreeMap::new());
+        for row in fetch_all(conn, "SELECT origin, upto, floor FROM mesh_vector", []).await? {
+            let mut columns = Columns::of(&row);
+            let origin = origins.id(columns.int()?)?;
+            vector.advance(origin, columns.count()?);
+            floors.insert(origin, columns.count()?);
+        }
+        for row in fetch_all(conn, "SELECT origin, sequence FROM mesh_parked", []).await? {
+            let mut columns = Columns::of(&row);
+            let origin = origins.id(columns.int()?)?;
+            vector.add_hole(Dot { origin, sequence: columns.count()? });
+        }
+        let mut contexts: BTreeMap<OriginId, VersionVector> = BTreeMap::new();
+        for row in fetch_all(conn, "SELECT origin, other, upto FROM mesh_contexts", []).await? {
+            let mut columns = Columns::of(&row);
+            let (origin, other) = (origins.id(columns.int()?)?, origins.id(columns.int()?)?);
+            contexts.entry(origin).or_default().advance(other, columns.count()?);
+        }
+        let head = "SELECT coalesce(max(id), 0) FROM mesh_log";
+        let head = fetch_all(conn, head, []).await?;
+        let log_head = head.first().map_or(Ok(0), |row| Columns::of(row).int())?;
+        let session = "SELECT EXISTS (SELECT 1 FROM mesh_snapshot)";
+        let session = fetch_all(conn, session, []).await?;
+        let in_snapshot = session.first().map_or(Ok(false), |row| Columns::of(row).flag())?;
+        Ok(Self {
+            me,
+            my_no,
+            catalog: Arc::default(),
+            origins: Arc::new(origins),
+            vector: Arc::new(vector),
+            contexts: Arc::new(contexts),
+            floors: Arc::new(floors),
+            log_head,
+            in_snapshot,
+        })
+    }
+
+    /// What to tell the members.
+    pub(crate) fn have(&self) -> Have {
+        let holes = self.vector.holes();
+        let origins = (self.vector.origins())
+            .map(|(origin, upto)| OriginHave {
+                origin,
+                upto,
+                holes: (holes.iter().filter(|hole| hole.origin == origin))
+                    .map(|hole| hole.sequence)
+                    .collect(),
+                floor: self.floors.get(&origin).copied().unwrap_or(0),
+            })
+            .collect();
+        Have { database: self.me, origins, log_head: self.log_head, in_snapshot: self.in_snapshot }
+    }
+
+    /// The number that stands for an origin, given out now if need be.
+    pub(crate) async fn origin_no(
+        &mut self,
+        conn: &mut SqliteConnection,
+        id: OriginId,
+    ) -> Result<i64, TablesError> {
+        if let Some(no) = self.origins.no(&id) {
+            return Ok(no);
+        }
+        let no = insert_origin(conn, id).await?;
+        Arc::make_mut(&mut self.origins).insert(no, id);
+        Ok(no)
+    }
+
+    /// Everything of `origin` up to `upto` has been applied or parked.
+    pub(crate) async fn advance(
+        &mut self,
+        conn: &mut SqliteConnection,
+        origin: OriginId,
+        upto: u64,
+    ) -> Result<(), TablesError> {
+        let no = self.origin_no(conn, origin).await?;
+        let sql = "INSERT INTO mesh_vector (origin, upto, floor) VALUES (?1, ?2, 0) \
+                   ON CONFLICT (origin) DO UPDATE SET upto = max(upto, excluded.upto)";
+        execute(conn, sql, [SqlValue::Integer(no), number(upto)]).await?;
+        Arc::make_mut(&mut self.vector).advance(origin, upto);
+        Ok(())
+    }
+}
+
+async fn load_origins(conn: &mut SqliteConnection) -> Result<Origins, TablesError> {
+    let mut origins = Origins::default();
+    for row in fetch_all(conn, "SELECT id, origin FROM mesh_origins", []).await? {
+        let mut columns = Columns::of(&row);
+        let no = columns.int()?;
+        origins.insert(no, OriginId::from_bytes(columns.array("origin")?));
+    }
+    Ok(origins)
+}
+
+async fn insert_origin(conn: &mut SqliteConnection, id: OriginId) -> Result<i64, TablesError> {
+    let sql = "INSERT INTO mesh_origins (origin) VALUES (?) RETURNING id";
+    let rows = fetch_all(conn, sql, [SqlValue::Blob(id.as_bytes().to_vec())]).await?;
+    rows.first()
+        .map_or(Err(TablesError::Malformed { what: "origin" }), |row| Columns::of(row).int())
+}
+
+/// Names a member's database.
+pub(crate) async fn name_member(
+    conn: &mut SqliteConnection,
+    no: i64,
+    member: PeerId,
+) -> Result<(), TablesError> {
+    let sql = "UPDATE mesh_origins SET member = ?2 WHERE id = ?1 AND member IS NOT ?2";
+    let values = [SqlValue::Integer(no), SqlValue::Blob(member.as_bytes().to_vec())];
+    execute(conn, sql, values).await.map(drop)
+}

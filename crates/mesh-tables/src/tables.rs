@@ -1,0 +1,117 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use mesh_protocol::OriginId;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::desk::Desk;
+use crate::state::{Have, State};
+use crate::{Rules, TablesConfig, TablesError, TablesOpenError, open};
+
+/// Most operations that wait for the writer; further callers wait to get in.
+const OPS_WAITING_MAX: usize = 256;
+
+/// One piece of work of the writer.
+type Op = Box<dyn for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, ()> + Send>;
+
+struct Inner {
+    path: PathBuf,
+    config: TablesConfig,
+    ops: mpsc::Sender<Op>,
+    have: watch::Receiver<Arc<Have>>,
+}
+
+/// A handle on the replicated tables; cheap to clone.
+///
+/// A future that is dropped does not take its write back: it may happen or not.
+#[derive(Clone)]
+pub struct Tables {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tables").field("path", &self.inner.path).finish_non_exhaustive()
+    }
+}
+
+impl Tables {
+    /// Opens the database at `path`, creating it when it does not exist; its folder must exist. One that
+    /// has no origin, because it is new or was restored, takes `fresh`, which is drawn at random.
+    ///
+    /// The writing task runs on `tracker` and ends when the last handle is dropped.
+    ///
+    /// # Errors
+    /// [`TablesOpenError`] says what is wrong with the file.
+    pub async fn open(
+        path: &Path,
+        config: TablesConfig,
+        rules: Arc<dyn Rules>,
+        fresh: OriginId,
+        tracker: &TaskTracker,
+    ) -> Result<Self, TablesOpenError> {
+        let mut conn = open::open(path, &config).await?;
+        let state = State::load(&mut conn, fresh).await.map_err(TablesOpenError::Content)?;
+        let (published, have) = watch::channel(Arc::new(state.have()));
+        let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
+        let desk = Desk { conn, state, config: config.clone(), rules };
+        tracker.spawn(run(desk, waiting, published));
+        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), config, ops, have }) })
+    }
+
+    /// What this database has, told anew after every commit that changed it.
+    #[must_use]
+    pub fn have(&self) -> watch::Receiver<Arc<Have>> {
+        self.inner.have.clone()
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Its bounds.
+    #[must_use]
+    pub fn config(&self) -> &TablesConfig {
+        &self.inner.config
+    }
+
+    /// Runs `work` on the writing connection, in a transaction of its own, after everything before it.
+    pub(crate) async fn transact<T, F>(&self, work: F) -> Result<T, TablesError>
+    where
+        T: Send + 'static,
+        F: for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, Result<T, TablesError>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let op: Op = Box::new(move |desk| {
+            Box::pin(async move {
+                let result = desk.transaction(work).await;
+                // A caller that went away has no use for the answer.
+                drop(reply.send(result));
+            })
+        });
+        self.inner.ops.send(op).await.map_err(|_| TablesError::Closed)?;
+        answer.await.unwrap_or(Err(TablesError::Closed))
+    }
+}
+
+async fn run(mut desk: Desk, mut ops: mpsc::Receiver<Op>, published: watch::Sender<Arc<Have>>) {
+    while let Some(op) = ops.recv().await {
+        op(&mut desk).await;
+        let have = desk.state.have();
+        published.send_if_modified(|before| {
+            let is_new = **before != have;
+            if is_new {
+                *before = Arc::new(have);
+            }
+            is_new
+        });
+    }
+    if let Err(error) = desk.close().await {
+        tracing::error!(%error, "the replicated tables did not close cleanly");
+    }
+}

@@ -42,6 +42,8 @@ impl Exit {
             ErrorCode::AlreadyMember
             | ErrorCode::ChecksumMismatch
             | ErrorCode::ClockSkew
+            | ErrorCode::ConstraintFailed
+            | ErrorCode::DiskFull
             | ErrorCode::HostnameInvalid
             | ErrorCode::HostnameTaken
             | ErrorCode::Internal
@@ -51,17 +53,25 @@ impl Exit {
             | ErrorCode::MessageTooLarge
             | ErrorCode::NotFound
             | ErrorCode::PeerUnreachable
+            | ErrorCode::PositionGone
             | ErrorCode::ProtocolError
+            | ErrorCode::QueryTooLong
             | ErrorCode::QueueFull
             | ErrorCode::RateLimited
+            | ErrorCode::ReadOnly
             | ErrorCode::SchemaInvalid
             | ErrorCode::SealInvalid
+            | ErrorCode::StatementInvalid
+            | ErrorCode::StatementRefused
             | ErrorCode::StorageError
             | ErrorCode::TokenExpired
             | ErrorCode::TokenInvalid
             | ErrorCode::TokenRevoked
             | ErrorCode::TokenUsed
+            | ErrorCode::TooManyRows
+            | ErrorCode::UnknownConflict
             | ErrorCode::UnknownPeer
+            | ErrorCode::UnknownTable
             | ErrorCode::VersionUnsupported => Self::Failed,
         }
     }

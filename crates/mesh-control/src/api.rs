@@ -1,3 +1,5 @@
+mod data;
+
 use std::future::Future;
 
 use futures_util::stream::BoxStream;
@@ -10,6 +12,8 @@ use crate::{
     RenameRequest, SendReply, SendRequest, StatusView, SyncProgress, SyncRequest, TokenCreate,
     TokenCreated, TokenView,
 };
+
+pub use self::data::{BackupStream, DataApi};
 
 /// Why a request failed: what happened and what state was left (`message`), and what to do (`hint`).
 ///
@@ -35,7 +39,7 @@ impl ApiError {
 }
 
 /// What an agent can be asked over its socket. Every future may be dropped half-way.
-pub trait ControlApi: Clone + Send + Sync + 'static {
+pub trait ControlApi: DataApi {
     /// This agent at a glance.
     fn status(&self) -> impl Future<Output = Result<StatusView, ApiError>> + Send;
 

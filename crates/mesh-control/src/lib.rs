@@ -10,20 +10,28 @@
 mod api;
 mod client;
 mod error;
+pub mod hints;
+mod limits;
 mod paths;
 mod server;
 mod types;
 
-pub use api::{ApiError, ControlApi};
+pub use api::{ApiError, BackupStream, ControlApi, DataApi};
 pub use client::{ControlClient, ControlStream};
 pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument, MetricsBindError};
+pub use limits::{
+    SQL_BATCH_BYTES_TARGET, SQL_BYTES_MAX, SQL_ROWS_MAX, STATEMENTS_MAX, STREAM_ITEM_BYTES_MAX,
+};
 pub use paths::{default_data_dir, default_socket_path, socket_path_in};
 pub use server::{ControlServer, MetricsServer};
 pub use types::{
-    CheckView, DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery,
-    InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView, PeerCounts,
+    ChangeOperation, ChangeView, CheckView, ClockSkewView, ConflictQuery, ConflictRestore,
+    ConflictSide, ConflictView, DataState, DataView, DeliveryState, DeliveryView, EventView,
+    InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep,
+    MemberStatus, NamedValues, OutboxView, ParkedAccept, ParkedAccepted, ParkedView, PeerCounts,
     PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply,
-    RenameRequest, RouteCounts, SendPriority, SendReply, SendRequest, StatusView, SyncProgress,
-    SyncReply, SyncRequest, SyncStep, SyncStepView, SyncView, TokenCreate, TokenCreated,
-    TokenState, TokenView,
+    RenameRequest, RouteCounts, SendPriority, SendReply, SendRequest, SqlItem, SqlJson, SqlReply,
+    SqlStatement, StatementView, StatusView, SyncProgress, SyncReply, SyncRequest, SyncStep,
+    SyncStepView, SyncView, TableCreate, TableQuery, TableSyncView, TableView, TokenCreate,
+    TokenCreated, TokenState, TokenView, TransactionRequest, WatchQuery,
 };

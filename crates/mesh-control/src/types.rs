@@ -1,15 +1,24 @@
 //! The JSON of the local API. Field names are a contract (`cli.md`): add, never rename.
 //! Times are Unix milliseconds; durations name their unit.
 
+mod data;
 mod doctor;
+mod sql_json;
 mod sync;
 
 use mesh_protocol::{ErrorCode, MeshId, MessageId, PeerId, TokenId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use data::{
+    ChangeOperation, ChangeView, ClockSkewView, ConflictQuery, ConflictRestore, ConflictSide,
+    ConflictView, DataState, DataView, NamedValues, ParkedAccept, ParkedAccepted, ParkedView,
+    SqlItem, SqlReply, SqlStatement, StatementView, TableCreate, TableQuery, TableView,
+    TransactionRequest, WatchQuery,
+};
 pub use doctor::CheckView;
-pub use sync::{SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView};
+pub use sql_json::SqlJson;
+pub use sync::{SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, TableSyncView};
 
 /// Numbers of members by status, this one included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +91,9 @@ pub struct StatusView {
     pub routes: RouteCounts,
     /// How far it is behind.
     pub sync: SyncView,
+    /// The replicated tables.
+    #[serde(default)]
+    pub data: DataView,
     /// Set when this agent was expelled from its mesh.
     pub removed: bool,
 }

@@ -1,5 +1,6 @@
 //! What the local admin API means: requests become calls of the node, results become JSON.
 
+mod data;
 mod ways;
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, CheckView, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck,
+    ApiError, CheckView, ControlApi, DataView, DeliveryState, DeliveryView, EventView, InboxAck,
     InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus,
     OutboxView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
     RemoveRequest, RenameReply, RenameRequest, SendPriority, SendReply, SendRequest, StatusView,
@@ -259,6 +260,7 @@ impl ControlApi for Node {
             custody: shared.custody_queue(),
             routes: shared.route_counts(),
             sync: SyncView { behind },
+            data: DataView::default(),
             removed: view.is_removed(),
         })
     }

@@ -15,6 +15,7 @@ use self::records::RecordsSource;
 use crate::error::NodeError;
 use crate::link::LinkEntry;
 use crate::shared::Shared;
+use crate::tables::TablesSource;
 
 /// How often each pair of linked members compares.
 const COMPARE_EVERY: Duration = Duration::from_secs(30);
@@ -65,7 +66,10 @@ pub(crate) trait SyncSource: Send + Sync {
 
 /// Everything that is kept in step. A new kind of shared data is one more entry.
 fn sources(shared: &Arc<Shared>) -> Vec<Box<dyn SyncSource>> {
-    vec![Box::new(RecordsSource::new(Arc::clone(shared)))]
+    vec![
+        Box::new(RecordsSource::new(Arc::clone(shared))),
+        Box::new(TablesSource::new(Arc::clone(shared))),
+    ]
 }
 
 impl Shared {
@@ -99,6 +103,7 @@ impl Shared {
             changes_received: 0,
             changes_sent: 0,
             steps: Vec::new(),
+            tables: Vec::new(),
         };
         let done = |reply: &mut SyncReply, step: SyncStep, number: u8, detail: String| {
             let view = SyncStepView { step, number, total: STEPS, detail };

@@ -99,6 +99,26 @@ error_codes! {
     ProtocolError = "protocol_error",
     /// The database or disk refused.
     StorageError = "storage_error",
+    /// The statement is not SQL, or names what is not there.
+    StatementInvalid = "statement_invalid",
+    /// The statement or table is of a kind that is not allowed.
+    StatementRefused = "statement_refused",
+    /// A constraint of a table forbids the write.
+    ConstraintFailed = "constraint_failed",
+    /// There is no such replicated table.
+    UnknownTable = "unknown_table",
+    /// There is no such conflict, or it is settled.
+    UnknownConflict = "unknown_conflict",
+    /// What came after this position is not kept any more.
+    PositionGone = "position_gone",
+    /// The query ran longer than it may, and was stopped.
+    QueryTooLong = "query_too_long",
+    /// The answer has more rows or bytes than it may.
+    TooManyRows = "too_many_rows",
+    /// The disk is full, or the database has reached its largest size.
+    DiskFull = "disk_full",
+    /// The database is on a file system that cannot be written.
+    ReadOnly = "read_only",
     /// The agent is stopping.
     ShuttingDown = "shutting_down",
     /// A fault of this program.

@@ -66,14 +66,21 @@ const fn status_of(code: ErrorCode) -> StatusCode {
         ErrorCode::BadRequest
         | ErrorCode::HostnameInvalid
         | ErrorCode::SchemaInvalid
+        | ErrorCode::StatementInvalid
+        | ErrorCode::StatementRefused
         | ErrorCode::TokenInvalid => StatusCode::BAD_REQUEST,
         ErrorCode::NotAMember | ErrorCode::PathRefused | ErrorCode::SecretFound => {
             StatusCode::FORBIDDEN
         }
-        ErrorCode::NotFound | ErrorCode::UnknownPeer => StatusCode::NOT_FOUND,
+        ErrorCode::NotFound
+        | ErrorCode::UnknownConflict
+        | ErrorCode::UnknownPeer
+        | ErrorCode::UnknownTable => StatusCode::NOT_FOUND,
+        ErrorCode::PositionGone => StatusCode::GONE,
         ErrorCode::AlreadyMember
         | ErrorCode::ChecksumMismatch
         | ErrorCode::ClockSkew
+        | ErrorCode::ConstraintFailed
         | ErrorCode::HostnameTaken
         | ErrorCode::MessageExpired
         | ErrorCode::MessageMisdirected
@@ -82,14 +89,17 @@ const fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::TokenRevoked
         | ErrorCode::TokenUsed
         | ErrorCode::VersionUnsupported => StatusCode::CONFLICT,
-        ErrorCode::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::MessageTooLarge | ErrorCode::TooManyRows => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::AgentUnreachable
         | ErrorCode::IssuerUnreachable
         | ErrorCode::PeerUnreachable
         | ErrorCode::ProtocolError => StatusCode::BAD_GATEWAY,
-        ErrorCode::QueueFull | ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorCode::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::QueueFull | ErrorCode::ReadOnly | ErrorCode::ShuttingDown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        ErrorCode::QueryTooLong | ErrorCode::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::Internal | ErrorCode::StorageError => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -33,6 +33,17 @@ pub struct SyncStepView {
     pub detail: String,
 }
 
+/// What comparing a replicated table brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSyncView {
+    /// Its name.
+    pub table: String,
+    /// Whether it is the same on every member that was compared with, after the repair.
+    pub in_step: bool,
+    /// Rows of this agent that were not, and are.
+    pub rows_repaired: u64,
+}
+
 /// What a sync did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncReply {
@@ -46,6 +57,9 @@ pub struct SyncReply {
     pub changes_sent: u64,
     /// The steps, in their order.
     pub steps: Vec<SyncStepView>,
+    /// The replicated tables that were compared: all of them when everything is.
+    #[serde(default)]
+    pub tables: Vec<TableSyncView>,
 }
 
 /// What happens during a sync.

@@ -1,0 +1,17 @@
+//! Every bound on what one request asks or one answer brings of the tables.
+
+/// Most rows in one answer; `sql/rows` has no such bound.
+pub const SQL_ROWS_MAX: usize = 100_000;
+
+/// Most bytes of values in the rows of one answer, as [`SqlValue::bytes`](mesh_protocol::SqlValue::bytes)
+/// counts them; `sql/rows` has no such bound.
+pub const SQL_BYTES_MAX: usize = 16 << 20;
+
+/// Rows are put together until an item of `sql/rows` has about this many bytes of values.
+pub const SQL_BATCH_BYTES_TARGET: usize = 64 << 10;
+
+/// Most statements in one transaction.
+pub const STATEMENTS_MAX: usize = 100_000;
+
+/// Largest item of a stream as JSON: the largest row of a replicated table, with every byte escaped.
+pub const STREAM_ITEM_BYTES_MAX: usize = 16 << 20;

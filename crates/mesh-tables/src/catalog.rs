@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use mesh_protocol::TableId;
 
+use crate::key::Collation;
+
 /// A column of a replicated table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     /// Its number in the table; never given to another column.
     pub(crate) no: u16,
     pub(crate) name: String,
+    /// How the primary key compares its text; of no account in other columns.
+    pub(crate) collation: Collation,
 }
 
 /// A replicated table whose rows are kept here.

@@ -14,6 +14,7 @@ mod catalog;
 mod config;
 mod desk;
 mod error;
+mod key;
 mod open;
 mod rules;
 mod sql;

@@ -47,6 +47,37 @@ pub enum TablesOpenError {
     Content(#[source] TablesError),
 }
 
+/// What an operation can be asked for by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thing {
+    /// A replicated table.
+    Table,
+    /// A loser of a conflict.
+    Conflict,
+    /// A place in the log that is still kept.
+    Position,
+}
+
+impl Thing {
+    const fn code(self) -> ErrorCode {
+        match self {
+            Self::Table => ErrorCode::UnknownTable,
+            Self::Conflict => ErrorCode::UnknownConflict,
+            Self::Position => ErrorCode::PositionGone,
+        }
+    }
+}
+
+impl std::fmt::Display for Thing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Table => "table",
+            Self::Conflict => "conflict",
+            Self::Position => "position",
+        })
+    }
+}
+
 /// Why an operation failed. Unless a variant says otherwise, nothing of it was written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TablesError {
@@ -96,7 +127,7 @@ pub enum TablesError {
     #[error("there is no {what} {name:?}")]
     Unknown {
         /// What kind of thing.
-        what: &'static str,
+        what: Thing,
         /// As it was named.
         name: String,
     },
@@ -166,15 +197,15 @@ impl TablesError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Closed => ErrorCode::ShuttingDown,
-            Self::Constraint { .. }
-            | Self::Statement { .. }
-            | Self::Refused { .. }
-            | Self::Unknown { .. }
-            | Self::TookTooLong { .. }
-            | Self::TooManyRows { .. }
-            | Self::Full { .. }
-            | Self::ReadOnly { .. }
-            | Self::Busy { .. }
+            Self::Constraint { .. } => ErrorCode::ConstraintFailed,
+            Self::Statement { .. } => ErrorCode::StatementInvalid,
+            Self::Refused { .. } => ErrorCode::StatementRefused,
+            Self::Unknown { what, .. } => what.code(),
+            Self::TookTooLong { .. } => ErrorCode::QueryTooLong,
+            Self::TooManyRows { .. } => ErrorCode::TooManyRows,
+            Self::Full { .. } => ErrorCode::DiskFull,
+            Self::ReadOnly { .. } => ErrorCode::ReadOnly,
+            Self::Busy { .. }
             | Self::Database { .. }
             | Self::Malformed { .. }
             | Self::File { .. } => ErrorCode::StorageError,

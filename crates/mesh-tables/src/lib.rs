@@ -16,13 +16,15 @@ mod desk;
 mod error;
 mod key;
 mod open;
+mod rows;
 mod rules;
 mod sql;
 mod state;
+mod statement;
 mod tables;
 
 pub use config::TablesConfig;
-pub use error::{TablesError, TablesOpenError};
+pub use error::{TablesError, TablesOpenError, Thing};
 pub use rules::Rules;
 pub use state::Have;
 pub use tables::Tables;

@@ -24,7 +24,8 @@ pub use snapshot::{
     SnapshotRequest,
 };
 pub use transaction::{
-    CellWrite, Resolved, RowChange, SchemaChange, Section, TransactionHeader, TransactionPart,
+    CellWrite, Listed, Resolved, RowChange, SchemaChange, Section, TransactionHeader,
+    TransactionPart,
 };
 
 /// Hybrid logical clock: Unix milliseconds `<< 16`, then a counter. Fits SQLite's integer until the year 6429.

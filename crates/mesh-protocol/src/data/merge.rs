@@ -139,8 +139,14 @@ pub struct Incoming<'a> {
     pub life: u64,
     /// Clock of a row that was written whole or deleted; none when only some columns were written.
     pub row_clock: Option<HybridClock>,
-    /// The columns that are written, with their clocks, in the order of their values.
+    /// The columns that are written, with their clocks, in the order of their values. None for a deletion,
+    /// which writes every column there is.
     pub columns: &'a [(u16, HybridClock)],
+    /// All columns beside the key that the table has here.
+    pub table_columns: &'a [u16],
+    /// Columns that had losers when it was made, each with the greatest of them: see
+    /// [`Listed`](super::Listed).
+    pub listed: &'a [(u16, Version)],
 }
 
 /// What should become of a row. All versions are complete: nothing has to be compared again.
@@ -170,6 +176,8 @@ pub struct TheirRow<'a> {
     pub facts: Option<&'a RowFacts>,
     /// Their columns, in the order of their values.
     pub columns: &'a [u16],
+    /// All columns beside the key that the table has here.
+    pub table_columns: &'a [u16],
     /// What they had applied.
     pub known: &'a VersionVector,
 }
@@ -179,8 +187,11 @@ pub struct TheirRow<'a> {
 pub struct JoinPlan {
     /// As for a single change; incoming columns are [`TheirRow::columns`].
     pub merge: MergePlan,
-    /// The row goes without a trace: they know of its deletion and everybody has passed it.
+    /// The row goes with its versions: they know of its deletion and everybody has passed it. Losers stay,
+    /// but for those that are settled, and others may come: they do not need a row.
     pub forget: bool,
+    /// Columns that go back to their default: what was in them is superseded by nothing that is remembered.
+    pub defaulted: Vec<u16>,
     /// Indices of their losers that are losers here as well from now on.
     pub adopted: Vec<usize>,
 }

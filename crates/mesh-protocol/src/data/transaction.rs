@@ -95,6 +95,21 @@ pub struct Section {
     /// At most one per row in a transaction.
     #[serde(deserialize_with = "list::<_, _, CHANGES_PER_PART_MAX>")]
     pub changes: Vec<RowChange>,
+    /// Which of the columns that the changes write had losers of conflicts.
+    #[serde(deserialize_with = "list::<_, _, CHANGES_PER_PART_MAX>")]
+    pub listed: Vec<Listed>,
+}
+
+/// A column that was written while losers of conflicts were listed for it. Its maker saw another value than
+/// theirs, so the write replaces that one and leaves them listed. Nobody else could tell which it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Index into [`Section::changes`].
+    pub change: u32,
+    /// Index into [`Section::columns`].
+    pub column: u16,
+    /// The greatest of the losers.
+    pub version: Version,
 }
 
 /// A column that was written.
@@ -253,6 +268,9 @@ impl Section {
             fits && life <= HybridClock::MAX.0
                 && change.clock() <= clock_max
                 && !change.key().is_empty()
+        }) && self.listed.iter().all(|listed| {
+            let change = usize::try_from(listed.change).unwrap_or(usize::MAX);
+            change < self.changes.len() && usize::from(listed.column) < self.columns.len()
         })
     }
 }

@@ -16,6 +16,8 @@ mod desk;
 mod error;
 mod key;
 mod open;
+mod query;
+mod readers;
 mod rows;
 mod rules;
 mod sql;
@@ -25,6 +27,7 @@ mod tables;
 
 pub use config::TablesConfig;
 pub use error::{TablesError, TablesOpenError, Thing};
+pub use query::{Query, Rows};
 pub use rules::Rules;
 pub use state::Have;
 pub use tables::Tables;

@@ -1,0 +1,132 @@
+//! Statements word by word.
+
+use mesh_protocol::SqlValue;
+use sqlite3_parser::dialect::TokenType;
+use sqlite3_parser::lexer::Scanner;
+use sqlite3_parser::lexer::sql::Tokenizer;
+
+use crate::TablesError;
+
+/// SQLite's largest number of a parameter.
+const PARAMETERS_MAX: usize = 32_766;
+
+/// A word of a statement.
+struct Token<'s> {
+    text: &'s str,
+    start: usize,
+    end: usize,
+    kind: TokenType,
+}
+
+/// The words of `sql` without spaces and comments; none when it cannot be taken apart.
+fn tokens(sql: &str) -> Option<Vec<Token<'_>>> {
+    let mut scanner = Scanner::new(Tokenizer::new());
+    let mut tokens = Vec::new();
+    loop {
+        let (_, token, end) = scanner.scan(sql.as_bytes()).ok()?;
+        let Some((bytes, kind)) = token else { return Some(tokens) };
+        // Some tokens come without the marks around them; what precedes a token is never a part of it but
+        // those, so its place is found from its end.
+        let length = match kind {
+            TokenType::TK_VARIABLE if !bytes.starts_with(b"$") => variable_length(sql, end, bytes),
+            TokenType::TK_BLOB => bytes.len().checked_add(3)?,
+            _ => bytes.len(),
+        };
+        let start = end.checked_sub(length)?;
+        tokens.push(Token { text: sql.get(start..end)?, start, end, kind });
+    }
+}
+
+/// Length of a parameter, with its mark. `?` and `?7` are told without the question mark.
+fn variable_length(sql: &str, end: usize, bytes: &[u8]) -> usize {
+    let is_marked = bytes.first().is_some_and(|first| b"@:#".contains(first));
+    let has_question = sql
+        .as_bytes()
+        .get(..end.saturating_sub(bytes.len()))
+        .is_some_and(|before| before.ends_with(b"?"));
+    if !is_marked && has_question { bytes.len() + 1 } else { bytes.len() }
+}
+
+/// What stands behind `ALTER TABLE name ADD [COLUMN]`.
+pub(super) fn added_column(sql: &str) -> Option<String> {
+    let tokens = tokens(sql)?;
+    let is_qualified = tokens.get(3).is_some_and(|token| token.kind == TokenType::TK_DOT);
+    let add = if is_qualified { 5 } else { 3 };
+    if tokens.get(add)?.kind != TokenType::TK_ADD {
+        return None;
+    }
+    let has_word = tokens.get(add + 1)?.kind == TokenType::TK_COLUMNKW;
+    let first = tokens.get(if has_word { add + 2 } else { add + 1 })?;
+    let last = tokens.iter().rev().find(|token| token.kind != TokenType::TK_SEMI)?;
+    sql.get(first.start..last.end).map(ToOwned::to_owned)
+}
+
+/// The text without what makes no difference: spaces, comments, the case of words that are not quoted.
+/// `skip` words at the start are left out.
+pub(crate) fn normalised(sql: &str, skip: usize) -> Option<String> {
+    let mut text = String::with_capacity(sql.len());
+    for token in tokens(sql)?.iter().skip(skip).filter(|token| token.kind != TokenType::TK_SEMI) {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        if token.text.starts_with(['"', '\'', '`', '[']) {
+            text.push_str(token.text);
+        } else {
+            text.push_str(&token.text.to_ascii_lowercase());
+        }
+    }
+    Some(text)
+}
+
+/// The statement alone, with its parameters by number (`?1`), and as many values as it has parameters:
+/// what was not given is NULL, as SQLite has it.
+///
+/// Text that is not UTF-8 cannot be bound as text, so the statement casts it.
+pub(crate) fn bindable(
+    sql: &str,
+    params: &[SqlValue],
+) -> Result<(String, Vec<SqlValue>), TablesError> {
+    let tokens = tokens(sql).ok_or_else(|| TablesError::Statement {
+        detail: "the statement is not understood".to_owned(),
+    })?;
+    let end = tokens
+        .iter()
+        .rev()
+        .find(|token| token.kind != TokenType::TK_SEMI)
+        .map_or(0, |token| token.end);
+    let mut text = String::with_capacity(sql.len());
+    let (mut copied, mut largest) = (0, 0_usize);
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    for token in tokens.iter().filter(|token| token.kind == TokenType::TK_VARIABLE) {
+        let known = names.iter().find(|(name, _)| *name == token.text).map(|(_, number)| *number);
+        let number = match (token.text.strip_prefix('?'), known) {
+            (Some(""), _) => largest + 1,
+            (Some(digits), _) => digits.parse().unwrap_or(0),
+            (None, Some(number)) => number,
+            (None, None) => {
+                names.push((token.text, largest + 1));
+                largest + 1
+            }
+        };
+        if !(1..=PARAMETERS_MAX).contains(&number) {
+            let detail = format!("parameters are numbered from 1 to {PARAMETERS_MAX}");
+            return Err(TablesError::Statement { detail });
+        }
+        largest = largest.max(number);
+        text.push_str(sql.get(copied..token.start).unwrap_or_default());
+        match params.get(number - 1) {
+            Some(SqlValue::RawText(_)) => text.push_str(&format!("CAST(?{number} AS TEXT)")),
+            Some(_) | None => text.push_str(&format!("?{number}")),
+        }
+        copied = token.end;
+    }
+    text.push_str(sql.get(copied..end).unwrap_or_default());
+    if params.len() > largest {
+        let given = params.len();
+        let detail = format!("{given} values are given for {largest} parameters");
+        return Err(TablesError::Statement { detail });
+    }
+    let mut values = params.to_vec();
+    values.resize(largest, SqlValue::Null);
+    Ok((text, values))
+}

@@ -3,6 +3,7 @@
 //! A database numbers its transactions without gaps; a [`Dot`] names one of them. Every write of a column
 //! carries a [`Version`], and versions are totally ordered: the greatest one known is what a reader sees.
 
+mod check;
 mod exchange;
 mod merge;
 mod snapshot;
@@ -10,7 +11,8 @@ mod transaction;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::codec::ByteCount;
 use crate::{OriginId, UnixMillis};
@@ -99,13 +101,27 @@ pub enum SqlValue {
     /// A whole number.
     Integer(i64),
     /// A floating-point number.
-    Real(f64),
+    Real(#[serde(deserialize_with = "real")] f64),
     /// Text.
     Text(String),
     /// Bytes.
     Blob(#[serde(with = "serde_bytes")] Vec<u8>),
     /// What is stored as text and is not UTF-8.
-    RawText(#[serde(with = "serde_bytes")] Vec<u8>),
+    RawText(
+        #[serde(serialize_with = "serde_bytes::serialize", deserialize_with = "raw_text")] Vec<u8>,
+    ),
+}
+
+/// SQLite would keep NULL in the place of NaN, and two peers would hold different values.
+fn real<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if value.is_nan() { Err(D::Error::custom("not a number")) } else { Ok(value) }
+}
+
+/// What is UTF-8 is [`SqlValue::Text`]: equal values have one form.
+fn raw_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let bytes: Vec<u8> = serde_bytes::deserialize(deserializer)?;
+    if str::from_utf8(&bytes).is_ok() { Err(D::Error::custom("text")) } else { Ok(bytes) }
 }
 
 impl SqlValue {

@@ -6,6 +6,8 @@
 //! ```
 //! Integers are little-endian.
 
+mod debug;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{ByteCount, byte_string_into, check_count, decode, encode_into, list};
@@ -13,10 +15,10 @@ use crate::{
     Custody, CustodyResult, DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode,
     FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, Forward, HOPS_MAX, Itinerary, JOIN_RECORDS_MAX,
     KeyId, LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, LinkStateVersions, LinkStates,
-    MeshId, PARCELS_PER_FRAME_MAX, PARTS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe,
-    ProbeResult, ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId,
-    RoutedPing, SNAPSHOT_CHUNK_BYTES_MAX, SWIM_BYTES_MAX, SignedRecord, SnapshotRequest, Swim,
-    SyncHave, SyncParts, TEXT_BYTES_MAX, TableDigests, TokenId, VersionRange, WireRef,
+    MeshId, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe, ProbeResult,
+    ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId, RoutedPing,
+    SNAPSHOT_CHUNK_BYTES_MAX, SWIM_BYTES_MAX, SignedRecord, SnapshotRequest, Swim, SyncHave,
+    SyncParts, TEXT_BYTES_MAX, TableDigests, TokenId, VersionRange, WireRef,
 };
 
 const MAGIC: [u8; 4] = *b"MESH";
@@ -222,7 +224,7 @@ pub struct Introduce {
 }
 
 /// One structure on a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
     /// Opens a link.
     Hello(Hello),
@@ -565,7 +567,7 @@ impl Frame {
                 check_count("gossip", swim.data.len(), SWIM_BYTES_MAX)
             }
             Self::SyncHave(have) => have.check_bounds(),
-            Self::SyncParts(parts) => check_count("parts", parts.parts.len(), PARTS_PER_FRAME_MAX),
+            Self::SyncParts(parts) => parts.check_bounds(),
             Self::SnapshotRequest(request) => request.check_bounds(),
             Self::SnapshotChunk(chunk) => {
                 check_count("snapshot", chunk.len(), SNAPSHOT_CHUNK_BYTES_MAX)

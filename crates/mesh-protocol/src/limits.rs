@@ -103,8 +103,14 @@ pub const PARTS_PER_FRAME_MAX: usize = 512;
 /// Most columns of a replicated table (SQLite's own bound is 2,000).
 pub const COLUMNS_MAX: usize = 512;
 
-/// Most replicated tables.
-pub const TABLES_MAX: usize = 512;
+/// Most replicated tables. The digests of so many fit one frame.
+pub const TABLES_MAX: usize = 500;
+
+/// Longest name of a table, column or index.
+pub const SQL_NAME_BYTES_MAX: usize = 256;
+
+/// Longest statement or column definition that a change of tables carries.
+pub const SQL_BYTES_MAX: usize = 64 << 10;
 
 /// Most databases, past ones included, that members may know of.
 pub const ORIGINS_MAX: usize = 4096;
@@ -117,6 +123,9 @@ pub const SCHEMA_CHANGES_MAX: usize = 16_384;
 
 /// Most conflicts that one transaction settles.
 pub const RESOLVED_MAX: usize = 4096;
+
+/// Most entries in a snapshot's account of what origins had applied of each other.
+pub const ORIGIN_CONTEXTS_MAX: usize = ORIGINS_MAX * 16;
 
 /// Most losers of conflicts in one piece of a snapshot.
 pub const LOSERS_PER_CHUNK_MAX: usize = 65_536;

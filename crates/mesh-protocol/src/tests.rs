@@ -11,6 +11,7 @@ mod records;
 mod routing;
 mod samples;
 mod strategies;
+mod tables;
 mod texts;
 mod versions;
 

@@ -1,11 +1,12 @@
 //! What members tell each other of what they have.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::check;
 use crate::codec::{ByteCount, check_count, list};
 use crate::{
-    DIGEST_BUCKETS, HOLES_MAX, ORIGINS_MAX, OriginId, PARTS_PER_FRAME_MAX, PeerId, TABLES_MAX,
-    TableId,
+    DATA_PART_BYTES_MAX, DIGEST_BUCKETS, HOLES_MAX, ORIGINS_MAX, OriginId, PARTS_PER_FRAME_MAX,
+    PeerId, TABLES_MAX, TableId,
 };
 
 /// How much of one database's transactions somebody has.
@@ -45,8 +46,7 @@ pub struct SyncHave {
 
 impl SyncHave {
     pub(crate) fn check_bounds(&self) -> Result<(), &'static str> {
-        check_count("origins", self.origins.len(), ORIGINS_MAX)?;
-        self.origins.iter().try_for_each(|have| check_count("holes", have.holes.len(), HOLES_MAX))
+        check::have(&self.origins)
     }
 }
 
@@ -56,6 +56,13 @@ pub struct SyncParts {
     /// Encoded [`TransactionPart`](super::TransactionPart)s.
     #[serde(deserialize_with = "list::<_, _, PARTS_PER_FRAME_MAX>")]
     pub parts: Vec<serde_bytes::ByteBuf>,
+}
+
+impl SyncParts {
+    pub(crate) fn check_bounds(&self) -> Result<(), &'static str> {
+        check_count("parts", self.parts.len(), PARTS_PER_FRAME_MAX)?;
+        self.parts.iter().try_for_each(|part| check_count("part", part.len(), DATA_PART_BYTES_MAX))
+    }
 }
 
 impl std::fmt::Debug for SyncParts {
@@ -76,7 +83,7 @@ pub struct TableDigest {
     pub table: TableId,
     /// How many rows it has.
     pub rows: u64,
-    /// One per range of key digests, [`DIGEST_BUCKETS`] of them, each the sum of its rows' digests.
+    /// One per range of key digests, at most [`DIGEST_BUCKETS`] of them, each the sum of its rows' digests.
     #[serde(deserialize_with = "list::<_, _, DIGEST_BUCKETS>")]
     pub buckets: Vec<[u8; 16]>,
 }
@@ -87,6 +94,7 @@ pub struct TableDigests {
     /// Comes back in the answer.
     pub request_id: u64,
     /// None asks; some answers.
+    #[serde(deserialize_with = "optional_tables")]
     pub tables: Option<Vec<TableDigest>>,
 }
 
@@ -98,4 +106,12 @@ impl TableDigests {
             .iter()
             .try_for_each(|table| check_count("digests", table.buckets.len(), DIGEST_BUCKETS))
     }
+}
+
+fn optional_tables<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<TableDigest>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Tables(#[serde(deserialize_with = "list::<_, _, TABLES_MAX>")] Vec<TableDigest>);
+    Ok(Option::<Tables>::deserialize(deserializer)?.map(|tables| tables.0))
 }

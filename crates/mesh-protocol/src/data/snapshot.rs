@@ -1,12 +1,14 @@
 //! The state of the tables, piece by piece, for a member that cannot be served change by change.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::check::{self, Check, holds};
 use super::{Dot, OriginHave, SchemaChange, SqlValue, Version};
 use crate::codec::{check_count, compact, list};
 use crate::{
-    CHANGES_PER_PART_MAX, COLUMNS_MAX, DecodeError, EncodeError, LOSERS_PER_CHUNK_MAX, ORIGINS_MAX,
-    OriginId, SCHEMA_CHANGES_MAX, SNAPSHOT_CHUNK_BYTES_MAX, TableId,
+    CHANGES_PER_PART_MAX, COLUMNS_MAX, DIGEST_BUCKETS, DecodeError, EncodeError,
+    LOSERS_PER_CHUNK_MAX, ORIGIN_CONTEXTS_MAX, ORIGINS_MAX, OriginId, SCHEMA_CHANGES_MAX,
+    SNAPSHOT_CHUNK_BYTES_MAX, TableId,
 };
 
 /// A column with a version of its own.
@@ -26,7 +28,8 @@ pub struct RowState {
     pub key: Vec<SqlValue>,
     /// Version of the row, and of every column that has none of its own and is covered by it.
     pub version: Version,
-    /// One per column of the chunk while the row is alive, else empty.
+    /// One per column of the chunk while the row is alive, else empty. Empty as well when a piece before this
+    /// one had them, or when their sender cannot give them: then the row counts for its losers alone.
     #[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")]
     pub values: Vec<SqlValue>,
     /// Columns with versions of their own, ascending.
@@ -44,8 +47,9 @@ pub struct LoserState {
     pub column: Option<String>,
     /// Its version.
     pub version: Version,
-    /// What it wrote; NULL for a deletion.
-    pub value: SqlValue,
+    /// What it wrote; NULL for a deletion. None when it stands in another piece, because all losers of the
+    /// row together are too large for one.
+    pub value: Option<SqlValue>,
 }
 
 /// From which transaction of an origin on a whole row covers a column that was added to its table.
@@ -76,7 +80,19 @@ pub struct SnapshotPosition {
     /// The table.
     pub table: TableId,
     /// The last key that was sent; none at the table's start.
+    #[serde(deserialize_with = "optional_key")]
     pub after: Option<Vec<SqlValue>>,
+    /// How much of what comes before the next row was sent already, and of that row's losers, where one
+    /// piece could not hold it all. Means something to the view that it comes from alone.
+    pub sent: u64,
+}
+
+impl SnapshotPosition {
+    /// Before the first row of a table.
+    #[must_use]
+    pub const fn start_of(table: TableId) -> Self {
+        Self { table, after: None, sent: 0 }
+    }
 }
 
 /// Asks for the next piece of the state.
@@ -89,16 +105,31 @@ pub struct SnapshotRequest {
     /// Where to go on; none at the beginning.
     pub position: Option<SnapshotPosition>,
     /// Only rows of these ranges of key digests, in the table of `position` alone; empty means all.
-    #[serde(deserialize_with = "list::<_, _, { crate::DIGEST_BUCKETS }>")]
+    #[serde(deserialize_with = "list::<_, _, DIGEST_BUCKETS>")]
     pub buckets: Vec<u16>,
 }
 
 impl SnapshotRequest {
     pub(crate) fn check_bounds(&self) -> Result<(), &'static str> {
-        let key = self.position.as_ref().and_then(|position| position.after.as_ref());
-        check_count("key columns", key.map_or(0, Vec::len), COLUMNS_MAX)?;
-        check_count("ranges of keys", self.buckets.len(), crate::DIGEST_BUCKETS)
+        check_position(self.position.as_ref())?;
+        check_count("ranges of keys", self.buckets.len(), DIGEST_BUCKETS)?;
+        let is_range = |range: &u16| usize::from(*range) < DIGEST_BUCKETS;
+        holds("ranges of keys", self.buckets.iter().all(is_range))?;
+        // They are ranges of one table.
+        holds("ranges of keys", self.buckets.is_empty() || self.position.is_some())
     }
+}
+
+fn check_position(position: Option<&SnapshotPosition>) -> Check {
+    position.and_then(|position| position.after.as_deref()).map_or(Ok(()), check::key)
+}
+
+fn optional_key<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<SqlValue>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Key(#[serde(deserialize_with = "list::<_, _, COLUMNS_MAX>")] Vec<SqlValue>);
+    Ok(Option::<Key>::deserialize(deserializer)?.map(|key| key.0))
 }
 
 /// A piece of the state.
@@ -112,7 +143,7 @@ pub struct SnapshotChunk {
     #[serde(deserialize_with = "list::<_, _, ORIGINS_MAX>")]
     pub have: Vec<OriginHave>,
     /// In the first chunk of a session: what the origins had applied of each other.
-    #[serde(deserialize_with = "list::<_, _, { ORIGINS_MAX * 16 }>")]
+    #[serde(deserialize_with = "list::<_, _, ORIGIN_CONTEXTS_MAX>")]
     pub contexts: Vec<OriginContext>,
     /// In the first chunk of a session: every table, column and index, each with the transaction and clock of its making.
     #[serde(deserialize_with = "list::<_, _, SCHEMA_CHANGES_MAX>")]
@@ -143,25 +174,71 @@ impl SnapshotChunk {
     /// The compact form, which a frame carries.
     ///
     /// # Errors
-    /// [`EncodeError`] when it exceeds [`SNAPSHOT_CHUNK_BYTES_MAX`].
+    /// [`EncodeError`] when it exceeds [`SNAPSHOT_CHUNK_BYTES_MAX`], or is what [`SnapshotChunk::decode`]
+    /// refuses.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        self.check().map_err(|what| EncodeError::FieldTooLarge { what })?;
         compact::encode(self, SNAPSHOT_CHUNK_BYTES_MAX)
     }
 
     /// Reads the compact form.
     ///
     /// # Errors
-    /// [`DecodeError`]; also when a row does not fit the columns.
+    /// [`DecodeError`]; also when a row does not fit the columns or its versions do not fit each other.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        const WHAT: &str = "snapshot";
-        let chunk: Self = compact::decode(WHAT, bytes, SNAPSHOT_CHUNK_BYTES_MAX)?;
-        let columns = chunk.columns.len();
-        let is_sound = chunk.rows.iter().all(|row| {
-            let values = if row.version.is_alive() { columns } else { 0 };
-            row.values.len() == values
-                && row.version.life > 0
-                && row.cells.iter().all(|cell| usize::from(cell.column) < columns)
-        });
-        if is_sound { Ok(chunk) } else { Err(DecodeError::Malformed { what: WHAT }) }
+        let chunk: Self = compact::decode("snapshot", bytes, SNAPSHOT_CHUNK_BYTES_MAX)?;
+        chunk.check().map_err(|what| DecodeError::Malformed { what })?;
+        Ok(chunk)
+    }
+
+    fn check(&self) -> Check {
+        check::have(&self.have)?;
+        check_count("contexts", self.contexts.len(), ORIGIN_CONTEXTS_MAX)?;
+        self.contexts.iter().try_for_each(|context| check::number("sequence", context.upto))?;
+        check_count("schema", self.schema.len(), SCHEMA_CHANGES_MAX)?;
+        self.schema.iter().try_for_each(|(version, change)| {
+            check::version(version)?;
+            check::schema(change)
+        })?;
+        check_count("coverage", self.coverage.len(), SCHEMA_CHANGES_MAX)?;
+        self.coverage.iter().try_for_each(|coverage| {
+            check::name(&coverage.column)?;
+            check::dot(&coverage.from)
+        })?;
+        check_position(self.from.as_ref())?;
+        check_position(self.next.as_ref())?;
+        self.check_rows()
+    }
+
+    fn check_rows(&self) -> Check {
+        check::columns(&self.columns)?;
+        // Rows are rows of the table that the range is in.
+        let has_none = self.rows.is_empty() && self.losers.is_empty();
+        holds("rows", has_none || self.from.is_some())?;
+        check_count("rows", self.rows.len(), CHANGES_PER_PART_MAX)?;
+        self.rows.iter().try_for_each(|row| row.check(self.columns.len()))?;
+        check_count("losers", self.losers.len(), LOSERS_PER_CHUNK_MAX)?;
+        self.losers.iter().try_for_each(|loser| {
+            check::key(&loser.key)?;
+            loser.column.as_deref().map_or(Ok(()), check::name)?;
+            check::version(&loser.version)
+        })
+    }
+}
+
+impl RowState {
+    fn check(&self, columns: usize) -> Check {
+        check::key(&self.key)?;
+        check::version(&self.version)?;
+        let is_alive = self.version.is_alive();
+        let is_whole = is_alive && self.values.len() == columns;
+        holds("values", is_whole || self.values.is_empty())?;
+        holds("cells", is_alive || self.cells.is_empty())?;
+        holds("cells", self.cells.is_sorted_by(|one, two| one.column < two.column))?;
+        self.cells.iter().try_for_each(|cell| {
+            holds("cells", usize::from(cell.column) < columns)?;
+            holds("life", cell.version.life == self.version.life)?;
+            check::version(&cell.version)
+        })
     }
 }

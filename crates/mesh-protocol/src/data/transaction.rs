@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{self, Check, holds};
 use super::{Dot, HybridClock, SqlValue, Version};
-use crate::codec::{compact, list};
+use crate::codec::{check_count, compact, list};
 use crate::{
     CHANGES_PER_PART_MAX, COLUMNS_MAX, DATA_PART_BYTES_MAX, DecodeError, EncodeError, HOLES_MAX,
     ORIGINS_MAX, OriginId, RESOLVED_MAX, SCHEMA_CHANGES_MAX, SECTIONS_PER_PART_MAX, TableId,
@@ -223,54 +224,94 @@ impl TransactionPart {
     /// The compact form: what the log stores and [`SyncParts`](super::SyncParts) carries.
     ///
     /// # Errors
-    /// [`EncodeError`] when it exceeds [`DATA_PART_BYTES_MAX`].
+    /// [`EncodeError`] when it exceeds [`DATA_PART_BYTES_MAX`], or is what [`TransactionPart::decode`] refuses.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        self.check().map_err(|what| EncodeError::FieldTooLarge { what })?;
         compact::encode(self, DATA_PART_BYTES_MAX)
     }
 
     /// Reads the compact form and checks that its parts fit together: header in part 0, lives odd or even
-    /// as they must be, one value per column, clocks that SQLite can hold.
+    /// as they must be, one value per column, numbers that SQLite can hold.
+    ///
+    /// Parts after the first do not know the header: [`TransactionPart::clock`] says what to compare with it.
     ///
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        const WHAT: &str = "transaction";
-        let part: Self = compact::decode(WHAT, bytes, DATA_PART_BYTES_MAX)?;
-        if part.is_sound() { Ok(part) } else { Err(DecodeError::Malformed { what: WHAT }) }
+        let part: Self = compact::decode("transaction", bytes, DATA_PART_BYTES_MAX)?;
+        part.check().map_err(|what| DecodeError::Malformed { what })?;
+        Ok(part)
     }
 
-    fn is_sound(&self) -> bool {
-        let is_numbered = (1..=HybridClock::MAX.0).contains(&self.dot.sequence);
-        let has_header = self.header.is_some() == (self.part == 0);
+    /// The latest clock of its changes; the header's is no earlier.
+    #[must_use]
+    pub fn clock(&self) -> HybridClock {
+        let changes = self.sections.iter().flat_map(|section| &section.changes);
+        changes.map(RowChange::clock).max().unwrap_or_default()
+    }
+
+    fn check(&self) -> Check {
+        check::dot(&self.dot)?;
+        holds("header", self.header.is_some() == (self.part == 0))?;
         let clock_max = self.header.as_ref().map_or(HybridClock::MAX, |header| header.clock);
-        is_numbered
-            && has_header
-            && clock_max <= HybridClock::MAX
-            && self.sections.iter().all(|section| section.is_sound(clock_max))
+        holds("clock", self.clock() <= clock_max)?;
+        self.header.as_ref().map_or(Ok(()), TransactionHeader::check)?;
+        check_count("sections", self.sections.len(), SECTIONS_PER_PART_MAX)?;
+        self.sections.iter().try_for_each(Section::check)
+    }
+}
+
+impl TransactionHeader {
+    fn check(&self) -> Check {
+        check::number("clock", self.clock.0)?;
+        check_count("origins", self.advanced.len(), ORIGINS_MAX)?;
+        self.advanced.iter().try_for_each(|(_, upto)| check::number("sequence", *upto))?;
+        check_count("holes", self.holes.len(), HOLES_MAX)?;
+        self.holes.iter().try_for_each(check::dot)?;
+        check_count("schema", self.schema.len(), SCHEMA_CHANGES_MAX)?;
+        self.schema.iter().try_for_each(check::schema)?;
+        check_count("resolved", self.resolved.len(), RESOLVED_MAX)?;
+        self.resolved.iter().try_for_each(|resolved| {
+            check::key(&resolved.key)?;
+            resolved.column.as_deref().map_or(Ok(()), check::name)?;
+            check::version(&resolved.version)
+        })
     }
 }
 
 impl Section {
-    fn is_sound(&self, clock_max: HybridClock) -> bool {
-        self.changes.iter().all(|change| {
-            let life = change.life();
-            let fits = match change {
-                RowChange::Put { values, .. } => {
-                    life % 2 == 1 && values.len() == self.columns.len()
-                }
-                RowChange::Delete { .. } => life.is_multiple_of(2) && life > 0,
-                RowChange::Edit { cells, .. } => {
-                    life % 2 == 1
-                        && cells.iter().all(|cell| usize::from(cell.column) < self.columns.len())
-                        && cells.is_sorted_by(|one, two| one.column < two.column)
-                }
-            };
-            fits && life <= HybridClock::MAX.0
-                && change.clock() <= clock_max
-                && !change.key().is_empty()
-        }) && self.listed.iter().all(|listed| {
+    fn check(&self) -> Check {
+        check::columns(&self.columns)?;
+        check_count("changes", self.changes.len(), CHANGES_PER_PART_MAX)?;
+        self.changes.iter().try_for_each(|change| change.check(self.columns.len()))?;
+        check_count("listed", self.listed.len(), CHANGES_PER_PART_MAX)?;
+        self.listed.iter().try_for_each(|listed| {
             let change = usize::try_from(listed.change).unwrap_or(usize::MAX);
-            change < self.changes.len() && usize::from(listed.column) < self.columns.len()
+            holds("listed", change < self.changes.len())?;
+            holds("listed", usize::from(listed.column) < self.columns.len())?;
+            check::version(&listed.version)
         })
+    }
+}
+
+impl RowChange {
+    fn check(&self, columns: usize) -> Check {
+        check::key(self.key())?;
+        let life = self.life();
+        check::number("life", life)?;
+        check::number("clock", self.clock().0)?;
+        match self {
+            Self::Put { values, .. } => {
+                holds("life", life % 2 == 1)?;
+                holds("values", values.len() == columns)
+            }
+            Self::Delete { .. } => holds("life", life.is_multiple_of(2) && life > 0),
+            Self::Edit { cells, .. } => {
+                holds("life", life % 2 == 1)?;
+                let is_column = |cell: &CellWrite| usize::from(cell.column) < columns;
+                holds("cells", cells.iter().all(is_column))?;
+                holds("cells", cells.is_sorted_by(|one, two| one.column < two.column))
+            }
+        }
     }
 }

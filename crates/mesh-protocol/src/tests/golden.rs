@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::{decode_frame, samples};
-use crate::{Envelope, Frame, MeshMessage, Parcel, Payload, Record, WireMessage};
+use crate::{
+    Envelope, Frame, MeshMessage, Parcel, Payload, Record, SnapshotChunk, TransactionPart,
+    WireMessage,
+};
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/wire/v1"))
@@ -125,6 +128,16 @@ fn a_parcel_that_is_kept_keeps_its_bytes() {
 }
 
 #[test]
+fn changes_of_tables_keep_their_bytes() {
+    for (name, part) in samples::tables::parts() {
+        let golden = check_hex(name, &part.encode().unwrap());
+        assert_eq!(TransactionPart::decode(&golden).unwrap(), part, "{name}");
+    }
+    let golden = check_hex("snapshot_chunk", &samples::tables::chunk().encode().unwrap());
+    assert_eq!(SnapshotChunk::decode(&golden).unwrap(), samples::tables::chunk());
+}
+
+#[test]
 fn every_golden_file_is_read_by_a_test() {
     let hex = samples::all_bytes().into_iter().map(|(name, _)| format!("{name}.hex"));
     let payloads = samples::payloads();
@@ -151,7 +164,7 @@ fn every_known_kind_has_a_golden_file() {
     let named: BTreeSet<_> = samples::payloads().iter().map(|(_, p)| p.type_name()).collect();
     assert_eq!(named.len(), 10);
     let kinds: BTreeSet<u16> = samples::frames().iter().map(|(_, frame)| kind_of(frame)).collect();
-    assert_eq!(kinds, (1..=25).collect());
+    assert_eq!(kinds, (1..=30).collect());
 }
 
 #[test]

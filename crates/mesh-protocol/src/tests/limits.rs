@@ -1,6 +1,7 @@
 //! Each bound: the largest that is taken, and one more.
 
 mod routing;
+mod tables;
 
 use super::{decode_frame, fix_body_length, samples};
 use crate::{

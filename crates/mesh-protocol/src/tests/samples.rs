@@ -1,5 +1,7 @@
 //! One value of everything that travels. The golden files are made from these.
 
+pub(super) mod tables;
+
 use crate::{
     Ack, Admission, ConfigUpdate, Custody, CustodyResult, CustomJson, DatabaseOperation,
     DatabaseSync, Deliver, DeliverItem, DeliverOutcome, DeliverResult, Encryption, Envelope,
@@ -269,6 +271,7 @@ pub(super) fn frames() -> Vec<(&'static str, Frame)> {
     ]
     .into_iter()
     .chain(routing_frames())
+    .chain(tables::frames())
     .collect()
 }
 
@@ -387,5 +390,6 @@ pub(super) fn all_bytes() -> Vec<(String, Vec<u8>)> {
         ("wire_message_sealed", WireMessage::Sealed(envelope()).encode().unwrap()),
     ];
     let others = others.into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
-    messages.chain(frames).chain(records).chain(others).collect()
+    let tables = tables::encoded().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
+    messages.chain(frames).chain(records).chain(others).chain(tables).collect()
 }

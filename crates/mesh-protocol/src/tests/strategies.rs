@@ -1,6 +1,7 @@
 //! Any value of every type.
 
 mod routing;
+pub(super) mod tables;
 
 use proptest::array::uniform32;
 use proptest::collection::vec;
@@ -413,5 +414,6 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         1 => join_reply.prop_map(Frame::JoinReply),
         1 => introduce.prop_map(Frame::Introduce),
         10 => routing::frame(),
+        5 => tables::frame(),
     ]
 }

@@ -14,6 +14,7 @@ mod catalog;
 mod config;
 mod desk;
 mod error;
+mod introspect;
 mod key;
 mod open;
 mod query;

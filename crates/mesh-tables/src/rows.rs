@@ -43,6 +43,8 @@ pub(crate) struct PlannedRow {
     pub(crate) plan: MergePlan,
     /// Losers that somebody else knows of, to be listed as well.
     pub(crate) adopted: Vec<(LoserFacts, SqlValue)>,
+    /// Columns that go back to their default.
+    pub(crate) defaulted: Vec<u16>,
     /// The row goes without a trace.
     pub(crate) forget: bool,
 }
@@ -75,7 +77,9 @@ impl PlannedRow {
                 }
             }
             Some(after) if before.is_none_or(|before| before.life < after.life) => Visible::Birth,
-            Some(_) | None if self.plan.write.is_empty() => Visible::Nothing,
+            Some(_) | None if self.plan.write.is_empty() && self.defaulted.is_empty() => {
+                Visible::Nothing
+            }
             Some(_) | None => Visible::Edit,
         }
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::TablesError;
 use crate::catalog::Table;
-use crate::sql::{Columns, execute, fetch_optional, listed, quoted};
+use crate::sql::{Columns, execute, fetch_all, fetch_optional, listed, quoted};
 use crate::state::Origins;
 
 /// Rows of values by the columns that they are for, and whether the key takes other bytes.
@@ -33,9 +33,9 @@ pub(crate) async fn write_plans(
         match row.visible() {
             Visible::Death => keys_gone.push(row.key.clone()),
             Visible::Birth => group(&mut births, row),
-            Visible::Edit => group(&mut edits, row),
-            Visible::Nothing if takes_key(row) => group(&mut edits, row),
-            Visible::Nothing => {}
+            Visible::Edit if !row.plan.write.is_empty() => group(&mut edits, row),
+            Visible::Edit | Visible::Nothing if takes_key(row) => group(&mut edits, row),
+            Visible::Edit | Visible::Nothing => {}
         }
     }
     delete_keys(conn, &quoted(&table.name), &names(&table.key), &keys_gone).await?;
@@ -44,6 +44,9 @@ pub(crate) async fn write_plans(
     }
     for ((columns, with_key), values) in edits {
         update(conn, table, &columns, with_key, &values).await?;
+    }
+    for row in rows {
+        reset(conn, table, &row.key, &row.defaulted).await?;
     }
     write_versions(conn, origins, table, rows).await?;
     write_cells(conn, origins, table, rows).await?;
@@ -194,6 +197,37 @@ async fn update(
         execute(conn, sql, bound(portion)).await?;
     }
     Ok(())
+}
+
+/// Sets columns to their default, for which UPDATE has no word.
+async fn reset(
+    conn: &mut SqliteConnection,
+    table: &Table,
+    key: &[SqlValue],
+    columns: &[u16],
+) -> Result<(), TablesError> {
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let mut defaults = BTreeMap::new();
+    let sql = "SELECT name, dflt_value FROM pragma_table_info(?)";
+    for row in fetch_all(conn, sql, [SqlValue::Text(table.name.clone())]).await? {
+        let mut columns = Columns::of(&row);
+        defaults.insert(quoted(&columns.text()?), columns.text_or_none()?);
+    }
+    let sets = listed(columns, |no| {
+        let name = column_name(table, *no);
+        let default = defaults.get(&name).and_then(Option::as_deref).unwrap_or("NULL");
+        format!("{name} = ({default})")
+    });
+    let key = [key.to_vec()];
+    let sql = format!(
+        "UPDATE {} SET {sets} WHERE ({}) = {}",
+        quoted(&table.name),
+        names(&table.key),
+        tuples(&key)
+    );
+    execute(conn, sql, bound(&key)).await.map(drop)
 }
 
 async fn write_versions(

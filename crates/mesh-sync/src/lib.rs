@@ -4,3 +4,11 @@
 //!
 //! Start reading at `merge.rs` (one change meets one row), `join.rs` (two states of a row meet), `admit.rs`
 //! (may a transaction be applied) and `exchange.rs` (what goes to which member, and when).
+
+mod admit;
+mod join;
+mod merge;
+
+pub use admit::admit;
+pub use join::join;
+pub use merge::merge;

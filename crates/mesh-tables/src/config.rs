@@ -11,6 +11,9 @@ pub struct TablesConfig {
     pub query_time_max: Duration,
     /// Most rows that a query may return.
     pub query_rows_max: u64,
+    /// Bytes that SQLite may allocate for everything it does in this process, from the first query on. A
+    /// query that needs more fails. SQLite can lower such a bound and not raise it again; 0 sets none.
+    pub heap_bytes_max: u64,
     /// Furthest that the clock of another member's write may be ahead; beyond it the write is kept aside.
     pub clock_ahead_max: Duration,
     /// Bytes of transactions that are kept for members who were away. Beyond it the oldest go, and who
@@ -40,6 +43,7 @@ impl Default for TablesConfig {
             readers: 4,
             query_time_max: Duration::from_secs(30),
             query_rows_max: 1_000_000,
+            heap_bytes_max: 256 << 20,
             clock_ahead_max: Duration::from_secs(60),
             log_bytes_max: 1 << 30,
             log_age_max: DAY * 7,

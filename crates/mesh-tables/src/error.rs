@@ -169,10 +169,13 @@ pub enum TablesError {
 pub(crate) mod sqlite_code {
     pub(crate) const ERROR: i32 = 1;
     pub(crate) const BUSY: i32 = 5;
+    pub(crate) const NOMEM: i32 = 7;
     pub(crate) const READONLY: i32 = 8;
     pub(crate) const INTERRUPT: i32 = 9;
     pub(crate) const FULL: i32 = 13;
+    pub(crate) const TOOBIG: i32 = 18;
     pub(crate) const CONSTRAINT: i32 = 19;
+    pub(crate) const AUTH: i32 = 23;
 }
 
 /// SQLite's primary result code; none when the error is not SQLite's.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::desk::Desk;
+use crate::readers::Reading;
 use crate::state::{Have, State};
 use crate::{Rules, TablesConfig, TablesError, TablesOpenError, open};
 
@@ -22,6 +23,7 @@ struct Inner {
     config: TablesConfig,
     ops: mpsc::Sender<Op>,
     have: watch::Receiver<Arc<Have>>,
+    reading: Reading,
 }
 
 /// A handle on the replicated tables; cheap to clone.
@@ -59,7 +61,10 @@ impl Tables {
         let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
         let desk = Desk { conn, state, config: config.clone(), rules };
         tracker.spawn(run(desk, waiting, published));
-        Ok(Self { inner: Arc::new(Inner { path: path.to_owned(), config, ops, have }) })
+        let options = open::reader_options(path);
+        let reading = Reading::new(options, &config, tracker.clone(), have.clone());
+        let inner = Inner { path: path.to_owned(), config, ops, have, reading };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What this database has, told anew after every commit that changed it.
@@ -78,6 +83,11 @@ impl Tables {
     #[must_use]
     pub fn config(&self) -> &TablesConfig {
         &self.inner.config
+    }
+
+    /// What it takes to read.
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.inner.reading
     }
 
     /// Runs `work` on the writing connection, in a transaction of its own, after everything before it.

@@ -1,5 +1,6 @@
 //! The other end of the socket: one method per question.
 
+mod data;
 mod http;
 mod sse;
 
@@ -12,6 +13,7 @@ use mesh_protocol::MessageId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::data::BackupDownload;
 use self::http::{Call, encode};
 use crate::{
     CheckView, ClientError, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView,
@@ -178,7 +180,11 @@ impl ControlClient {
 fn inbox_path(path: &str, query: &InboxQuery) -> String {
     let InboxQuery { app_type, from, limit } = query;
     let limit = limit.map(|limit| limit.to_string());
-    let parameters = [("app_type", app_type), ("from", from), ("limit", &limit)];
+    path_with(path, [("app_type", app_type), ("from", from), ("limit", &limit)])
+}
+
+/// `path` with those parameters that there are.
+fn path_with<const N: usize>(path: &str, parameters: [(&str, &Option<String>); N]) -> String {
     let pairs = parameters.into_iter().filter_map(|(name, value)| {
         value.as_ref().map(|value| format!("{name}={}", encode(value)))
     });

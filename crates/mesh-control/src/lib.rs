@@ -17,7 +17,7 @@ mod server;
 mod types;
 
 pub use api::{ApiError, BackupStream, ControlApi, DataApi};
-pub use client::{ControlClient, ControlStream};
+pub use client::{BackupDownload, ControlClient, ControlStream};
 pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument, MetricsBindError};
 pub use limits::{
     SQL_BATCH_BYTES_TARGET, SQL_BYTES_MAX, SQL_ROWS_MAX, STATEMENTS_MAX, STREAM_ITEM_BYTES_MAX,

@@ -1,12 +1,14 @@
 use clap::Args;
 use futures_util::StreamExt as _;
-use mesh_control::{ApiError, SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView};
+use mesh_control::{
+    ApiError, SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, TableSyncView,
+};
 use mesh_protocol::ErrorCode;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::progress::patiently;
-use crate::text::{DIM, GOOD, plain, styled};
+use crate::text::{Columns, DIM, GOOD, NORMAL, ODD, plain, styled};
 
 pub(crate) const EXAMPLE: &str = "\
 An agent does this by itself every half minute, and whenever a link comes up.
@@ -55,9 +57,18 @@ fn step_line(step: &SyncStepView) -> String {
 }
 
 fn render(reply: &SyncReply) -> String {
-    let SyncReply { peers_contacted, peers_added, changes_received, changes_sent, steps: _ } =
-        reply;
-    format!(
+    let SyncReply { peers_contacted, peers_added, changes_received, changes_sent, .. } = reply;
+    let mut text = format!(
         "{peers_contacted} members contacted, {peers_added} added; {changes_received} changes received, {changes_sent} sent.\n"
-    )
+    );
+    if reply.tables.is_empty() {
+        return text;
+    }
+    let mut columns = Columns::new(["TABLE", "STATE", "ROWS REPAIRED"]);
+    for TableSyncView { table, in_step, rows_repaired } in &reply.tables {
+        let (style, state) = if *in_step { (NORMAL, "in step") } else { (ODD, "differs") };
+        columns.row(style, [plain(table), state.to_owned(), rows_repaired.to_string()]);
+    }
+    text.push_str(&columns.render());
+    text
 }

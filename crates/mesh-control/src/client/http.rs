@@ -31,7 +31,7 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How long the head of a stream may take.
 const HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How long a stream may be silent; the agent sends a comment every 15 seconds.
+/// How long a stream may be silent; among events the agent sends a comment every 15 seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 type Connection = http1::Connection<TokioIo<UnixStream>, Full<Bytes>>;
@@ -100,6 +100,35 @@ pub(super) async fn follow<T: DeserializeOwned + Send + 'static>(
     socket: &Path,
     call: Call,
 ) -> Result<ControlStream<T>, ClientError> {
+    let (_, answer) = open(socket, call, HEAD_WAIT_MAX).await?;
+    let source = EventSource { answer, parser: SseParser::default(), events: VecDeque::new() };
+    Ok(Box::pin(try_unfold(source, |mut source| async move {
+        match source.next().await? {
+            Some(event) => Ok(Some((event.parse()?, source))),
+            None => Ok(None),
+        }
+    })))
+}
+
+/// Sends `call` and reads the answer piece by piece, whatever is in it. Also how many bytes it will have.
+pub(super) async fn download(
+    socket: &Path,
+    call: Call,
+    head_wait_max: Duration,
+) -> Result<(Option<u64>, ControlStream<Bytes>), ClientError> {
+    let (bytes_total, answer) = open(socket, call, head_wait_max).await?;
+    let chunks = try_unfold(answer, |mut answer| async move {
+        Ok(answer.next().await?.map(|chunk| (chunk, answer)))
+    });
+    Ok((bytes_total, Box::pin(chunks)))
+}
+
+/// Sends `call` and reads the head of the answer.
+async fn open(
+    socket: &Path,
+    call: Call,
+    head_wait_max: Duration,
+) -> Result<(Option<u64>, Answer), ClientError> {
     let exchange = async {
         let (mut sender, connection) = connect(socket).await?;
         let mut connection = Driven(Some(Box::pin(connection)));
@@ -112,9 +141,9 @@ pub(super) async fn follow<T: DeserializeOwned + Send + 'static>(
         let response = response.await.map_err(lost)?;
         Ok::<_, ClientError>((connection, response))
     };
-    let (connection, response) = timeout(HEAD_WAIT_MAX, exchange)
+    let (connection, response) = timeout(head_wait_max, exchange)
         .await
-        .map_err(|_| ClientError::TimedOut { after: HEAD_WAIT_MAX })??;
+        .map_err(|_| ClientError::TimedOut { after: head_wait_max })??;
     if !response.status().is_success() {
         let status = response.status();
         let body = match connection.0 {
@@ -123,18 +152,8 @@ pub(super) async fn follow<T: DeserializeOwned + Send + 'static>(
         };
         return Err(refusal(status, &body));
     }
-    let source = EventSource {
-        connection,
-        body: response.into_body(),
-        parser: SseParser::default(),
-        events: VecDeque::new(),
-    };
-    Ok(Box::pin(try_unfold(source, |mut source| async move {
-        match source.next().await? {
-            Some(event) => Ok(Some((event.parse()?, source))),
-            None => Ok(None),
-        }
-    })))
+    let body = response.into_body();
+    Ok((body.size_hint().exact(), Answer { connection, body }))
 }
 
 /// A connection that is polled on the way by whoever waits for its answer.
@@ -153,10 +172,34 @@ impl Driven {
     }
 }
 
-/// A stream of events under way.
-struct EventSource {
+/// An answer under way.
+struct Answer {
     connection: Driven,
     body: Incoming,
+}
+
+impl Answer {
+    async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        timeout(SILENCE_MAX, poll_fn(|context| self.poll_chunk(context)))
+            .await
+            .map_err(|_| ClientError::TimedOut { after: SILENCE_MAX })?
+            .transpose()
+            .map_err(lost)
+    }
+
+    fn poll_chunk(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        self.connection.poll(context);
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default())))
+    }
+}
+
+/// A stream of events under way.
+struct EventSource {
+    answer: Answer,
     parser: SseParser,
     events: VecDeque<SseEvent>,
 }
@@ -167,24 +210,11 @@ impl EventSource {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            let chunk = timeout(SILENCE_MAX, poll_fn(|context| self.poll_chunk(context)))
-                .await
-                .map_err(|_| ClientError::TimedOut { after: SILENCE_MAX })?;
-            match chunk {
-                Some(Ok(chunk)) => self.events.extend(self.parser.feed(&chunk)?),
-                Some(Err(error)) => return Err(lost(error)),
+            match self.answer.next().await? {
+                Some(chunk) => self.events.extend(self.parser.feed(&chunk)?),
                 None => return Ok(None),
             }
         }
-    }
-
-    fn poll_chunk(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        self.connection.poll(context);
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(context));
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.into_data().unwrap_or_default())))
     }
 }
 

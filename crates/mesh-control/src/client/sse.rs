@@ -1,10 +1,10 @@
 //! Reads server-sent events from pieces of any size.
 
 use super::http::protocol;
-use crate::ClientError;
+use crate::{ClientError, STREAM_ITEM_BYTES_MAX};
 
-/// Largest event that is taken: a message of the largest size, with room for escapes.
-const EVENT_BYTES_MAX: usize = 8 << 20;
+/// Largest event that is taken: the largest item, and its field names.
+const EVENT_BYTES_MAX: usize = STREAM_ITEM_BYTES_MAX + 1024;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,9 @@ use crate::{ApiError, ErrorDocument};
 
 /// Largest request body; a message of the largest size fits with its escapes.
 pub(super) const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// Largest request body with statements: what they write has a larger form in JSON than in the database.
+pub(super) const DATA_BODY_BYTES_MAX: usize = 32 << 20;
 
 /// How long a request body may take to arrive.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -104,22 +107,26 @@ const fn status_of(code: ErrorCode) -> StatusCode {
     }
 }
 
-/// A JSON body, whatever content type it claims; an empty one reads as `{}`.
+/// A JSON body of at most `BYTES_MAX`, whatever content type it claims; an empty one reads as `{}`.
 #[derive(Debug)]
-pub(super) struct Body<T>(pub(super) T);
+pub(super) struct Body<T, const BYTES_MAX: usize = BODY_BYTES_MAX>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const BYTES_MAX: usize> FromRequest<S>
+    for Body<T, BYTES_MAX>
+{
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        if is_announced_too_large(&request) {
+        if is_announced_too_large(&request, BYTES_MAX) {
             drain(request).await;
-            return Err(too_large());
+            return Err(too_large(BYTES_MAX));
         }
+        let mut request = request;
+        DefaultBodyLimit::max(BYTES_MAX).apply(&mut request);
         let bytes = timeout(BODY_WAIT_MAX, request.extract::<Bytes, _>())
             .await
             .map_err(|_| Refusal::bad_request("the body did not arrive in time"))?
-            .map_err(|rejection| body_refusal(&rejection))?;
+            .map_err(|rejection| body_refusal(&rejection, BYTES_MAX))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         serde_json::from_slice(text).map(Self).map_err(|error| {
             Refusal::bad_request(format!("the body is not the JSON of this route: {error}"))
@@ -127,10 +134,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-fn is_announced_too_large(request: &Request) -> bool {
+fn is_announced_too_large(request: &Request, bytes_max: usize) -> bool {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|bytes| bytes.to_str().ok()?.parse::<u64>().ok());
-    announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64)
+    announced.is_some_and(|bytes| bytes > bytes_max as u64)
 }
 
 /// Reads a body and keeps nothing of it. Closing on a client that is still writing can make the system
@@ -152,14 +159,14 @@ async fn drain(request: Request) {
     let _in_time = timeout(DRAIN_WAIT_MAX, draining).await;
 }
 
-fn too_large() -> Refusal {
-    let message = format!("the body exceeds {BODY_BYTES_MAX} bytes; nothing was done");
+fn too_large(bytes_max: usize) -> Refusal {
+    let message = format!("the body exceeds {bytes_max} bytes; nothing was done");
     Refusal::new(ErrorCode::MessageTooLarge, message, "send it in smaller parts")
 }
 
-fn body_refusal(rejection: &BytesRejection) -> Refusal {
+fn body_refusal(rejection: &BytesRejection, bytes_max: usize) -> Refusal {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return too_large();
+        return too_large(bytes_max);
     }
     Refusal::bad_request("the body could not be read")
 }

@@ -1,11 +1,13 @@
 //! The routes. Each hands its request to the [`ControlApi`] and its answer back; none decides anything.
 
+mod data;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{Method, Uri};
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
@@ -14,15 +16,15 @@ use axum::{Json, Router};
 use futures_util::{Stream, StreamExt as _};
 use mesh_protocol::ErrorCode;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::reply::{BODY_BYTES_MAX, Body, Parameters, Refusal};
+use super::reply::{Body, Parameters, Refusal};
 use crate::{
     ApiError, CheckView, ControlApi, ErrorDocument, EventView, InboxAck, InboxAckReply, InboxQuery,
     InboxView, JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest,
-    RenameReply, RenameRequest, SendReply, SendRequest, StatusView, SyncRequest, TokenCreate,
-    TokenCreated, TokenView,
+    RenameReply, RenameRequest, STREAM_ITEM_BYTES_MAX, SendReply, SendRequest, StatusView,
+    SyncRequest, TokenCreate, TokenCreated, TokenView,
 };
 
 /// How often a comment is sent while nothing happens, so that both ends notice when the other is gone.
@@ -44,6 +46,19 @@ struct Shared<A> {
     api: A,
     followers: Arc<Semaphore>,
     shutdown: CancellationToken,
+}
+
+impl<A> Shared<A> {
+    /// A place among those who follow something, until it is dropped.
+    fn admit_follower(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
+            Refusal::new(
+                ErrorCode::RateLimited,
+                "too many clients follow this agent already",
+                "end some of the commands that run with --follow",
+            )
+        })
+    }
 }
 
 /// Every route of the API.
@@ -71,9 +86,9 @@ pub(super) fn router<A: ControlApi>(
         .route("/v1/outbox", get(outbox::<A>))
         .route("/v1/events", get(events::<A>))
         .route("/v1/events/follow", get(events_follow::<A>))
+        .merge(data::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Shared { api, followers, shutdown })
 }
 
@@ -97,8 +112,7 @@ async fn sync<A: ControlApi>(
     State(shared): State<Shared<A>>,
     Body(request): Body<SyncRequest>,
 ) -> Result<Response, Refusal> {
-    let progress = shared.api.sync(request);
-    follow(&shared, progress.map(Ok))
+    follow(&shared, |api| api.sync(request).map(Ok))
 }
 
 async fn token_create<A: ControlApi>(
@@ -116,17 +130,18 @@ async fn token_revoke<A: ControlApi>(
     State(shared): State<Shared<A>>,
     token_id: Result<Path<String>, PathRejection>,
 ) -> Reply<TokenView> {
-    let Path(token_id) =
-        token_id.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-    Ok(Json(shared.api.token_revoke(token_id).await?))
+    Ok(Json(shared.api.token_revoke(part_of_path(token_id)?).await?))
+}
+
+fn part_of_path(part: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+    part.map(|Path(part)| part).map_err(|rejection| Refusal::bad_request(rejection.body_text()))
 }
 
 async fn join<A: ControlApi>(
     State(shared): State<Shared<A>>,
     Body(request): Body<JoinRequestBody>,
 ) -> Result<Response, Refusal> {
-    let progress = shared.api.join(request);
-    follow(&shared, progress.map(Ok))
+    follow(&shared, |api| api.join(request).map(Ok))
 }
 
 async fn peers<A: ControlApi>(State(shared): State<Shared<A>>) -> Reply<Vec<PeerView>> {
@@ -172,8 +187,7 @@ async fn inbox_follow<A: ControlApi>(
     State(shared): State<Shared<A>>,
     Parameters(query): Parameters<InboxQuery>,
 ) -> Result<Response, Refusal> {
-    let messages = shared.api.inbox_follow(query);
-    follow(&shared, messages)
+    follow(&shared, |api| api.inbox_follow(query))
 }
 
 async fn inbox_ack<A: ControlApi>(
@@ -214,40 +228,37 @@ async fn events_follow<A: ControlApi>(
     State(shared): State<Shared<A>>,
     Parameters(query): Parameters<EventsQuery>,
 ) -> Result<Response, Refusal> {
-    let events = shared.api.events_follow(query.limit());
-    follow(&shared, events.map(Ok))
+    follow(&shared, |api| api.events_follow(query.limit()).map(Ok))
 }
 
-/// Sends each item as a server-sent event, an error as an event named `error`, and ends with the
-/// stream or with the agent.
-fn follow<A, T>(
-    shared: &Shared<A>,
-    items: impl Stream<Item = Result<T, ApiError>> + Send + 'static,
-) -> Result<Response, Refusal>
+/// Sends each item of what `begin` begins as a server-sent event, an error as an event named `error`, and
+/// ends with the stream or with the agent. Nothing is begun for a client that is refused.
+fn follow<A, T, S>(shared: &Shared<A>, begin: impl FnOnce(&A) -> S) -> Result<Response, Refusal>
 where
     T: Serialize + 'static,
+    S: Stream<Item = Result<T, ApiError>> + Send + 'static,
 {
-    let permit = Arc::clone(&shared.followers).try_acquire_owned().map_err(|_| {
-        Refusal::new(
-            ErrorCode::RateLimited,
-            "too many clients follow this agent already",
-            "end some of the commands that run with --follow",
-        )
-    })?;
-    let events = items.take_until(shared.shutdown.clone().cancelled_owned()).map(move |item| {
-        // Held by the stream, so that the place is free again when it ends.
-        let _held = &permit;
-        Ok::<_, Infallible>(event_of(item))
-    });
+    let permit = shared.admit_follower()?;
+    let events =
+        begin(&shared.api).take_until(shared.shutdown.clone().cancelled_owned()).map(move |item| {
+            // Held by the stream, so that the place is free again when it ends.
+            let _held = &permit;
+            Ok::<_, Infallible>(event_of(item))
+        });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
 }
 
 fn event_of<T: Serialize>(item: Result<T, ApiError>) -> Event {
     let encoded = item.and_then(|item| {
-        Event::default().json_data(item).map_err(|error| {
+        let text = serde_json::to_string(&item).map_err(|error| {
             ApiError::new(ErrorCode::Internal, format!("an item has no JSON form: {error}"), "")
-        })
+        })?;
+        if text.len() > STREAM_ITEM_BYTES_MAX {
+            let message = format!("an item of the answer exceeds {STREAM_ITEM_BYTES_MAX} bytes");
+            return Err(ApiError::new(ErrorCode::MessageTooLarge, message, "ask for a part of it"));
+        }
+        Ok(Event::default().data(text))
     });
     encoded.unwrap_or_else(|error| {
         let named = || Event::default().event("error");

@@ -7,25 +7,37 @@ use crate::harness::Server;
 
 const DOCUMENT: &str = include_str!("../../../../docs/control-api.md");
 
-const ROUTES: [&str; 18] = [
+const ROUTES: [&str; 30] = [
+    "DELETE /v1/tables/{name}",
     "DELETE /v1/tokens/{id}",
+    "GET /v1/backup",
+    "GET /v1/conflicts",
     "GET /v1/doctor",
     "GET /v1/events",
     "GET /v1/events/follow",
     "GET /v1/inbox",
     "GET /v1/inbox/follow",
     "GET /v1/outbox",
+    "GET /v1/parked",
     "GET /v1/peers",
     "GET /v1/status",
+    "GET /v1/tables",
     "GET /v1/tokens",
+    "GET /v1/watch",
+    "POST /v1/conflicts/restore",
     "POST /v1/hostname",
     "POST /v1/inbox/ack",
     "POST /v1/join",
     "POST /v1/messages",
+    "POST /v1/parked/accept",
     "POST /v1/peers/remove",
     "POST /v1/ping",
+    "POST /v1/sql",
+    "POST /v1/sql/rows",
     "POST /v1/sync",
+    "POST /v1/tables",
     "POST /v1/tokens",
+    "POST /v1/transaction",
 ];
 
 struct Line {
@@ -100,9 +112,10 @@ fn every_route_has_a_heading_and_a_line() {
         .iter()
         .map(|line| {
             let path = line.path.split('?').next().unwrap();
-            let path = match path.strip_prefix("/v1/tokens/") {
-                Some(_) => "/v1/tokens/{id}",
-                None => path,
+            let path = match path.rsplit_once('/') {
+                Some(("/v1/tokens", _)) => "/v1/tokens/{id}",
+                Some(("/v1/tables", _)) => "/v1/tables/{name}",
+                _ => path,
             };
             format!("{} {path}", line.method)
         })

@@ -43,6 +43,25 @@ async fn what_is_no_request_of_this_api_is_told_so() {
         ("GET", "/v1/inbox/follow?limit=-1", "", 400, "bad_request"),
         ("GET", "/v1/events?limit=1&limit=2", "", 400, "bad_request"),
         ("DELETE", "/v1/tokens/%ff", "", 400, "bad_request"),
+        ("POST", "/v1/tables", "", 400, "bad_request"),
+        ("GET", "/v1/tables?checksum=maybe", "", 400, "bad_request"),
+        ("DELETE", "/v1/tables/%ff", "", 400, "bad_request"),
+        ("GET", "/v1/tables/notes", "", 400, "bad_request"),
+        ("POST", "/v1/sql", "", 400, "bad_request"),
+        ("POST", "/v1/sql", "{\"sql\":\"SELECT ?\",\"params\":[[]]}", 400, "bad_request"),
+        (
+            "POST",
+            "/v1/sql",
+            "{\"sql\":\"SELECT ?\",\"params\":[{\"$blob\":\"*\"}]}",
+            400,
+            "bad_request",
+        ),
+        ("POST", "/v1/sql/rows", "{\"params\":[]}", 400, "bad_request"),
+        ("POST", "/v1/transaction", "[]", 400, "bad_request"),
+        ("GET", "/v1/watch", "", 400, "bad_request"),
+        ("POST", "/v1/conflicts/restore", "{}", 400, "bad_request"),
+        ("POST", "/v1/parked/accept", "{}", 400, "bad_request"),
+        ("POST", "/v1/backup", "", 400, "bad_request"),
     ];
     for (method, path, body, status, code) in cases {
         let answer = server.ask(method, path, body).await;

@@ -1,5 +1,8 @@
 //! An agent that answers every question the same way each time. Shared with the tests of mesh-ctl.
 
+#[path = "fake_data.rs"]
+mod data;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,11 +12,13 @@ use mesh_control::{
     InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus,
     OutboxView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
     RemoveRequest, RenameReply, RenameRequest, RouteCounts, SendReply, SendRequest, StatusView,
-    SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, SyncView, TokenCreate,
-    TokenCreated, TokenState, TokenView,
+    SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, SyncView, TableSyncView,
+    TokenCreate, TokenCreated, TokenState, TokenView,
 };
 use mesh_protocol::{ErrorCode, MeshId, MessageId, PeerId, TokenId, UnixMillis};
 use serde_json::json;
+
+pub(crate) use self::data::BACKUP;
 
 /// Text that a terminal would obey, as a hostile peer would send it.
 const HOSTILE: &str = "\u{1b}[2J\u{202e}evil\r\n\u{7}";
@@ -23,18 +28,32 @@ const HOSTILE: &str = "\u{1b}[2J\u{202e}evil\r\n\u{7}";
 pub(crate) struct FakeAgent {
     now: UnixMillis,
     refusal: Arc<Mutex<Option<ApiError>>>,
+    breaking: Arc<Mutex<Option<usize>>>,
+    /// Whether the size of a backup is known beforehand.
+    pub(crate) knows_size: bool,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeAgent {
     pub(crate) fn new(now: UnixMillis) -> Self {
-        Self { now, refusal: Arc::default(), asked: Arc::default() }
+        Self {
+            now,
+            refusal: Arc::default(),
+            breaking: Arc::default(),
+            knows_size: true,
+            asked: Arc::default(),
+        }
     }
 
     /// From here on every question is refused with `code`.
     pub(crate) fn refuse(&self, code: ErrorCode) {
         let error = ApiError::new(code, format!("refused with {code}"), "try something else");
         *self.refusal.lock().unwrap() = Some(error);
+    }
+
+    /// From here on every backup breaks off at a chunk.
+    pub(crate) fn break_backups(&self, chunk: usize) {
+        *self.breaking.lock().unwrap() = Some(chunk);
     }
 
     /// What was asked, in order.
@@ -142,6 +161,15 @@ impl FakeAgent {
     }
 }
 
+fn compared(is_forced: bool) -> Vec<TableSyncView> {
+    let view = |table: &str, in_step, rows_repaired| TableSyncView {
+        table: table.to_owned(),
+        in_step,
+        rows_repaired,
+    };
+    if is_forced { vec![view("notes", true, 0), view(HOSTILE, false, 7)] } else { vec![] }
+}
+
 fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 32])
 }
@@ -177,6 +205,7 @@ impl ControlApi for FakeAgent {
             custody: queue(2, 2_048),
             routes: RouteCounts { direct: 1, relayed: 1, unreachable: 1 },
             sync: SyncView { behind: 0 },
+            data: data::at_a_glance(),
             removed: false,
         };
         self.answer("status".to_owned(), status)
@@ -218,6 +247,7 @@ impl ControlApi for FakeAgent {
             changes_received: 2,
             changes_sent: 3,
             steps: steps.clone(),
+            tables: compared(request.force),
         };
         let told = steps.into_iter().map(SyncProgress::Step);
         match self.answer(format!("{request:?}"), reply) {

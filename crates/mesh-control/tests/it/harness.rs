@@ -27,9 +27,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(prepare: impl FnOnce(&mut FakeAgent)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
-        let agent = FakeAgent::new(UnixMillis(1_780_000_000_000));
+        let mut agent = FakeAgent::new(UnixMillis(1_780_000_000_000));
+        prepare(&mut agent);
         let shutdown = CancellationToken::new();
         let tracker = TaskTracker::new();
         let server = ControlServer::bind(&path).await.unwrap();

@@ -8,6 +8,7 @@
 )]
 
 mod contract;
+mod data;
 mod documented;
 mod errors;
 mod fake;

@@ -6,9 +6,11 @@
 //! (may a transaction be applied) and `exchange.rs` (what goes to which member, and when).
 
 mod admit;
+mod exchange;
 mod join;
 mod merge;
 
 pub use admit::admit;
+pub use exchange::{Behind, Exchange, ExchangeConfig, ExchangeOutput, Feed};
 pub use join::join;
 pub use merge::merge;

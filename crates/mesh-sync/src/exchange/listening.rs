@@ -1,0 +1,76 @@
+use std::time::Instant;
+
+use mesh_protocol::{PeerId, SyncHave};
+
+use super::stated::Stated;
+use super::{Exchange, ExchangeOutput};
+
+impl Exchange {
+    /// A linked member says what it has itself.
+    pub(super) fn hear(&mut self, from: PeerId, have: SyncHave, now: Instant) {
+        let Some(link) = self.links.get_mut(&from) else { return };
+        let (is_whole, is_first) = (have.is_whole, !link.is_heard);
+        if !is_whole && is_first {
+            return;
+        }
+        let asks = is_whole && have.wants_answer;
+        let before = self.known.remove(&from);
+        let compared = before.clone().filter(|_| !is_first);
+        let stated = Stated::from(have, before);
+        link.is_heard = true;
+        link.reconcile(compared.as_ref(), &stated, &self.config, now);
+        if is_whole {
+            link.answered();
+        }
+        self.known.insert(from, stated);
+        self.watch_for_copies(from);
+        if asks {
+            self.answer(from, now);
+        } else if is_first {
+            self.aim_at_everything(&from);
+        } else if is_whole {
+            self.aim_at_settled(&from, now);
+        } else {
+            self.wake(from);
+        }
+        self.look_for_snapshot(self.wants_changes(), now);
+    }
+
+    /// A linked member says what one has that is not linked.
+    pub(super) fn overhear(&mut self, from: PeerId, mut have: SyncHave) {
+        let member = have.member;
+        let Some(own) = &self.own else { return };
+        if !have.is_whole || !self.members.contains(&member) {
+            return;
+        }
+        if let Some(link) = self.links.get_mut(&from) {
+            let revision = link.relayed.entry(member).or_default();
+            *revision = have.revision.max(*revision);
+        }
+        let known = self.known.get(&member).map(|stated| stated.revision);
+        if self.links.contains_key(&member) || known.is_some_and(|known| known >= have.revision) {
+            return;
+        }
+        // It serves to forget what everybody has, and so only what is here matters.
+        have.origins.retain(|origin| own.origins.contains_key(&origin.origin));
+        self.known.insert(member, Stated::from(have, None));
+    }
+
+    /// Nobody has more of a database than it has itself, unless it is an old copy; and no two members
+    /// have the same one, unless one of them copied it.
+    fn watch_for_copies(&mut self, from: PeerId) {
+        let (Some(own), Some(stated)) = (&self.own, self.known.get(&from)) else { return };
+        let theirs = stated.upto(&own.database);
+        // One of the two has to move, and both have to agree which.
+        let is_double = stated.database == own.database && self.me > from;
+        if theirs > own.upto(&own.database) || is_double {
+            if !self.was_renewed {
+                (self.was_renewed, self.is_renewing) = (true, true);
+                let shared_upto = self.shared_upto;
+                self.outputs.push_back(ExchangeOutput::RenewOrigin { shared_upto });
+            }
+        } else if stated.database != own.database {
+            self.shared_upto = self.shared_upto.max(theirs);
+        }
+    }
+}

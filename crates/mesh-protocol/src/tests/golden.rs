@@ -170,7 +170,7 @@ fn every_known_kind_has_a_golden_file() {
 #[test]
 fn the_worked_example_of_the_protocol_page_is_the_golden_frame() {
     let page = protocol_page();
-    let (_, example) = page.split_once("## 16. Worked example").unwrap();
+    let (_, example) = page.split_once("## 17. Worked example").unwrap();
     let block = example.split("```").nth(1).unwrap().trim_start_matches("text\n");
     // Bytes, at least two blanks, what they mean.
     let bytes: String = block.lines().filter_map(|line| line.split("  ").next()).collect();

@@ -113,7 +113,7 @@ fn a_change_has_a_key_and_a_life_of_its_kind() {
             }
         });
         for lives in [[0, 2, LARGE + 1], [0, 1, LARGE]] {
-            let of_kind = |life: &u64| *life == 0 || (life % 2 == 0) == (which != 2);
+            let of_kind = |life: &u64| *life == 0 || life.is_multiple_of(2) == (which != 2);
             for broken in lives.into_iter().filter(|life| of_kind(life) || *life > LARGE - 1) {
                 broken_change("life", which, |change| match change {
                     RowChange::Put { life, .. }

@@ -152,6 +152,16 @@ pub(crate) mod compact {
             .deserialize(bytes)
             .map_err(|_| DecodeError::Malformed { what })
     }
+
+    /// Decodes what stands at the beginning.
+    pub(crate) fn decode_prefix<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Option<T> {
+        bincode::DefaultOptions::new()
+            .with_limit(bytes.len() as u64)
+            .with_varint_encoding()
+            .allow_trailing_bytes()
+            .deserialize(bytes)
+            .ok()
+    }
 }
 
 /// A fixed-size byte string: its bytes and nothing else, because both sides know the length.

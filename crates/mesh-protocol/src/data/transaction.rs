@@ -230,6 +230,12 @@ impl TransactionPart {
         compact::encode(self, DATA_PART_BYTES_MAX)
     }
 
+    /// Reads the transaction that an encoded part belongs to, and nothing else; none when there is none.
+    #[must_use]
+    pub fn peek_dot(bytes: &[u8]) -> Option<Dot> {
+        compact::decode_prefix(bytes)
+    }
+
     /// Reads the compact form and checks that its parts fit together: header in part 0, lives odd or even
     /// as they must be, one value per column, numbers that SQLite can hold.
     ///

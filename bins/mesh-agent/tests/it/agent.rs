@@ -1,6 +1,7 @@
 //! An agent as a process, and the one place in these tests that waits.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -81,6 +82,8 @@ pub(crate) struct Extra {
     pub(crate) asks_tailscale: bool,
     /// Arguments behind the usual ones.
     pub(crate) arguments: Vec<String>,
+    /// What is in its environment beside what is in that of the tests.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
     /// The network namespace that it runs in, where it listens on all addresses; none for loopback.
     pub(crate) namespace: Option<String>,
 }
@@ -147,7 +150,8 @@ impl Agent {
             .arg(&self.data_dir)
             .arg("--socket")
             .arg(self.client.path())
-            .args(&self.extra.arguments);
+            .args(&self.extra.arguments)
+            .envs(self.extra.environment.iter().cloned());
         if !self.extra.asks_tailscale {
             command.arg("--no-tailscale");
         }

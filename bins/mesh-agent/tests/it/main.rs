@@ -32,6 +32,8 @@ mod renaming;
 mod repeating;
 mod search;
 mod secrecy;
+#[cfg(target_os = "linux")]
+mod skewed_clock;
 mod stranger;
 mod sync;
 mod tokens;

@@ -6,7 +6,7 @@ python3 - <<'PYTHON'
 import pathlib
 
 golden = pathlib.Path("../fixtures/wire/v1")
-targets = {"frame": ["frame_*"], "message": ["message_*", "wire_message_*"], "envelope": ["envelope"], "record": ["record_*"], "routing": ["parcel"]}
+targets = {"frame": ["frame_*"], "message": ["message_*", "wire_message_*"], "envelope": ["envelope"], "record": ["record_*"], "routing": ["parcel"], "tables": ["transaction_part_*", "snapshot_chunk"]}
 for target, patterns in targets.items():
     folder = pathlib.Path("seeds") / target
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,4 +27,4 @@ folder.mkdir(parents=True, exist_ok=True)
 (folder / "body").write_bytes(body)
 (folder / "text").write_text("meshjoin1_not-a-token")
 PYTHON
-mkdir -p corpus/frame corpus/message corpus/envelope corpus/record corpus/routing corpus/token
+mkdir -p corpus/frame corpus/message corpus/envelope corpus/record corpus/routing corpus/tables corpus/token

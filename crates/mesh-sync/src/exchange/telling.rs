@@ -54,7 +54,8 @@ impl Exchange {
         }
     }
 
-    /// Answers a peer that misses something: with what is here, and with all that it has not.
+    /// Answers a peer that misses something: with what is here, and with all that it has not been able to
+    /// apply.
     pub(super) fn answer(&mut self, peer: PeerId, now: Instant) {
         let Some(link) = self.links.get_mut(&peer) else { return };
         // Half a pause, for questions do not arrive as evenly as they are asked.
@@ -67,7 +68,8 @@ impl Exchange {
         link.answered_at = Some(now);
         link.forget_sent();
         self.tell_everything(peer, false, now);
-        self.aim_at_everything(&peer);
+        // What has only just come here is most likely on its way to the peer as well, from where it came.
+        self.aim_at_settled(&peer, now);
     }
 
     fn tell_everything(&mut self, to: PeerId, wants_answer: bool, now: Instant) {

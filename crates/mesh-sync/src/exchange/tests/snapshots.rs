@@ -1,0 +1,126 @@
+use super::desk::Desk;
+use super::*;
+
+fn floored(database: u8, upto: u64, floor: u64) -> OriginHave {
+    OriginHave { floor, ..origin(database, upto) }
+}
+
+#[test]
+fn who_lacks_what_others_have_forgotten_takes_a_snapshot_from_the_one_with_the_most() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.engine.link_up(id(1), desk.now);
+    desk.engine.link_up(id(2), desk.now);
+    desk.outputs();
+    desk.whole(1, &[floored(7, 5, 3)]);
+    assert_eq!(desk.snapshots(), [id(1)]);
+    desk.whole(2, &[floored(7, 9, 3)]);
+    assert_eq!(desk.snapshots(), [], "one at a time");
+    desk.engine.snapshot_ended(id(1), false, desk.now);
+    assert_eq!(desk.snapshots(), [id(2)], "the other one, for the first has failed");
+}
+
+#[test]
+fn changes_are_not_wanted_from_the_wish_for_a_snapshot_to_its_end() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.linked(1, &[floored(7, 5, 3)]);
+    let wants: Vec<bool> = desk.told(1).iter().map(|have| have.wants_changes).collect();
+    assert_eq!(wants, [true, false]);
+    desk.snapshot_begins(&[origin(8, 1)]);
+    desk.engine.snapshot_ended(id(1), true, desk.now);
+    assert_eq!(desk.told(1), [], "the database has not told what it has");
+    desk.own(&[origin(8, 1), floored(7, 5, 5)]);
+    let told = desk.told(1);
+    assert!(told[0].is_whole && told[0].wants_changes);
+    assert_eq!(told[0].origins.len(), 2);
+}
+
+#[test]
+fn the_database_may_tell_of_a_whole_snapshot_before_its_end_is_told() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.linked(1, &[floored(7, 5, 3)]);
+    desk.snapshot_begins(&[origin(8, 1)]);
+    desk.own(&[origin(8, 1), floored(7, 5, 5)]);
+    desk.outputs();
+    desk.engine.snapshot_ended(id(1), true, desk.now);
+    assert!(desk.told(1)[0].wants_changes);
+}
+
+#[test]
+fn a_snapshot_goes_on_with_another_peer_when_the_link_breaks() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.linked(1, &[floored(7, 5, 3)]);
+    desk.linked(2, &[floored(7, 4, 3)]);
+    desk.snapshot_begins(&[origin(8, 1)]);
+    assert_eq!(desk.snapshots(), [id(1)]);
+    desk.engine.link_down(id(1), desk.now);
+    assert_eq!(desk.snapshots(), [id(2)]);
+    desk.engine.link_down(id(2), desk.now);
+    assert_eq!(desk.snapshots(), []);
+    desk.linked(3, &[]);
+    assert_eq!(
+        desk.snapshots(),
+        [id(3)],
+        "one that was begun has to be ended, after a restart too"
+    );
+}
+
+#[test]
+fn no_snapshot_is_needed_while_another_peer_can_send_what_is_missing() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.linked(2, &[origin(7, 5), origin(8, 1)]);
+    desk.linked(1, &[floored(7, 5, 3)]);
+    assert_eq!(desk.snapshots(), []);
+    desk.pass(seconds(29));
+    desk.engine.applied_from(&[(db(7), 1)], id(2));
+    desk.own(&[origin(8, 1), origin(7, 1)]);
+    desk.pass(seconds(29));
+    assert_eq!(desk.snapshots(), [], "it gets on");
+    desk.pass(seconds(1));
+    assert_eq!(desk.snapshots(), [id(1)], "it does not");
+}
+
+#[test]
+fn a_newcomer_takes_a_snapshot_of_much_and_the_transactions_of_little() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(0, 3)]);
+    desk.linked(1, &[origin(7, 9_999)]);
+    assert_eq!(desk.snapshots(), []);
+    desk.whole(1, &[origin(7, 9_999), origin(6, 1)]);
+    assert_eq!(desk.snapshots(), [id(1)]);
+    let mut desk = Desk::new();
+    desk.own(&[origin(0, 3), origin(6, 1)]);
+    desk.linked(1, &[origin(7, 20_000)]);
+    assert_eq!(desk.snapshots(), [], "it is none");
+}
+
+#[test]
+fn no_snapshot_is_taken_from_a_peer_that_takes_one_itself() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.engine.link_up(id(1), desk.now);
+    desk.said(1, &[floored(7, 5, 3)], |have| have.wants_changes = false);
+    assert_eq!(desk.snapshots(), []);
+    desk.whole(1, &[floored(7, 5, 3)]);
+    assert_eq!(desk.snapshots(), [id(1)]);
+}
+
+#[test]
+fn snapshots_that_do_not_help_become_rare() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.linked(1, &[floored(7, u64::MAX, u64::MAX)]);
+    let mut count = 0;
+    for _ in 0..3600 {
+        if !desk.snapshots().is_empty() {
+            count += 1;
+            desk.engine.snapshot_ended(id(1), true, desk.now);
+        }
+        desk.pass(seconds(1));
+    }
+    assert!((4..=8).contains(&count), "{count} in an hour");
+}

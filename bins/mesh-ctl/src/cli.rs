@@ -9,8 +9,8 @@ use mesh_control::ApiError;
 use mesh_protocol::ErrorCode;
 
 use crate::commands::{
-    completions, demo, doctor, events, hostname, inbox, join, man, outbox, peers, ping, send,
-    status, sync, token,
+    backup, completions, conflicts, demo, doctor, events, hostname, inbox, join, man, outbox,
+    parked, peers, ping, send, sql, status, sync, table, token, watch,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -83,6 +83,24 @@ pub(crate) enum Command {
     /// Brings this agent and the members in step at once
     #[command(after_help = sync::EXAMPLE)]
     Sync(sync::SyncArgs),
+    /// Makes, lists and drops replicated tables
+    #[command(after_help = table::EXAMPLE)]
+    Table(table::TableArgs),
+    /// Reads or writes replicated tables with SQL
+    #[command(after_help = sql::EXAMPLE)]
+    Sql(sql::SqlArgs),
+    /// Follows the committed changes of a table
+    #[command(after_help = watch::EXAMPLE)]
+    Watch(watch::WatchArgs),
+    /// Lists writes that lost against others, and restores them
+    #[command(after_help = conflicts::EXAMPLE)]
+    Conflicts(conflicts::ConflictsArgs),
+    /// Lists changes of other members that cannot be applied yet
+    #[command(after_help = parked::EXAMPLE)]
+    Parked(parked::ParkedArgs),
+    /// Writes a copy of the replicated tables into a file
+    #[command(after_help = backup::EXAMPLE)]
+    Backup(backup::BackupArgs),
     /// Looks for faults of this agent and its machine, and names what mends them
     #[command(after_help = doctor::EXAMPLE)]
     Doctor(doctor::DoctorArgs),

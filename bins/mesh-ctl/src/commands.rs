@@ -1,6 +1,8 @@
 //! One module per command.
 
+pub(crate) mod backup;
 pub(crate) mod completions;
+pub(crate) mod conflicts;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -9,12 +11,16 @@ pub(crate) mod inbox;
 pub(crate) mod join;
 pub(crate) mod man;
 pub(crate) mod outbox;
+pub(crate) mod parked;
 pub(crate) mod peers;
 pub(crate) mod ping;
 pub(crate) mod send;
+pub(crate) mod sql;
 pub(crate) mod status;
 pub(crate) mod sync;
+pub(crate) mod table;
 pub(crate) mod token;
+pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -78,6 +84,12 @@ async fn carry_out(command: Command, context: &Context) -> Result<Exit, Failure>
         Command::Outbox => outbox::run(context).await,
         Command::Events(args) => events::run(args, context).await,
         Command::Sync(args) => sync::run(args, context).await,
+        Command::Table(args) => table::run(args, context).await,
+        Command::Sql(args) => sql::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
+        Command::Conflicts(args) => conflicts::run(args, context).await,
+        Command::Parked(args) => parked::run(args, context).await,
+        Command::Backup(args) => backup::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Completions(args) => completions::run(&args, context),

@@ -1,6 +1,6 @@
 //! Standard output and standard error: text for people or JSON for programs, never both on one.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use mesh_control::{ApiError, ErrorDocument};
@@ -60,6 +60,19 @@ impl Output {
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut stdout = anstream::stdout().lock();
         stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// Whether a person looks at what is printed.
+    #[expect(clippy::unused_self, reason = "what is asked of the output is asked here")]
+    pub(crate) fn is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Writes `bytes` exactly as they are: for programs, never for a terminal.
+    pub(crate) fn exact(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes)?;
         stdout.flush()
     }
 

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::timeout;
 
 /// What takes less needs no sign.
@@ -24,6 +24,39 @@ pub(crate) async fn patiently<T>(doing: &'static str, work: impl Future<Output =
 struct Spinner(ProgressBar);
 
 impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Shows how far a download has come, when it takes longer than a second. Its end clears the line.
+pub(crate) struct DownloadBar(ProgressBar);
+
+impl DownloadBar {
+    pub(crate) fn new(bytes_total: Option<u64>) -> Self {
+        let (bar, template) = match bytes_total {
+            Some(bytes) => {
+                (ProgressBar::new(bytes), "{wide_bar} {binary_bytes} of {binary_total_bytes} {eta}")
+            }
+            None => (ProgressBar::no_length(), "{spinner} {binary_bytes} {elapsed}"),
+        };
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        // The template is one of two above; without it the bar has its ordinary look.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub(crate) fn advance_to(&mut self, bytes: u64) {
+        if self.0.is_hidden() && self.0.elapsed() >= PATIENCE {
+            self.0.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.0.set_position(bytes);
+    }
+}
+
+impl Drop for DownloadBar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

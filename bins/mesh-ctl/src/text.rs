@@ -147,6 +147,11 @@ pub(crate) struct Columns {
 
 impl Columns {
     pub(crate) fn new<const N: usize>(titles: [&str; N]) -> Self {
+        Self::titled(titles.map(str::to_owned).into())
+    }
+
+    /// As many columns as there are titles.
+    pub(crate) fn titled(titles: Vec<String>) -> Self {
         let mut columns = Self::untitled();
         columns.table.set_header(titles);
         columns.styles.push(TITLE);
@@ -162,6 +167,11 @@ impl Columns {
 
     /// Adds a row; each cell is one line.
     pub(crate) fn row<const N: usize>(&mut self, style: Style, cells: [String; N]) {
+        self.cells(style, cells.into());
+    }
+
+    /// Adds a row of any number of cells.
+    pub(crate) fn cells(&mut self, style: Style, cells: Vec<String>) {
         self.table.add_row(cells);
         self.styles.push(style);
     }

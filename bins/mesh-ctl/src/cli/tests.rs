@@ -34,7 +34,7 @@ fn the_description_is_sound() {
 fn every_command_has_examples_and_they_are_valid() {
     let mut found = Vec::new();
     every_command(&description(), "mesh-ctl", &mut found);
-    assert!(found.len() >= 18, "{}", found.len());
+    assert!(found.len() >= 32, "{}", found.len());
     for (path, command) in found {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  ")).collect();

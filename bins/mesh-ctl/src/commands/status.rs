@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mesh_control::{QueueView, RouteCounts, StatusView};
+use mesh_control::{ClockSkewView, DataState, DataView, QueueView, RouteCounts, StatusView};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -43,7 +43,17 @@ fn render(status: &StatusView) -> String {
             behind => styled(ODD, &format!("{behind} linked members know other records")),
         },
     );
+    line("tables", tables(&status.data));
     let mut text = lines.render();
+    for ClockSkewView { hostname, ahead_seconds, transactions } in &status.data.clock_skew {
+        let ahead = span(Duration::from_secs(*ahead_seconds));
+        let hostname = plain(hostname);
+        let skew = format!(
+            "The clock of {hostname} is {ahead} ahead; {transactions} transactions wait for ours."
+        );
+        text.push_str(&styled(ODD, &skew));
+        text.push('\n');
+    }
     if status.removed {
         text.push_str(&styled(BAD, "This agent was expelled from its mesh."));
         text.push('\n');
@@ -54,4 +64,28 @@ fn render(status: &StatusView) -> String {
 fn queue(queue: &QueueView) -> String {
     let QueueView { messages, bytes: size, messages_max, bytes_max } = queue;
     format!("{messages} of {messages_max} messages, {} of {}", bytes(*size), bytes(*bytes_max))
+}
+
+fn tables(data: &DataView) -> String {
+    let state = match (data.state, data.snapshot_percent) {
+        (DataState::Ok, _) => "ok".to_owned(),
+        (DataState::Snapshot, Some(percent)) => {
+            styled(ODD, &format!("taking in a member's state ({percent} %)"))
+        }
+        (DataState::Snapshot, None) => styled(ODD, "taking in a member's state"),
+        (DataState::DiskFull, _) => styled(BAD, "the disk is full"),
+        (DataState::ReadOnly, _) => styled(BAD, "the file system cannot be written"),
+        (DataState::Locked, _) => styled(BAD, "another program keeps the database locked"),
+        (DataState::Failed, _) => styled(BAD, "the database refuses"),
+    };
+    let DataView { tables, log_bytes, parked, conflicts, behind, .. } = data;
+    let mut text = format!("{tables}, log of {}, {state}", bytes(*log_bytes));
+    if !data.detail.is_empty() {
+        text.push_str(&format!(": {}", plain(&data.detail)));
+    }
+    let figures = [("behind", *behind), ("parked", *parked), ("conflicts", *conflicts)];
+    for (word, count) in figures.into_iter().filter(|(_, count)| *count > 0) {
+        text.push_str(&styled(ODD, &format!(", {word}: {count}")));
+    }
+    text
 }

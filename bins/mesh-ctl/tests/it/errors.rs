@@ -14,7 +14,7 @@ fn error(stdout: &str) -> Value {
 fn a_stopped_agent_is_exit_code_3_with_what_to_do() {
     let machine = Machine::start(FIXED);
     machine.stop();
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 17] = [
         &["status"],
         &["sync"],
         &["token", "list"],
@@ -26,6 +26,12 @@ fn a_stopped_agent_is_exit_code_3_with_what_to_do() {
         &["inbox", "--follow"],
         &["outbox"],
         &["events", "--follow"],
+        &["table", "list"],
+        &["sql", "SELECT 1"],
+        &["watch", "notes"],
+        &["conflicts", "list"],
+        &["parked"],
+        &["backup", "/nowhere-at-all"],
     ];
     for arguments in commands {
         let failed = machine.ctl(arguments);
@@ -69,6 +75,9 @@ fn every_code_has_its_exit_code_in_text_and_json() {
             &["join", "TOKEN"],
             &["sync"],
             &["doctor"],
+            &["table", "drop", "notes"],
+            &["sql", "SELECT 1"],
+            &["watch", "notes"],
         ] {
             let failed = machine.ctl(arguments);
             assert_eq!(failed.code, exit, "{code} {arguments:?}");
@@ -84,7 +93,7 @@ fn every_code_has_its_exit_code_in_text_and_json() {
 
 #[test]
 fn a_wrong_command_line_is_exit_code_2() {
-    let cases: [&[&str]; 15] = [
+    let cases: [&[&str]; 23] = [
         &[],
         &["nonsense"],
         &["token"],
@@ -100,6 +109,14 @@ fn a_wrong_command_line_is_exit_code_2() {
         &["send", "--to", "mint", "--json-body", "{"],
         &["inbox", "--limit", "many"],
         &["completions", "tcl"],
+        &["table"],
+        &["table", "drop"],
+        &["sql"],
+        &["sql", "SELECT 1", "--file", "x"],
+        &["sql", "--file", "/nowhere/at/all"],
+        &["sql", "SELECT ?1", "--param", "@/nowhere/at/all"],
+        &["watch", "notes", "--limit", "many"],
+        &["conflicts"],
     ];
     for arguments in cases {
         let failed = ended(command().args(["--socket", "/nowhere"]).args(arguments));

@@ -33,9 +33,11 @@ fn finish(mut child: Child) -> (Option<i32>, String) {
 #[test]
 fn lines_come_one_by_one_and_ctrl_c_ends_them_quietly() {
     let machine = Machine::start(FIXED);
-    for (arguments, count) in
-        [(["inbox", "--follow", "--json"], 3), (["events", "-f", "--json"], 2)]
-    {
+    for (arguments, count) in [
+        (["inbox", "--follow", "--json"], 3),
+        (["events", "-f", "--json"], 2),
+        (["watch", "notes", "--json"], 4),
+    ] {
         let mut child = follower(&machine, &arguments);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         for _ in 0..count {
@@ -52,7 +54,16 @@ fn lines_come_one_by_one_and_ctrl_c_ends_them_quietly() {
 #[test]
 fn a_reader_that_has_had_enough_ends_it_quietly() {
     let machine = Machine::start(FIXED);
-    for arguments in [["inbox", "--follow"].as_slice(), &["inbox"], &["man"], &["events", "-f"]] {
+    for arguments in [
+        ["inbox", "--follow"].as_slice(),
+        &["inbox"],
+        &["man"],
+        &["events", "-f"],
+        &["watch", "notes"],
+        &["sql", "SELECT 1"],
+        &["sql", "SELECT 1", "--csv"],
+        &["backup", "-"],
+    ] {
         let child = unread(&machine, arguments);
         assert_eq!(finish(child), (Some(0), String::new()), "{arguments:?}");
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::{command, ended};
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 32] = [
     &["status"],
     &["token"],
     &["token", "create"],
@@ -18,6 +18,19 @@ const COMMANDS: [&[&str]; 19] = [
     &["outbox"],
     &["events"],
     &["sync"],
+    &["table"],
+    &["table", "create"],
+    &["table", "list"],
+    &["table", "drop"],
+    &["sql"],
+    &["watch"],
+    &["conflicts"],
+    &["conflicts", "list"],
+    &["conflicts", "restore"],
+    &["parked"],
+    &["parked", "list"],
+    &["parked", "accept"],
+    &["backup"],
     &["doctor"],
     &["demo"],
     &["completions"],
@@ -51,6 +64,7 @@ fn completions_know_the_commands() {
         let script = ended(command().args(["completions", shell]));
         assert_eq!(script.code, 0);
         assert!(script.stdout.contains("token"), "{shell}");
+        assert!(script.stdout.contains("conflicts"), "{shell}");
     }
 }
 

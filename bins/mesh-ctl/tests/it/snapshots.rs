@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 
 use crate::harness::{FIXED, Machine};
 
-const COMMANDS: [(&str, &[&str]); 22] = [
+const COMMANDS: [(&str, &[&str]); 34] = [
     ("status", &["status"]),
     ("token_create", &["token", "create", "--ttl", "1h", "--note", "for mint"]),
     ("token_list", &["token", "list"]),
@@ -28,6 +28,18 @@ const COMMANDS: [(&str, &[&str]); 22] = [
     ("inbox_followed", &["inbox", "--follow", "--limit", "3", "--ack"]),
     ("outbox", &["outbox"]),
     ("events", &["events", "--limit", "2"]),
+    ("table_create", &["table", "create", "CREATE TABLE notes(id PRIMARY KEY)"]),
+    ("table_list", &["table", "list"]),
+    ("table_list_checksum", &["table", "list", "--checksum"]),
+    ("table_drop", &["table", "drop", "notes"]),
+    ("sql_query", &["sql", "SELECT * FROM notes"]),
+    ("sql_write", &["sql", "DELETE FROM notes WHERE id = ?1", "--param", "a"]),
+    ("watch", &["watch", "notes", "--limit", "4"]),
+    ("conflicts_list", &["conflicts", "list", "--table", "notes"]),
+    ("conflicts_list_empty", &["conflicts", "list", "--table", "other"]),
+    ("conflicts_restore", &["conflicts", "restore", "c0ffee00"]),
+    ("parked", &["parked"]),
+    ("parked_accept", &["parked", "accept", "mint"]),
 ];
 
 fn exit_code(name: &str) -> i32 {

@@ -160,18 +160,22 @@ impl DataApi for FakeAgent {
         self.answer(question("sql", &statement), reply)
     }
 
-    /// `SELECT half` breaks off behind the rows, `SELECT cut` ends there without a word, and
-    /// `SELECT large` brings more than an item may hold.
+    /// `SELECT half` breaks off behind the rows, `SELECT cut` ends there without a word, `SELECT large`
+    /// brings more than an item may hold, and `SELECT many` brings 2,500 rows.
     fn sql_rows(&self, statement: SqlStatement) -> BoxStream<'static, Result<SqlItem, ApiError>> {
         let is_query = is_query(&statement.sql);
         let (columns, mut rows) = if is_query { (columns(), rows()) } else { (vec![], vec![]) };
         if statement.sql == "SELECT large" {
             rows = vec![vec![text(&"\u{1}".repeat(3 << 20))]];
         }
+        if statement.sql == "SELECT many" {
+            rows = (0..2_500).map(|id| vec![SqlJson(SqlValue::Integer(id)); 4]).collect();
+        }
         let count = rows.len() as u64;
         let changes = (!is_query).then_some(2);
         let mut items = vec![Ok(SqlItem::Columns { columns })];
-        items.extend(rows.chunks(2).map(|rows| Ok(SqlItem::Rows { rows: rows.to_vec() })));
+        let piece = if count > 1_000 { 700 } else { 2 };
+        items.extend(rows.chunks(piece).map(|rows| Ok(SqlItem::Rows { rows: rows.to_vec() })));
         match statement.sql.as_str() {
             "SELECT half" => items.push(Err(ApiError::new(
                 ErrorCode::QueryTooLong,

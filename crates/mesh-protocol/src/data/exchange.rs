@@ -31,7 +31,8 @@ pub struct SyncHave {
     pub member: PeerId,
     /// That member's own database at the moment.
     pub database: OriginId,
-    /// Grows with every such frame of the member since its start, in milliseconds: of two, the greater is newer.
+    /// Of two frames about a member the one with the greater number is newer: Unix milliseconds of its making,
+    /// or one more than before where that is more.
     pub revision: u64,
     /// What it has.
     #[serde(deserialize_with = "list::<_, _, ORIGINS_MAX>")]

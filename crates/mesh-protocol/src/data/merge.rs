@@ -69,7 +69,8 @@ impl VersionVector {
 
     /// Sets what is known of one origin, be it less than before.
     pub fn set(&mut self, origin: OriginId, upto: u64, holes: impl IntoIterator<Item = u64>) {
-        self.upto.insert(origin, upto);
+        self.upto.remove(&origin);
+        self.advance(origin, upto);
         self.holes.retain(|hole| hole.origin != origin);
         self.holes.extend(holes.into_iter().map(|sequence| Dot { origin, sequence }));
     }
@@ -100,8 +101,15 @@ impl VersionVector {
     /// Whether everything that `other` has is here too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        other.origins().all(|(origin, upto)| upto <= self.upto(&origin))
+        other.origins().all(|(origin, upto)| other.has_only_holes(origin, self.upto(&origin), upto))
             && self.holes.iter().all(|hole| !other.knows(hole))
+    }
+
+    /// Whether nothing was applied of what comes behind `after`, up to `upto`.
+    fn has_only_holes(&self, origin: OriginId, after: u64, upto: u64) -> bool {
+        let first = Dot { origin, sequence: after.saturating_add(1) };
+        let last = Dot { origin, sequence: upto };
+        upto <= after || self.holes.range(first..=last).count() as u64 == upto - after
     }
 }
 

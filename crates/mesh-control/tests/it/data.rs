@@ -99,22 +99,19 @@ async fn an_item_beyond_the_bound_is_an_error_and_not_a_lost_connection() {
 #[tokio::test]
 async fn statements_may_be_larger_than_other_requests_up_to_their_own_bound() {
     let server = Server::start().await;
-    let client = server.client();
-    let with = |bytes| {
-        let blob = SqlJson(SqlValue::Blob(vec![7; bytes]));
-        SqlStatement { sql: "INSERT".to_owned(), params: vec![blob] }
-    };
-    let reply = within(client.sql(&with(20 << 20))).await.unwrap();
+    let blob = SqlJson(SqlValue::Blob(vec![7; 4 << 20]));
+    let large = SqlStatement { sql: "INSERT".to_owned(), params: vec![blob] };
+    let reply = within(server.client().sql(&large)).await.unwrap();
     assert_eq!(reply, SqlReply::Changes { changes: 2 });
-    let too_large = with(25 << 20);
-    let statements = vec![too_large.clone()];
-    let error = within(client.transaction(&TransactionRequest { statements })).await.unwrap_err();
-    assert_eq!(error.code(), ErrorCode::MessageTooLarge);
-    assert!(error.to_string().contains("33554432"), "{error}");
-    let error = within(client.sql_rows(&too_large)).await.err().unwrap();
-    assert_eq!(error.code(), ErrorCode::MessageTooLarge);
-    let sql = "x".repeat(3 << 20);
-    let error = within(client.table_create(&TableCreate { sql })).await.unwrap_err();
+    let body = format!("{{\"sql\":\"{}\"}}", "x".repeat(32 << 20));
+    for path in ["/v1/sql", "/v1/sql/rows", "/v1/transaction"] {
+        let (status, document) = server.ask("POST", path, &body).await;
+        assert_eq!(status, 413, "{path}");
+        let message = document["error"]["message"].as_str().unwrap();
+        assert!(message.contains("33554432"), "{path}: {message}");
+    }
+    let request = TableCreate { sql: "x".repeat(3 << 20) };
+    let error = within(server.client().table_create(&request)).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::MessageTooLarge);
     assert_eq!(server.agent.asked().len(), 1);
 }

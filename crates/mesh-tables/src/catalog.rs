@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use mesh_protocol::TableId;
+use mesh_protocol::{SqlValue, TableId};
+use sqlx::SqliteConnection;
 
+use crate::TablesError;
+use crate::introspect::{self, TableFacts};
 use crate::key::Collation;
+use crate::sql::{Columns, fetch_all};
 
 /// A column of a replicated table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +47,26 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
+    /// Reads every live table. One that another program took away or made unusable is left out.
+    pub(crate) async fn load(conn: &mut SqliteConnection) -> Result<Self, TablesError> {
+        let mut catalog = Self::default();
+        let sql =
+            "SELECT no, table_id, name, sql FROM mesh_tables WHERE state = 'live' ORDER BY no";
+        for row in fetch_all(conn, sql, []).await? {
+            let mut row = Columns::of(&row);
+            let no = row.int()?;
+            let id = TableId::from_bytes(row.array("table id")?);
+            let (name, sql) = (row.text()?, row.text()?);
+            let Some(facts) = introspect::read(conn, &name).await? else { continue };
+            let (key, columns, coverage) = (Vec::new(), Vec::new(), BTreeMap::new());
+            let table = Table { no, id, name, sql, key, columns, coverage };
+            if let Some(table) = load_columns(conn, table, &facts).await? {
+                catalog.insert(table);
+            }
+        }
+        Ok(catalog)
+    }
+
     /// The live table of that name, in SQLite's sense of equal names.
     pub(crate) fn named(&self, name: &str) -> Option<&Table> {
         let id = self.names.get(&name.to_ascii_lowercase())?;
@@ -53,6 +77,39 @@ impl Catalog {
         self.names.insert(table.name.to_ascii_lowercase(), table.id);
         self.tables.insert(table.id, table);
     }
+}
+
+/// Fills in the columns; none when one of them is not in the database any more.
+async fn load_columns(
+    conn: &mut SqliteConnection,
+    mut table: Table,
+    facts: &TableFacts,
+) -> Result<Option<Table>, TablesError> {
+    let sql =
+        "SELECT no, name, key_place FROM mesh_columns WHERE table_no = ? ORDER BY key_place, no";
+    for row in fetch_all(conn, sql, [SqlValue::Integer(table.no)]).await? {
+        let mut row = Columns::of(&row);
+        let no = row.count()?;
+        let no = u16::try_from(no).map_err(|_| TablesError::Malformed { what: "column" })?;
+        let (name, place) = (row.text()?, row.int()?);
+        let (there, list) = if place == 0 {
+            (&facts.columns, &mut table.columns)
+        } else {
+            (&facts.key, &mut table.key)
+        };
+        let Some(there) = there.iter().find(|one| one.name.eq_ignore_ascii_case(&name)) else {
+            return Ok(None);
+        };
+        list.push(Column { no, name, collation: there.collation });
+    }
+    let sql = "SELECT column, origin, sequence FROM mesh_coverage WHERE table_no = ?";
+    for row in fetch_all(conn, sql, [SqlValue::Integer(table.no)]).await? {
+        let mut row = Columns::of(&row);
+        let no = row.count()?;
+        let no = u16::try_from(no).map_err(|_| TablesError::Malformed { what: "column" })?;
+        table.coverage.entry(no).or_default().insert(row.int()?, row.count()?);
+    }
+    Ok((!table.key.is_empty() && table.key.len() == facts.key.len()).then_some(table))
 }
 
 impl Table {

@@ -10,25 +10,51 @@
 //!
 //! Start reading at [`Tables`], then `migrations/` for the bookkeeping, then `desk.rs` for how a write runs.
 
+mod apply;
+mod backup;
 mod catalog;
 mod config;
+mod conflicts;
 mod desk;
+mod digest;
+mod effect;
 mod error;
+mod feed;
 mod introspect;
 mod key;
+mod log;
+mod members;
 mod open;
+mod parked;
 mod query;
 mod readers;
+mod renew;
 mod rows;
+mod oddity;
 mod rules;
+mod schema;
+mod seal;
 mod sql;
 mod state;
 mod statement;
+mod stats;
 mod tables;
+mod triggers;
+mod write;
 
+pub use apply::{Applied, IncomingPart, ParkedNow};
 pub use config::TablesConfig;
+pub use conflicts::{ConflictInfo, Restored, WriteInfo};
+pub use digest::checksum;
 pub use error::{TablesError, TablesOpenError, Thing};
+pub use feed::{ChangeEvent, Feed, FeedItem, Operation};
+pub use log::{LogBatch, LogCursor};
+pub use parked::{ParkReason, ParkedInfo};
+pub use members::MemberRow;
 pub use query::{Query, Rows};
+pub use oddity::Oddity;
 pub use rules::Rules;
 pub use state::Have;
+pub use stats::{ParkedAhead, TablesStats};
 pub use tables::Tables;
+pub use write::{FileMark, Noticed, Statement, TableInfo, Written};

@@ -7,7 +7,9 @@ use mesh_protocol::{Dot, OriginHave, OriginId, PeerId, VersionVector};
 use sqlx::SqliteConnection;
 
 use crate::TablesError;
+use crate::apply::BYTES_SQL as SPOOL_BYTES;
 use crate::catalog::Catalog;
+use crate::oddity::Oddity;
 use crate::sql::{Columns, execute, fetch_all, number};
 use mesh_protocol::SqlValue;
 
@@ -18,7 +20,7 @@ pub struct Have {
     pub database: OriginId,
     /// What has been applied of each origin.
     pub origins: Vec<OriginHave>,
-    /// Number of the newest entry of the log; 0 when it is empty.
+    /// Number of the newest entry of the log, dropped ones included; 0 when there never was one.
     pub log_head: i64,
     /// Whether a snapshot is being taken in.
     pub in_snapshot: bool,
@@ -63,18 +65,24 @@ pub(crate) struct State {
     pub(crate) floors: Arc<BTreeMap<OriginId, u64>>,
     /// Newest entry of the log.
     pub(crate) log_head: i64,
-    /// What of others this database had applied at its latest own transaction.
+    /// Whether a snapshot is being taken in.
     pub(crate) in_snapshot: bool,
+    /// SQLite's count of changes of tables that `catalog` is true for; negative until the first look.
+    pub(crate) schema_version: i64,
+    /// What other programs did to replicated tables and cannot be replicated.
+    pub(crate) oddities: Arc<Vec<Oddity>>,
+    /// Bytes of transactions that are kept aside or incomplete.
+    pub(crate) spool_bytes: u64,
 }
 
 impl State {
-    /// Reads everything but the catalogue. `fresh` is taken when the database has no origin yet.
+    /// Reads everything. `fresh` is taken when the database has no origin yet.
     pub(crate) async fn load(
         conn: &mut SqliteConnection,
         fresh: OriginId,
     ) -> Result<Self, TablesError> {
         let mut origins = load_origins(conn).await?;
-        let rows = fetch_all(conn, "SELECT origin FROM mesh_state WHERE id = 1", []).await?;
+        let rows = fetch_all(conn, "SELECT coalesce(origin, former) FROM mesh_state WHERE id = 1", []).await?;
         let row = rows.first().ok_or(TablesError::Malformed { what: "state" })?;
         let my_no = match Columns::of(row).int_or_none()? {
             Some(no) => no,
@@ -106,23 +114,33 @@ impl State {
             let (origin, other) = (origins.id(columns.int()?)?, origins.id(columns.int()?)?);
             contexts.entry(origin).or_default().advance(other, columns.count()?);
         }
-        let head = "SELECT coalesce(max(id), 0) FROM mesh_log";
+        let head = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'mesh_log'";
         let head = fetch_all(conn, head, []).await?;
         let log_head = head.first().map_or(Ok(0), |row| Columns::of(row).int())?;
         let session = "SELECT EXISTS (SELECT 1 FROM mesh_snapshot)";
         let session = fetch_all(conn, session, []).await?;
         let in_snapshot = session.first().map_or(Ok(false), |row| Columns::of(row).flag())?;
+        let spool = fetch_all(conn, SPOOL_BYTES, []).await?;
+        let spool_bytes = spool.first().map_or(Ok(0), |row| Columns::of(row).count())?;
         Ok(Self {
             me,
             my_no,
-            catalog: Arc::default(),
+            catalog: Arc::new(Catalog::load(conn).await?),
             origins: Arc::new(origins),
             vector: Arc::new(vector),
             contexts: Arc::new(contexts),
             floors: Arc::new(floors),
             log_head,
             in_snapshot,
+            schema_version: -1,
+            oddities: Arc::default(),
+            spool_bytes,
         })
+    }
+
+    /// The number of the transaction that is being captured.
+    pub(crate) fn open_sequence(&self) -> u64 {
+        self.vector.upto(&self.me).saturating_add(1)
     }
 
     /// What to tell the members.
@@ -171,7 +189,7 @@ impl State {
     }
 }
 
-async fn load_origins(conn: &mut SqliteConnection) -> Result<Origins, TablesError> {
+pub(crate) async fn load_origins(conn: &mut SqliteConnection) -> Result<Origins, TablesError> {
     let mut origins = Origins::default();
     for row in fetch_all(conn, "SELECT id, origin FROM mesh_origins", []).await? {
         let mut columns = Columns::of(&row);

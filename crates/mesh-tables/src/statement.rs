@@ -287,6 +287,40 @@ fn is_table_resolving(named: &NamedTableConstraint<'_>) -> bool {
     }
 }
 
+/// What of a column's definition in a CREATE TABLE SQLite does not tell by itself, as it would stand behind
+/// ADD COLUMN. None when there is no such column.
+pub(crate) fn column_of(create: &str, column: &str) -> Option<Option<String>> {
+    let bump = Bump::new();
+    let first = Parser::new(&bump, create.as_bytes()).next().ok()??;
+    let Cmd::Stmt(Stmt::CreateTable {
+        body: CreateTableBody::ColumnsAndConstraints { columns, .. },
+        ..
+    }) = &first
+    else {
+        return None;
+    };
+    let definition =
+        columns.iter().find(|one| unquoted(one.col_name.0).eq_ignore_ascii_case(column))?;
+    let mut parts = Vec::new();
+    for named in definition.constraints {
+        match &named.constraint {
+            ColumnConstraint::Collate { collation_name } => {
+                parts.push(format!("COLLATE {}", collation_name.0));
+            }
+            // Told for the refusal, which names the reason.
+            ColumnConstraint::Check(_) => parts.push("CHECK (1)".to_owned()),
+            ColumnConstraint::ForeignKey { .. } => parts.push("REFERENCES t (c)".to_owned()),
+            ColumnConstraint::PrimaryKey { .. }
+            | ColumnConstraint::NotNull { .. }
+            | ColumnConstraint::Unique(_)
+            | ColumnConstraint::Default(_)
+            | ColumnConstraint::Defer(_)
+            | ColumnConstraint::Generated { .. } => {}
+        }
+    }
+    Some((!parts.is_empty()).then(|| parts.join(" ")))
+}
+
 /// Why a column cannot be added that way.
 fn refused_column(column: &ColumnDefinition<'_>) -> Option<&'static str> {
     let constraints = column.constraints.iter().map(|named| &named.constraint);

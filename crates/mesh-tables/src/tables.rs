@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::desk::Desk;
 use crate::readers::Reading;
+use crate::renew::after_restore;
 use crate::state::{Have, State};
 use crate::{Rules, TablesConfig, TablesError, TablesOpenError, open};
 
@@ -57,9 +58,10 @@ impl Tables {
     ) -> Result<Self, TablesOpenError> {
         let mut conn = open::open(path, &config).await?;
         let state = State::load(&mut conn, fresh).await.map_err(TablesOpenError::Content)?;
-        let (published, have) = watch::channel(Arc::new(state.have()));
+        let mut desk = Desk { conn, state, config: config.clone(), rules };
+        after_restore(&mut desk, fresh).await.map_err(TablesOpenError::Content)?;
+        let (published, have) = watch::channel(Arc::new(desk.state.have()));
         let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
-        let desk = Desk { conn, state, config: config.clone(), rules };
         tracker.spawn(run(desk, waiting, published));
         let options = open::reader_options(path);
         let reading = Reading::new(options, &config, tracker.clone(), have.clone());
@@ -102,6 +104,23 @@ impl Tables {
                 let result = desk.transaction(work).await;
                 // A caller that went away has no use for the answer.
                 drop(reply.send(result));
+            })
+        });
+        self.inner.ops.send(op).await.map_err(|_| TablesError::Closed)?;
+        answer.await.unwrap_or(Err(TablesError::Closed))
+    }
+
+    /// Runs `work` on the writing connection without a transaction: it reads.
+    pub(crate) async fn peek<T, F>(&self, work: F) -> Result<T, TablesError>
+    where
+        T: Send + 'static,
+        F: for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, Result<T, TablesError>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let op: Op = Box::new(move |desk| {
+            Box::pin(async move {
+                // A caller that went away has no use for the answer.
+                drop(reply.send(work(desk).await));
             })
         });
         self.inner.ops.send(op).await.map_err(|_| TablesError::Closed)?;

@@ -20,7 +20,7 @@ pub(crate) struct Loser {
 }
 
 /// Adds the losers of the rows with these keys.
-pub(super) async fn read_losers(
+pub(crate) async fn read_losers(
     conn: &mut SqliteConnection,
     origins: &Origins,
     table: &Table,

@@ -1,0 +1,212 @@
+//! Makes one numbered transaction of everything that the triggers noted.
+
+mod page;
+mod parts;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh_protocol::{
+    Dot, HybridClock, OriginId, Resolved, SchemaChange, SqlValue, TableId, TransactionHeader,
+    UnixMillis,
+};
+
+use self::parts::Parts;
+use crate::TablesError;
+use crate::catalog::Table;
+use crate::desk::Desk;
+use crate::schema;
+use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
+use crate::triggers::TICK;
+
+/// Tables that one statement looks into.
+const TABLES_PER_STATEMENT: usize = 100;
+
+/// What a transaction holds beside changed rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    pub(crate) schema: Vec<SchemaChange>,
+    pub(crate) resolved: Vec<Resolved>,
+}
+
+/// The row of `mesh_state`, and SQLite's count of schema changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) clock: HybridClock,
+    pub(crate) is_dirty: bool,
+    pub(crate) schema_version: i64,
+}
+
+/// What became of a seal.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sealed {
+    /// The transaction, if there was anything.
+    pub(crate) dot: Option<Dot>,
+    /// How many rows are too large to travel.
+    pub(crate) unsent: usize,
+}
+
+const STATUS: &str = "SELECT clock, dirty, (SELECT schema_version FROM pragma_schema_version) \
+                      FROM mesh_state WHERE id = 1";
+
+/// Reads what may have been changed by other programs.
+pub(crate) async fn status(desk: &mut Desk) -> Result<Status, TablesError> {
+    let row = fetch_optional(&mut desk.conn, STATUS, []).await?;
+    let row = row.ok_or(TablesError::Malformed { what: "state" })?;
+    let mut row = Columns::of(&row);
+    let clock = HybridClock(row.count()?);
+    Ok(Status { clock, is_dirty: row.flag()?, schema_version: row.int()? })
+}
+
+/// Takes the next clock as the triggers do, for a write that is none of a row.
+pub(crate) async fn stamp(desk: &mut Desk) -> Result<HybridClock, TablesError> {
+    execute(&mut desk.conn, TICK, []).await?;
+    Ok(status(desk).await?.clock)
+}
+
+/// Seals what other programs captured, if anything. Whoever applies something of others calls this before,
+/// in the same transaction: what is captured here was made without knowing it.
+pub(crate) async fn seal_if_dirty(
+    desk: &mut Desk,
+    at: UnixMillis,
+) -> Result<Option<Dot>, TablesError> {
+    let status = status(desk).await?;
+    if status.schema_version != desk.state.schema_version {
+        schema::adopt(desk, at).await?;
+    }
+    seal(desk, Extra::default(), at).await
+}
+
+/// Seals everything that was captured, with `extra`, within a transaction. None when there is nothing.
+pub(crate) async fn seal(
+    desk: &mut Desk,
+    extra: Extra,
+    at: UnixMillis,
+) -> Result<Option<Dot>, TablesError> {
+    Ok(seal_tables(desk, extra, None, at).await?.dot)
+}
+
+/// Like [`seal`]; where it is known that only some tables were written, only those are looked into.
+pub(crate) async fn seal_tables(
+    desk: &mut Desk,
+    extra: Extra,
+    written: Option<&[TableId]>,
+    at: UnixMillis,
+) -> Result<Sealed, TablesError> {
+    let mut status = status(desk).await?;
+    let has_extra = !extra.schema.is_empty() || !extra.resolved.is_empty();
+    if !status.is_dirty && !has_extra {
+        return Ok(Sealed::default());
+    }
+    if !status.is_dirty {
+        status.clock = stamp(desk).await?;
+    }
+    let catalog = Arc::clone(&desk.state.catalog);
+    let tables: Vec<&Table> = match written {
+        Some(ids) => ids.iter().filter_map(|id| catalog.tables.get(id)).collect(),
+        None => captured(desk, catalog.tables.values().collect()).await?,
+    };
+    let dot = Dot { origin: desk.state.me, sequence: desk.state.open_sequence() };
+    let header = header(desk, &extra, status.clock);
+    let advanced = header.advanced.clone();
+    let mut parts = Parts::new(dot, header, at);
+    for table in &tables {
+        page::seal_table(desk, table, &mut parts).await?;
+    }
+    if parts.is_empty() && !has_extra {
+        // Captured changes were all too large to travel, or of tables that are gone: no number is used up.
+        execute(&mut desk.conn, "UPDATE mesh_state SET dirty = 0 WHERE id = 1", []).await?;
+        return Ok(Sealed { dot: None, unsent: parts.unsent });
+    }
+    let unsent = parts.unsent;
+    finish(desk, parts, &tables).await?;
+    note_context(desk, &advanced, dot.sequence).await?;
+    Ok(Sealed { dot: Some(dot), unsent })
+}
+
+fn header(desk: &Desk, extra: &Extra, clock: HybridClock) -> TransactionHeader {
+    let state = &desk.state;
+    let before = state.contexts.get(&state.me);
+    let advanced = (state.vector.origins())
+        .filter(|(origin, upto)| {
+            *origin != state.me && before.map_or(0, |before| before.upto(origin)) < *upto
+        })
+        .collect();
+    TransactionHeader {
+        clock,
+        advanced,
+        holes: state.vector.holes().iter().copied().collect(),
+        schema: extra.schema.clone(),
+        resolved: extra.resolved.clone(),
+    }
+}
+
+/// Those of `tables` in which something was captured.
+async fn captured<'t>(
+    desk: &mut Desk,
+    tables: Vec<&'t Table>,
+) -> Result<Vec<&'t Table>, TablesError> {
+    let mut found = Vec::new();
+    for some in tables.chunks(TABLES_PER_STATEMENT) {
+        let each = some.iter().map(|table| {
+            let new = quoted(&table.new_table());
+            format!("SELECT {} WHERE EXISTS (SELECT 1 FROM {new})", table.no)
+        });
+        let sql = each.collect::<Vec<_>>().join(" UNION ALL ");
+        for row in fetch_all(&mut desk.conn, sql, []).await? {
+            let no = Columns::of(&row).int()?;
+            found.extend(some.iter().find(|table| table.no == no));
+        }
+    }
+    Ok(found)
+}
+
+/// Writes the last part and gives the next number, in one trip to SQLite's thread.
+async fn finish(desk: &mut Desk, parts: Parts, tables: &[&Table]) -> Result<(), TablesError> {
+    let me = desk.state.me;
+    let sequence = parts.dot.sequence;
+    let (log_sql, mut values) = parts.last(desk.state.my_no)?;
+    let mut sql = log_sql.to_owned();
+    for table in tables {
+        sql.push_str(";DELETE FROM ");
+        sql.push_str(&quoted(&table.new_table()));
+    }
+    // Numbered behind the seven values of the entry of the log.
+    sql.push_str(
+        ";UPDATE mesh_state SET sequence = ?8, dirty = 0 WHERE id = 1\
+         ;INSERT INTO mesh_vector (origin, upto, floor) VALUES (?2, ?3, 0) \
+         ON CONFLICT (origin) DO UPDATE SET upto = max(upto, excluded.upto)",
+    );
+    values.push(number(sequence + 1));
+    let rows = fetch_all(&mut desk.conn, sql, values).await?;
+    if let Some(row) = rows.first() {
+        desk.state.log_head = Columns::of(row).int()?;
+    }
+    Arc::make_mut(&mut desk.state.vector).advance(me, sequence);
+    Ok(())
+}
+
+/// Notes what this database had applied of others at its latest transaction.
+async fn note_context(
+    desk: &mut Desk,
+    advanced: &[(OriginId, u64)],
+    sequence: u64,
+) -> Result<(), TablesError> {
+    let me = desk.state.me;
+    for (origin, upto) in advanced {
+        let other = desk.state.origin_no(&mut desk.conn, *origin).await?;
+        let sql = "INSERT INTO mesh_contexts (origin, other, upto) VALUES (?1, ?2, ?3) \
+                   ON CONFLICT (origin, other) DO UPDATE SET upto = excluded.upto";
+        let values = [SqlValue::Integer(desk.state.my_no), SqlValue::Integer(other), number(*upto)];
+        execute(&mut desk.conn, sql, values).await?;
+    }
+    if !advanced.is_empty() {
+        let contexts: &mut BTreeMap<_, _> = Arc::make_mut(&mut desk.state.contexts);
+        let mine = contexts.entry(me).or_default();
+        for (origin, upto) in advanced {
+            mine.advance(*origin, *upto);
+        }
+        mine.advance(me, sequence);
+    }
+    Ok(())
+}

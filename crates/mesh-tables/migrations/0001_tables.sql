@@ -9,6 +9,8 @@ CREATE TABLE mesh_state (
     id       INTEGER PRIMARY KEY CHECK (id = 1),
     -- This database among those of the members. NULL in a backup: what is restored takes a new one.
     origin   INTEGER,
+    -- In a backup: the database that it was made of.
+    former   INTEGER,
     -- Number of the transaction that is being captured.
     sequence INTEGER NOT NULL,
     -- The latest clock that was given out or seen.
@@ -18,7 +20,7 @@ CREATE TABLE mesh_state (
     -- Whether the agent applies what others wrote: nothing is captured then.
     applying INTEGER NOT NULL
 );
-INSERT INTO mesh_state (id, origin, sequence, clock, dirty, applying) VALUES (1, NULL, 1, 0, 0, 0);
+INSERT INTO mesh_state (id, origin, former, sequence, clock, dirty, applying) VALUES (1, NULL, NULL, 1, 0, 0, 0);
 
 CREATE TABLE mesh_origins (
     id     INTEGER PRIMARY KEY,
@@ -58,6 +60,13 @@ CREATE TABLE mesh_log (
 );
 CREATE UNIQUE INDEX mesh_log_dot ON mesh_log (origin, sequence, part);
 
+-- Tables whose rows changed without an entry of the log, because the state of another member was taken over.
+-- Numbered with the entries: every number is an entry, one of these, or dropped.
+CREATE TABLE mesh_resyncs (
+    id       INTEGER PRIMARY KEY,
+    table_no INTEGER NOT NULL
+);
+
 -- Parts of transactions that are not whole yet, and whole ones that are kept aside.
 CREATE TABLE mesh_spool (
     origin   INTEGER NOT NULL,
@@ -82,6 +91,8 @@ CREATE TABLE mesh_parked (
     at       INTEGER NOT NULL,
     -- Set by an operator: a clock that is ahead is no reason any more.
     accepted INTEGER NOT NULL DEFAULT 0,
+    -- What its maker had applied, encoded: 16 bytes of an origin and 8 of a number, each.
+    context  BLOB NOT NULL,
     UNIQUE (origin, sequence)
 );
 

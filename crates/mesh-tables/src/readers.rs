@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::sql::execute;
 use crate::state::Have;
+use crate::stats::LogCount;
 use crate::{TablesConfig, TablesError};
 
 /// Connections for the agent's own reading: feeds, digests and figures never wait for users' queries.
@@ -32,6 +33,7 @@ pub(crate) struct Reading {
     pub(crate) tracker: TaskTracker,
     /// Closed when the database is.
     pub(crate) have: watch::Receiver<Arc<Have>>,
+    pub(crate) log_count: Arc<LogCount>,
 }
 
 impl Reading {
@@ -57,6 +59,7 @@ impl Reading {
             own: Arc::new(Readers::new(options, OWN_READERS)),
             tracker,
             have,
+            log_count: Arc::default(),
         }
     }
 }

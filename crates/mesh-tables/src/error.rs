@@ -174,7 +174,9 @@ pub(crate) mod sqlite_code {
     pub(crate) const INTERRUPT: i32 = 9;
     pub(crate) const FULL: i32 = 13;
     pub(crate) const TOOBIG: i32 = 18;
+    pub(crate) const TOO_BIG: i32 = 18;
     pub(crate) const CONSTRAINT: i32 = 19;
+    pub(crate) const MISMATCH: i32 = 20;
     pub(crate) const AUTH: i32 = 23;
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use mesh_protocol::{SqlValue, TableId, Version};
+use mesh_protocol::{SqlValue, Version};
 
 use crate::TablesError;
 use crate::catalog::{Column, Table};

@@ -9,9 +9,9 @@ mod write;
 use mesh_protocol::{LoserFacts, MergePlan, RowFacts, SqlValue, Version};
 use sqlx::SqliteConnection;
 
-pub(crate) use self::losers::{Loser, drop_losers};
+pub(crate) use self::losers::{drop_losers, id_of, loser_facts, read_losers};
 pub(crate) use self::read::read_facts;
-pub(crate) use self::write::write_plans;
+pub(crate) use self::write::{read_values, write_plans};
 use crate::TablesError;
 use crate::catalog::{Column, Table};
 use crate::sql::{execute, listed, number, quoted};
@@ -115,7 +115,7 @@ pub(crate) fn portions<T>(items: &[T], width: usize) -> impl Iterator<Item = &[T
 }
 
 /// Tuples of parameters, one per row. Text that is not UTF-8 is bound as bytes and becomes text again.
-fn tuples(rows: &[Vec<SqlValue>]) -> String {
+pub(crate) fn tuples(rows: &[Vec<SqlValue>]) -> String {
     listed(rows, |row| format!("({})", parameters(row)))
 }
 
@@ -145,7 +145,7 @@ fn portions_of(rows: &[Vec<SqlValue>]) -> impl Iterator<Item = &[Vec<SqlValue>]>
         .flat_map(move |alike| portions(alike, width))
 }
 
-fn bound(rows: &[Vec<SqlValue>]) -> impl Iterator<Item = SqlValue> {
+pub(crate) fn bound(rows: &[Vec<SqlValue>]) -> impl Iterator<Item = SqlValue> {
     rows.iter().flatten().cloned()
 }
 

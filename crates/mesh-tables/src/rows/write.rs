@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use mesh_protocol::{LoserFacts, SqlValue, UnixMillis, Version};
+use mesh_protocol::{LoserFacts, SqlValue, UnixMillis};
 use sqlx::SqliteConnection;
 
 use super::losers::{Loser, drop_losers, id_of, list_losers};

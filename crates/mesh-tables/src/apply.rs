@@ -1,0 +1,206 @@
+//! Applies what other databases wrote: transactions whole or not at all, in a causal order.
+//!
+//! A batch is one SQL transaction, each transaction of it in a savepoint of its own, so that one that cannot be
+//! applied is kept aside and takes nothing with it. Large ones come in parts, which wait in `mesh_spool` until
+//! the last one is there.
+
+mod batch;
+mod content;
+mod spool;
+
+use futures_util::FutureExt as _;
+use mesh_protocol::{Dot, PeerId, Readiness, TransactionHeader, TransactionPart, UnixMillis};
+
+pub(crate) use self::batch::{Batch, context_of};
+pub(crate) use self::content::{Bodies, Transaction, attempt};
+pub(crate) use self::spool::{BYTES_SQL, drop_parts, forget_passed, keep, read};
+use crate::desk::Desk;
+use crate::parked::{self, ParkReason};
+use crate::rows::set_applying;
+use crate::{Tables, TablesError, seal};
+
+/// A part of a transaction as it came in.
+#[derive(Clone)]
+pub struct IncomingPart {
+    /// The encoded [`TransactionPart`].
+    pub body: Vec<u8>,
+    /// Who sent it.
+    pub member: PeerId,
+}
+
+impl std::fmt::Debug for IncomingPart {
+    /// Shows its size: what it says is the user's.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IncomingPart")
+            .field("bytes", &self.body.len())
+            .field("member", &self.member)
+            .finish()
+    }
+}
+
+/// A transaction that is kept aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedNow {
+    /// Which one.
+    pub dot: Dot,
+    /// Why.
+    pub reason: ParkReason,
+    /// The table, the column or what SQLite said.
+    pub detail: String,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Transactions that were applied, in this order; some may have been kept aside before.
+    pub applied: Vec<Dot>,
+    /// Parts of transactions that had come before.
+    pub duplicates: u64,
+    /// The first transaction that is missing before one that came, of each origin concerned.
+    pub missing: Vec<Dot>,
+    /// Transactions that are kept aside.
+    pub parked: Vec<ParkedNow>,
+    /// Parts that wait for the rest of their transaction.
+    pub spooled: u64,
+    /// Transactions for which there is no room at the moment: they were not taken.
+    pub refused: Vec<Dot>,
+    /// Who sent something that is no part of a transaction.
+    pub malformed: Vec<PeerId>,
+}
+
+impl Tables {
+    /// Applies what came in, in this order. Repeats are harmless; what cannot be applied at all is kept aside.
+    ///
+    /// # Errors
+    /// [`TablesError`]; nothing has been applied then.
+    pub async fn apply(
+        &self,
+        incoming: Vec<IncomingPart>,
+        at: UnixMillis,
+    ) -> Result<Applied, TablesError> {
+        self.transact(move |desk| apply(desk, incoming, at).boxed()).await
+    }
+}
+
+async fn apply(
+    desk: &mut Desk,
+    incoming: Vec<IncomingPart>,
+    at: UnixMillis,
+) -> Result<Applied, TablesError> {
+    let mut batch = Batch::begin(desk, at).await?;
+    for part in incoming {
+        match TransactionPart::decode(&part.body) {
+            Ok(decoded) => take_part(desk, &mut batch, decoded, part.body).await?,
+            Err(error) => {
+                tracing::debug!(%error, member = %part.member, "not a part of a transaction");
+                batch.applied.malformed.push(part.member);
+            }
+        }
+    }
+    batch.finish(desk).await
+}
+
+/// Runs `work` as a batch of its own, without anything coming in.
+pub(crate) async fn retry(desk: &mut Desk, at: UnixMillis) -> Result<Applied, TablesError> {
+    let mut batch = Batch::begin(desk, at).await?;
+    parked::retry(desk, &mut batch).await?;
+    batch.finish(desk).await
+}
+
+async fn take_part(
+    desk: &mut Desk,
+    batch: &mut Batch,
+    mut part: TransactionPart,
+    body: Vec<u8>,
+) -> Result<(), TablesError> {
+    let dot = part.dot;
+    if dot.sequence <= desk.state.vector.upto(&dot.origin) {
+        batch.applied.duplicates += 1;
+        return Ok(());
+    }
+    if part.part == 0 && part.is_last {
+        let header = part.header.take().unwrap_or_default();
+        return take(desk, batch, Transaction { dot, header, bodies: Bodies::One(part, body) })
+            .await;
+    }
+    match spool::add(desk, batch, part, body).await? {
+        Some(transaction) => take(desk, batch, transaction).await,
+        None => Ok(()),
+    }
+}
+
+async fn take(
+    desk: &mut Desk,
+    batch: &mut Batch,
+    mut transaction: Transaction,
+) -> Result<(), TablesError> {
+    let Transaction { dot, header, .. } = &transaction;
+    match desk.rules.admit(&desk.state.vector, *dot, header, batch.at) {
+        Readiness::Apply => {}
+        Readiness::Duplicate => {
+            batch.applied.duplicates += 1;
+            return drop_parts(desk, *dot).await;
+        }
+        Readiness::Missing => {
+            report_missing(desk, batch, *dot, Some(header));
+            return drop_parts(desk, *dot).await;
+        }
+        Readiness::Ahead { millis } => {
+            let detail = format!("{millis} ms ahead");
+            return parked::park(desk, batch, transaction, ParkReason::ClockSkew, detail).await;
+        }
+    }
+    batch.name_origins(desk, &transaction).await?;
+    let context = context_of(&desk.state, transaction.dot, &transaction.header);
+    if let Some(before) = parked::is_behind(desk, &transaction, &context, None).await? {
+        let detail = format!("{}:{}", before.origin, before.sequence);
+        return parked::park(desk, batch, transaction, ParkReason::BehindParked, detail).await;
+    }
+    match attempt(desk, batch, &mut transaction, &context).await? {
+        Ok(()) => {}
+        Err((reason, detail)) => {
+            return parked::park(desk, batch, transaction, reason, detail).await;
+        }
+    }
+    let Transaction { dot, header, .. } = transaction;
+    batch.taken(&mut desk.state, dot, &header);
+    batch.applied.applied.push(dot);
+    if header.schema.is_empty() { Ok(()) } else { parked::retry(desk, batch).await }
+}
+
+/// Notes what has to come first.
+fn report_missing(desk: &Desk, batch: &mut Batch, dot: Dot, header: Option<&TransactionHeader>) {
+    let vector = &desk.state.vector;
+    let next = |origin| Dot { origin, sequence: vector.upto(&origin) + 1 };
+    let mut missing = Vec::new();
+    if dot.sequence > next(dot.origin).sequence {
+        missing.push(next(dot.origin));
+    }
+    let advanced = header.map_or(&[][..], |header| &header.advanced);
+    let lacking = advanced.iter().filter(|(origin, upto)| *upto > vector.upto(origin));
+    missing.extend(lacking.map(|(origin, _)| next(*origin)));
+    if missing.is_empty() {
+        // Another part of the same transaction has to come first.
+        missing.push(dot);
+    }
+    for dot in missing {
+        if !batch.applied.missing.contains(&dot) {
+            batch.applied.missing.push(dot);
+        }
+    }
+}
+
+impl Batch {
+    async fn begin(desk: &mut Desk, at: UnixMillis) -> Result<Self, TablesError> {
+        // What was captured until now was made without knowing any of this.
+        seal::seal_if_dirty(desk, at).await?;
+        set_applying(&mut desk.conn, true).await?;
+        Ok(Self::new(at))
+    }
+
+    async fn finish(mut self, desk: &mut Desk) -> Result<Applied, TablesError> {
+        self.flush(desk).await?;
+        set_applying(&mut desk.conn, false).await?;
+        Ok(self.applied)
+    }
+}

@@ -1,0 +1,213 @@
+//! What a batch of transactions has to write besides rows, gathered and written at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use mesh_protocol::{
+    Dot, HybridClock, OriginId, SqlValue, TransactionHeader, UnixMillis, VersionVector,
+};
+
+use super::{Applied, Transaction};
+use crate::TablesError;
+use crate::desk::Desk;
+use crate::rows::portions;
+use crate::sql::{Columns, execute, fetch_all, number, placeholders};
+use crate::state::State;
+
+/// Bodies of entries that wait to be written are held in memory up to this many bytes.
+const PENDING_BYTES_MAX: usize = 1 << 20;
+
+/// An entry of the log.
+pub(crate) struct Entry {
+    pub(crate) dot: Dot,
+    pub(crate) part: u32,
+    pub(crate) is_last: bool,
+    pub(crate) body: Vec<u8>,
+    pub(crate) effect: Option<Vec<u8>>,
+}
+
+pub(crate) struct Batch {
+    pub(crate) at: UnixMillis,
+    pub(crate) applied: Applied,
+    entries: Vec<Entry>,
+    entries_bytes: usize,
+    /// Origins of which there is more.
+    advanced: BTreeSet<OriginId>,
+    /// Origins that had more of others.
+    contexts: BTreeSet<(OriginId, OriginId)>,
+    clock: HybridClock,
+}
+
+/// What the maker of a transaction had applied when it made it.
+pub(crate) fn context_of(state: &State, dot: Dot, header: &TransactionHeader) -> VersionVector {
+    let mut context = state.contexts.get(&dot.origin).cloned().unwrap_or_default();
+    for (origin, upto) in &header.advanced {
+        context.advance(*origin, *upto);
+    }
+    context.advance(dot.origin, dot.sequence.saturating_sub(1));
+    for hole in &header.holes {
+        context.add_hole(*hole);
+    }
+    context
+}
+
+impl Batch {
+    pub(super) fn new(at: UnixMillis) -> Self {
+        Self {
+            at,
+            applied: Applied::default(),
+            entries: Vec::new(),
+            entries_bytes: 0,
+            advanced: BTreeSet::new(),
+            contexts: BTreeSet::new(),
+            clock: HybridClock::default(),
+        }
+    }
+
+    /// Sees that every origin that a transaction names has its number. Not inside its savepoint: the numbers
+    /// are also kept in memory.
+    pub(crate) async fn name_origins(
+        &self,
+        desk: &mut Desk,
+        transaction: &Transaction,
+    ) -> Result<(), TablesError> {
+        let header = &transaction.header;
+        let origins = std::iter::once(transaction.dot.origin)
+            .chain(header.advanced.iter().map(|(origin, _)| *origin));
+        for origin in origins {
+            desk.state.origin_no(&mut desk.conn, origin).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a transaction was taken, be it applied or kept aside.
+    pub(crate) fn taken(&mut self, state: &mut State, dot: Dot, header: &TransactionHeader) {
+        Arc::make_mut(&mut state.vector).advance(dot.origin, dot.sequence);
+        self.advanced.insert(dot.origin);
+        if header.advanced.is_empty() {
+            return;
+        }
+        let contexts = Arc::make_mut(&mut state.contexts);
+        let context = contexts.entry(dot.origin).or_default();
+        for (other, upto) in &header.advanced {
+            context.advance(*other, *upto);
+            self.contexts.insert((dot.origin, *other));
+        }
+    }
+
+    /// Notes the clock of a transaction that was applied, unless it is too far ahead to be believed.
+    pub(crate) fn saw_clock(&mut self, desk: &Desk, clock: HybridClock) {
+        if !desk.is_ahead(clock, self.at) {
+            self.clock = self.clock.max(clock);
+        }
+    }
+
+    pub(crate) async fn log(
+        &mut self,
+        desk: &mut Desk,
+        entries: Vec<Entry>,
+    ) -> Result<(), TablesError> {
+        self.entries_bytes += entries.iter().map(|entry| entry.body.len()).sum::<usize>();
+        self.entries.extend(entries);
+        if self.entries_bytes > PENDING_BYTES_MAX {
+            self.flush_log(desk).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the entries that wait. Also before an entry is written past them: the log is in order.
+    pub(crate) async fn flush_log(&mut self, desk: &mut Desk) -> Result<(), TablesError> {
+        self.entries_bytes = 0;
+        if self.entries.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(self.entries.len());
+        for entry in self.entries.drain(..) {
+            rows.push(row_of(&desk.state, entry, self.at)?);
+        }
+        write_log(desk, &rows).await
+    }
+
+    /// Writes an entry at once, for transactions that are too large to wait in memory.
+    pub(crate) async fn log_now(&self, desk: &mut Desk, entry: Entry) -> Result<(), TablesError> {
+        let row = row_of(&desk.state, entry, self.at)?;
+        write_log(desk, &[row]).await
+    }
+
+    pub(super) async fn flush(&mut self, desk: &mut Desk) -> Result<(), TablesError> {
+        self.flush_log(desk).await?;
+        let Desk { conn, state, .. } = desk;
+        let number_of = |state: &State, origin: &OriginId| {
+            let no = state.origins.no(origin).ok_or(TablesError::Malformed { what: "origin" });
+            no.map(SqlValue::Integer)
+        };
+        let mut rows = Vec::new();
+        for origin in std::mem::take(&mut self.advanced) {
+            let upto = number(state.vector.upto(&origin));
+            rows.push([number_of(state, &origin)?, upto, SqlValue::Integer(0)]);
+        }
+        for portion in portions(&rows, 3) {
+            let sql = format!(
+                "INSERT INTO mesh_vector (origin, upto, floor) VALUES {} \
+                 ON CONFLICT (origin) DO UPDATE SET upto = max(upto, excluded.upto)",
+                placeholders(portion.len(), 3)
+            );
+            execute(conn, sql, portion.iter().flatten().cloned()).await?;
+        }
+        let mut rows = Vec::new();
+        for (origin, other) in std::mem::take(&mut self.contexts) {
+            let upto = state.contexts.get(&origin).map_or(0, |context| context.upto(&other));
+            rows.push([number_of(state, &origin)?, number_of(state, &other)?, number(upto)]);
+        }
+        for portion in portions(&rows, 3) {
+            let sql = format!(
+                "INSERT INTO mesh_contexts (origin, other, upto) VALUES {} \
+                 ON CONFLICT (origin, other) DO UPDATE SET upto = max(upto, excluded.upto)",
+                placeholders(portion.len(), 3)
+            );
+            execute(conn, sql, portion.iter().flatten().cloned()).await?;
+        }
+        if self.clock > HybridClock::default() {
+            let sql = "UPDATE mesh_state SET clock = ?1 WHERE id = 1 AND clock < ?1";
+            execute(conn, sql, [number(self.clock.0)]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn row_of(state: &State, entry: Entry, at: UnixMillis) -> Result<[SqlValue; 7], TablesError> {
+    let Entry { dot, part, is_last, body, effect } = entry;
+    let origin = state.origins.no(&dot.origin).ok_or(TablesError::Malformed { what: "origin" })?;
+    Ok([
+        SqlValue::Integer(origin),
+        number(dot.sequence),
+        SqlValue::Integer(part.into()),
+        SqlValue::Integer(is_last.into()),
+        number(at.0),
+        SqlValue::Blob(body),
+        effect.map_or(SqlValue::Null, SqlValue::Blob),
+    ])
+}
+
+async fn write_log(desk: &mut Desk, rows: &[[SqlValue; 7]]) -> Result<(), TablesError> {
+    for portion in portions(rows, 7) {
+        let sql = format!(
+            "INSERT INTO mesh_log (origin, sequence, part, is_last, at, body, effect) VALUES {}",
+            placeholders(portion.len(), 7)
+        );
+        execute(&mut desk.conn, sql, portion.iter().flatten().cloned()).await?;
+    }
+    let head = fetch_all(&mut desk.conn, "SELECT coalesce(max(id), 0) FROM mesh_log", []).await?;
+    if let Some(row) = head.first() {
+        desk.state.log_head = Columns::of(row).int()?;
+    }
+    Ok(())
+}
+
+impl Desk {
+    /// Whether a clock is further ahead than is believed.
+    pub(crate) fn is_ahead(&self, clock: HybridClock, at: UnixMillis) -> bool {
+        let ahead = clock.time().0.saturating_sub(at.0);
+        u128::from(ahead) > self.config.clock_ahead_max.as_millis()
+    }
+}

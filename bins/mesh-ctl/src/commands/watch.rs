@@ -6,7 +6,7 @@ use tokio::signal::ctrl_c;
 use super::Context;
 use super::events::agent_stopped;
 use crate::exit::{Exit, Failure};
-use crate::text::{BAD, DIM, GOOD, NORMAL, ODD, TITLE, clock_time, plain, styled};
+use crate::text::{BAD, DIM, GOOD, NORMAL, ODD, TITLE, clock_time, or_dash, plain, styled};
 use crate::values::named;
 
 pub(crate) const EXAMPLE: &str = "\
@@ -65,7 +65,7 @@ fn line(change: &ChangeView) -> String {
     };
     let at = styled(DIM, &clock_time(change.at));
     let operation = styled(style, &format!("{:6}", change.operation.as_str()));
-    let origin = styled(TITLE, &plain(&change.origin));
+    let origin = styled(TITLE, &or_dash(Some(plain(&change.origin))));
     let position = styled(DIM, &format!("({})", plain(&change.position)));
     let parts = [at, operation, origin, named(&change.key), named(&change.data), position];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();

@@ -192,14 +192,15 @@ pub struct ChangeView {
     pub operation: ChangeOperation,
     /// The row's primary key; empty for [`ChangeOperation::Resync`].
     pub key: NamedValues,
-    /// The whole row after an insert, the columns that changed after an update, else empty.
+    /// The columns beside the key that were written: all of them by an insert, some by an update.
     pub data: NamedValues,
-    /// The member that wrote it: its hostname, or the id of the database when that is no member's.
+    /// The member that wrote it: its hostname, or the id of the database when that is no member's. Empty
+    /// for [`ChangeOperation::Resync`].
     pub origin: String,
     /// The clock of the write: Unix milliseconds times 65,536 and a counter. A text, since not every
-    /// program that reads JSON has numbers that large.
+    /// program that reads JSON has numbers that large. `0` for [`ChangeOperation::Resync`].
     pub stamp: String,
-    /// When it was written, by the clock of its origin.
+    /// When it was written, by the clock of its origin; of [`ChangeOperation::Resync`], when it is told.
     pub at: UnixMillis,
 }
 

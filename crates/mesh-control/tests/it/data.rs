@@ -160,7 +160,7 @@ async fn changes_are_followed_from_a_position() {
 async fn columns_keep_their_order() {
     let server = Server::start().await;
     let event = server.first_event("GET", "/v1/watch?table=notes", "").await;
-    assert!(event.contains(r#""data":{"id":"a","a":"b"}"#), "{event}");
+    assert!(event.contains(r#""data":{"title":"b","a":"c"}"#), "{event}");
 }
 
 #[tokio::test]

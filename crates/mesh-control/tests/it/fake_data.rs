@@ -123,10 +123,12 @@ impl FakeAgent {
         };
         let resync = ChangeView {
             key: NamedValues::default(),
+            origin: String::new(),
+            stamp: "0".to_owned(),
             ..change(4, ChangeOperation::Resync, NamedValues::default())
         };
         vec![
-            change(1, ChangeOperation::Insert, named(&[("id", text("a")), ("a", text("b"))])),
+            change(1, ChangeOperation::Insert, named(&[("title", text("b")), ("a", text("c"))])),
             change(2, ChangeOperation::Update, named(&[("title", text(HOSTILE))])),
             change(3, ChangeOperation::Delete, NamedValues::default()),
             resync,

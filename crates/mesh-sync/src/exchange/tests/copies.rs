@@ -2,11 +2,13 @@ use super::desk::Desk;
 use super::*;
 
 fn renewals(desk: &mut Desk) -> Vec<u64> {
-    let wishes = desk.outputs().into_iter().filter_map(|output| match output {
-        ExchangeOutput::RenewOrigin { shared_upto } => Some(shared_upto),
-        _ => None,
-    });
-    wishes.collect()
+    let mut wishes = Vec::new();
+    for output in desk.outputs() {
+        if let ExchangeOutput::RenewOrigin { shared_upto } = output {
+            wishes.push(shared_upto);
+        }
+    }
+    wishes
 }
 
 #[test]

@@ -107,19 +107,25 @@ impl Desk {
 
     /// What was said to a peer since the outputs were last looked at.
     pub(super) fn told(&mut self, peer: u8) -> Vec<SyncHave> {
-        let said = self.outputs().into_iter().filter_map(|output| match output {
-            ExchangeOutput::SendHave { to, have } if to == id(peer) => Some(have),
-            _ => None,
-        });
-        said.collect()
+        let mut said = Vec::new();
+        for output in self.outputs() {
+            if let ExchangeOutput::SendHave { to, have } = output
+                && to == id(peer)
+            {
+                said.push(have);
+            }
+        }
+        said
     }
 
     pub(super) fn snapshots(&mut self) -> Vec<PeerId> {
-        let taken = self.outputs().into_iter().filter_map(|output| match output {
-            ExchangeOutput::TakeSnapshot { from } => Some(from),
-            _ => None,
-        });
-        taken.collect()
+        let mut taken = Vec::new();
+        for output in self.outputs() {
+            if let ExchangeOutput::TakeSnapshot { from } = output {
+                taken.push(from);
+            }
+        }
+        taken
     }
 
     /// What a feeder would send to a peer: database and number, up to number 20.

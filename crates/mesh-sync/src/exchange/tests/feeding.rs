@@ -104,7 +104,7 @@ fn under_steady_commits_a_comparison_sends_what_is_a_while_old() {
     }
     desk.whole(1, &[]);
     let last = desk.feed(1).last().copied().unwrap();
-    assert!((2, 8) <= last && last <= (2, 12), "{last:?}");
+    assert!(((2, 8)..=(2, 12)).contains(&last), "{last:?}");
 }
 
 #[test]

@@ -41,10 +41,17 @@ impl Database {
 struct Node {
     engine: Exchange,
     database: Database,
+    /// Transactions that wait for others before them, with who sent them.
+    waiting: Vec<(u8, Transaction)>,
 }
 
 #[derive(Debug)]
 enum Event {
+    Overdue {
+        to: u8,
+        origin: OriginId,
+        sequence: u64,
+    },
     /// On a link that is the same one as when it was sent.
     Have {
         from: u8,
@@ -82,6 +89,8 @@ pub(super) struct Mesh {
     serial: u64,
     chance: Chance,
     pub(super) trims: bool,
+    /// Whether databases give others a moment to bring what is missing, before they ask for it.
+    pub(super) waits: bool,
     /// Transactions that were handed to links.
     pub(super) sent: usize,
     /// Of these, what the receiver had.
@@ -106,7 +115,7 @@ impl Mesh {
             let mut engine = Exchange::new(id(number), config, seed, wall);
             engine.members(members.clone(), start);
             engine.own(db(number), Vec::new(), false, start);
-            Node { engine, database: Database::default() }
+            Node { engine, database: Database::default(), waiting: Vec::new() }
         });
         Self {
             start,
@@ -118,6 +127,7 @@ impl Mesh {
             serial: 0,
             chance: Chance::new(seed),
             trims: false,
+            waits: false,
             sent: 0,
             duplicates: 0,
             missing: 0,
@@ -282,6 +292,7 @@ impl Mesh {
                     self.node(to).engine.neighbours(id(about), linked);
                 }
             }
+            Event::Overdue { to, origin, sequence } => self.give_up_waiting(to, origin, sequence),
             Event::Have { from, to, link, have } => {
                 if self.is_same_link(from, to, link) {
                     self.node(to).engine.have_received(id(from), have, now);
@@ -304,25 +315,47 @@ impl Mesh {
 
     fn apply(&mut self, from: u8, to: u8, transaction: Transaction) {
         let now = self.now;
-        let node = self.node(to);
+        let waits = self.waits;
         let Transaction { origin, sequence, .. } = transaction;
+        let node = self.node(to);
         let database = &mut node.database;
         let upto = database.upto(&origin);
         if sequence <= upto {
             self.duplicates += 1;
             return;
         }
-        let is_ready =
-            transaction.context.iter().all(|(other, seen)| database.upto(other) >= *seen);
+        let mut context = transaction.context.iter();
+        let is_ready = context.all(|(other, seen)| database.upto(other) >= *seen);
         if sequence > upto + 1 || !is_ready {
-            node.engine.missing(id(from), now);
-            self.missing += 1;
+            if waits {
+                node.waiting.push((from, transaction));
+                self.push(now + millis(50), Event::Overdue { to, origin, sequence });
+            } else {
+                node.engine.missing(id(from), now);
+                self.missing += 1;
+            }
             return;
         }
         database.log.push(transaction);
         database.vector.insert(origin, sequence);
         node.engine.applied_from(&[(origin, sequence)], id(from));
         node.engine.own(db(to), database.have(), database.in_snapshot, now);
+        for (from, waiting) in std::mem::take(&mut node.waiting) {
+            self.apply(from, to, waiting);
+        }
+    }
+
+    fn give_up_waiting(&mut self, to: u8, origin: OriginId, sequence: u64) {
+        let now = self.now;
+        let node = self.node(to);
+        let is_it = |(_, waiting): &mut (u8, Transaction)| {
+            waiting.origin == origin && waiting.sequence == sequence
+        };
+        let overdue: Vec<(u8, Transaction)> = node.waiting.extract_if(.., is_it).collect();
+        for (from, _) in &overdue {
+            node.engine.missing(id(*from), now);
+        }
+        self.missing += overdue.len();
     }
 
     fn take_over(&mut self, from: u8, to: u8) {

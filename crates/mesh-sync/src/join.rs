@@ -161,8 +161,7 @@ impl Meeting<'_> {
         if is_alive && winner.is_none() && ours.is_some() {
             plan.defaulted.push(column);
         }
-        let is_covered = row.is_some_and(|row| self.is_covered(row, column));
-        let cell = winner.filter(|_| !is_covered || winner != row);
+        let cell = winner.filter(|_| winner != row);
         let had = self.ours.facts.cells.get(&column).copied();
         match cell {
             Some(cell) if had != Some(cell) => self.plan.merge.cells_set.push((column, cell)),

@@ -173,14 +173,12 @@ impl Meeting<'_> {
         columns.extend(written.keys());
         for column in columns {
             let index = written.get(&column);
-            let is_covered =
-                if wins { index.is_some() } else { !self.row.uncovered.contains(&column) };
             let winner = match index {
                 Some(index) => Some(self.contest(column, *index, new)),
                 None => visible(self.row, column),
             };
             let row_version = if wins { Some(new) } else { self.row.version };
-            let cell = winner.filter(|_| !is_covered || winner != row_version);
+            let cell = winner.filter(|_| winner != row_version);
             let had = self.row.cells.get(&column).copied();
             match cell {
                 Some(cell) if had != Some(cell) => self.plan.cells_set.push((column, cell)),

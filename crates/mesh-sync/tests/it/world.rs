@@ -39,9 +39,11 @@ pub(crate) enum Step {
         to: usize,
         keys: BTreeSet<Key>,
     },
+    /// A database forgets a deletion; half the time everything has reached everybody just before.
     Forget {
         at: usize,
         key: Key,
+        settles: bool,
     },
 }
 
@@ -56,7 +58,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         4 => (at(), any::<bool>()).prop_map(|(to, backwards)| Step::CatchUp { to, backwards }),
         2 => (at(), any::<usize>()).prop_map(|(at, pick)| Step::Unpark { at, pick }),
         3 => (at(), at(), keys).prop_map(|(from, to, keys)| Step::Join { from, to, keys }),
-        2 => (at(), 0..KEYS).prop_map(|(at, key)| Step::Forget { at, key }),
+        2 => (at(), 0..KEYS, any::<bool>())
+            .prop_map(|(at, key, settles)| Step::Forget { at, key, settles }),
     ]
 }
 
@@ -109,7 +112,12 @@ impl World {
             Step::CatchUp { to, backwards } => self.catch_up(to % count, *backwards),
             Step::Unpark { at, pick } => self.databases[at % count].unpark(*pick),
             Step::Join { from, to, keys } => self.join(from % count, to % count, keys),
-            Step::Forget { at, key } => self.forget(at % count, *key),
+            Step::Forget { at, key, settles } => {
+                if *settles {
+                    self.settle();
+                }
+                self.forget(at % count, *key);
+            }
         }
     }
 

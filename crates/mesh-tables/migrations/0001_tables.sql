@@ -188,17 +188,22 @@ CREATE TABLE mesh_unsent (
     PRIMARY KEY (table_no, key)
 ) WITHOUT ROWID;
 
--- A snapshot that is being taken in: one row per view of the sender's state, in order.
+-- Snapshots that are being taken in, or were taken a moment ago: one row per view of a member's state, in the
+-- order in which they were read. Goes when this database has applied what the view had.
 CREATE TABLE mesh_snapshot (
-    session    INTEGER PRIMARY KEY,
+    no       INTEGER PRIMARY KEY,
     -- From which member.
-    member     BLOB NOT NULL,
-    -- What the view holds, encoded.
-    have       BLOB NOT NULL,
-    -- Where the view's part begins and where the next piece begins, encoded; NULL at the start and the end.
-    begins     BLOB,
-    next       BLOB,
-    is_done    INTEGER NOT NULL
+    member   BLOB NOT NULL,
+    -- The member's number for the view; 0 when none has answered yet.
+    session  INTEGER NOT NULL,
+    -- What had been applied in the view, and what each origin had applied of the others, encoded.
+    have     BLOB NOT NULL,
+    contexts BLOB NOT NULL,
+    -- Where the view's part begins, and where the next piece begins, encoded.
+    begins   BLOB NOT NULL,
+    next     BLOB NOT NULL,
+    -- Whether the last piece of the snapshot is in.
+    is_done  INTEGER NOT NULL
 );
 
 -- The members as the agent sees them, for joins with the tables.

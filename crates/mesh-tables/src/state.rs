@@ -10,6 +10,7 @@ use crate::TablesError;
 use crate::apply::BYTES_SQL as SPOOL_BYTES;
 use crate::catalog::Catalog;
 use crate::oddity::Oddity;
+use crate::snapshot::covered::Covered;
 use crate::sql::{Columns, execute, fetch_all, number};
 use mesh_protocol::SqlValue;
 
@@ -67,6 +68,8 @@ pub(crate) struct State {
     pub(crate) log_head: i64,
     /// Whether a snapshot is being taken in.
     pub(crate) in_snapshot: bool,
+    /// Which rows came with snapshots and are ahead of the vector.
+    pub(crate) covered: Arc<Covered>,
     /// SQLite's count of changes of tables that `catalog` is true for; negative until the first look.
     pub(crate) schema_version: i64,
     /// What other programs did to replicated tables and cannot be replicated.
@@ -117,9 +120,7 @@ impl State {
         let head = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'mesh_log'";
         let head = fetch_all(conn, head, []).await?;
         let log_head = head.first().map_or(Ok(0), |row| Columns::of(row).int())?;
-        let session = "SELECT EXISTS (SELECT 1 FROM mesh_snapshot)";
-        let session = fetch_all(conn, session, []).await?;
-        let in_snapshot = session.first().map_or(Ok(false), |row| Columns::of(row).flag())?;
+        let covered = Covered::load(conn).await?;
         let spool = fetch_all(conn, SPOOL_BYTES, []).await?;
         let spool_bytes = spool.first().map_or(Ok(0), |row| Columns::of(row).count())?;
         Ok(Self {
@@ -131,7 +132,8 @@ impl State {
             contexts: Arc::new(contexts),
             floors: Arc::new(floors),
             log_head,
-            in_snapshot,
+            in_snapshot: covered.in_progress(),
+            covered: Arc::new(covered),
             schema_version: -1,
             oddities: Arc::default(),
             spool_bytes,

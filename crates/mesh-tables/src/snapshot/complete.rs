@@ -1,0 +1,172 @@
+//! The last piece of a snapshot is in: what this database has applied from now on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh_protocol::{
+    Dot, ORIGIN_CONTEXTS_MAX, OriginContext, OriginId, SqlValue, UnixMillis, VersionVector,
+};
+
+use super::covered::{Part, forget_caught_up};
+use super::join::refused;
+use crate::desk::Desk;
+use crate::sql::{Columns, execute, fetch_optional, number};
+use crate::{TablesError, apply};
+
+/// Two origins and a number.
+const CONTEXT_BYTES: usize = 40;
+
+type Contexts = BTreeMap<OriginId, VersionVector>;
+
+/// Keeps what the origins had applied, as a view says, until the snapshot is complete.
+pub(super) async fn add_contexts(
+    desk: &mut Desk,
+    no: i64,
+    contexts: Vec<OriginContext>,
+) -> Result<(), TablesError> {
+    if contexts.is_empty() {
+        return Ok(());
+    }
+    let mut bytes = read_contexts(desk, no).await?;
+    for OriginContext { origin, other, upto } in contexts {
+        bytes.extend_from_slice(origin.as_bytes());
+        bytes.extend_from_slice(other.as_bytes());
+        bytes.extend_from_slice(&upto.to_be_bytes());
+    }
+    if bytes.len() > ORIGIN_CONTEXTS_MAX * CONTEXT_BYTES {
+        return Err(refused("a snapshot says too much of what others had applied"));
+    }
+    let sql = "UPDATE mesh_snapshot SET contexts = ? WHERE no = ?";
+    execute(&mut desk.conn, sql, [SqlValue::Blob(bytes), SqlValue::Integer(no)]).await.map(drop)
+}
+
+async fn read_contexts(desk: &mut Desk, no: i64) -> Result<Vec<u8>, TablesError> {
+    let sql = "SELECT contexts FROM mesh_snapshot WHERE no = ?";
+    let row = fetch_optional(&mut desk.conn, sql, [SqlValue::Integer(no)]).await?;
+    row.map_or_else(|| Ok(Vec::new()), |row| Columns::of(&row).blob())
+}
+
+fn decode_contexts(bytes: &[u8]) -> Contexts {
+    let mut contexts = Contexts::new();
+    for context in bytes.as_chunks::<CONTEXT_BYTES>().0 {
+        let Some((origin, rest)) = context.split_first_chunk::<16>() else { continue };
+        let Some((other, rest)) = rest.split_first_chunk::<16>() else { continue };
+        let Some((upto, _)) = rest.split_first_chunk::<8>() else { continue };
+        let context = contexts.entry(OriginId::from_bytes(*origin)).or_default();
+        context.advance(OriginId::from_bytes(*other), u64::from_be_bytes(*upto));
+    }
+    contexts
+}
+
+/// Notes that everything that all views had applied is applied here. Rows of the later views are ahead of
+/// that; which these are stays known until this database has caught up.
+pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
+    let parts: Vec<Arc<Part>> = desk.state.covered.of_this_snapshot().cloned().collect();
+    let (mut meet, mut contexts) = (None::<VersionVector>, None::<Contexts>);
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        match &mut meet {
+            Some(meet) => meet.meet(&part.known),
+            None => meet = Some(part.known.clone()),
+        }
+        let of_view = decode_contexts(&read_contexts(desk, part.no).await?);
+        contexts = Some(match contexts {
+            Some(contexts) => meet_contexts(contexts, &of_view),
+            None => of_view,
+        });
+    }
+    let joined = joined(desk, meet.unwrap_or_default());
+    advance(desk, joined, &contexts.unwrap_or_default()).await?;
+    let Desk { conn, state, .. } = &mut *desk;
+    let covered = Arc::make_mut(&mut state.covered);
+    covered.forget(conn, |part| !part.is_done && part.is_empty()).await?;
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        covered.put(conn, Part { is_done: true, ..Part::clone(part) }).await?;
+    }
+    execute(conn, "UPDATE mesh_snapshot SET contexts = x''", []).await?;
+    state.in_snapshot = false;
+    forget_caught_up(desk).await
+}
+
+/// What an origin had applied at the earliest of the transactions at which the views stood.
+fn meet_contexts(contexts: Contexts, other: &Contexts) -> Contexts {
+    let met = contexts.into_iter().filter_map(|(origin, mut context)| {
+        context.meet(other.get(&origin)?);
+        Some((origin, context))
+    });
+    met.collect()
+}
+
+/// What is here and what the views have in common.
+///
+/// What they keep aside is not here: of its origin only what comes before counts, so that it is sent. What
+/// comes after it comes once more, to rows that are known to have it.
+fn joined(desk: &Desk, mut meet: VersionVector) -> VersionVector {
+    let own = &desk.state.vector;
+    let me = desk.state.me;
+    // Nobody knows more of this database than itself, or it is not the one it takes itself for.
+    meet.set(me, own.upto(&me), []);
+    let mut joined = VersionVector::clone(own);
+    joined.join(&meet);
+    let mut limits = BTreeMap::<OriginId, u64>::new();
+    for hole in joined.holes().difference(own.holes()) {
+        let before = hole.sequence.saturating_sub(1);
+        let limit = limits.entry(hole.origin).or_insert(before);
+        *limit = before.min(*limit);
+    }
+    for (origin, limit) in limits {
+        let upto = limit.max(own.upto(&origin));
+        let kept: Vec<u64> = (joined.holes().iter())
+            .filter(|hole| hole.origin == origin && hole.sequence <= upto)
+            .map(|hole| hole.sequence)
+            .collect();
+        joined.set(origin, upto, kept);
+    }
+    joined
+}
+
+async fn advance(
+    desk: &mut Desk,
+    joined: VersionVector,
+    contexts: &Contexts,
+) -> Result<(), TablesError> {
+    const VECTOR: &str = "INSERT INTO mesh_vector (origin, upto, floor) VALUES (?1, ?2, ?2) \
+                          ON CONFLICT (origin) DO UPDATE SET upto = ?2, floor = ?2";
+    const CONTEXT: &str = "INSERT INTO mesh_contexts (origin, other, upto) VALUES (?1, ?2, ?3) \
+                           ON CONFLICT (origin, other) DO UPDATE SET upto = max(upto, ?3)";
+    let filled: Vec<Dot> = desk.state.vector.holes().difference(joined.holes()).copied().collect();
+    for dot in filled {
+        let origin = desk.state.origin_no(&mut desk.conn, dot.origin).await?;
+        let values = [SqlValue::Integer(origin), number(dot.sequence)];
+        let rows = "DELETE FROM mesh_parked_rows WHERE parked = \
+                    (SELECT id FROM mesh_parked WHERE origin = ? AND sequence = ?)";
+        execute(&mut desk.conn, rows, values.clone()).await?;
+        let sql = "DELETE FROM mesh_parked WHERE origin = ? AND sequence = ?";
+        execute(&mut desk.conn, sql, values).await?;
+    }
+    for (origin, upto) in joined.origins() {
+        if upto <= desk.state.vector.upto(&origin) {
+            continue;
+        }
+        let no = desk.state.origin_no(&mut desk.conn, origin).await?;
+        execute(&mut desk.conn, VECTOR, [SqlValue::Integer(no), number(upto)]).await?;
+        Arc::make_mut(&mut desk.state.floors).insert(origin, upto);
+        for (other, upto) in contexts.get(&origin).into_iter().flat_map(VersionVector::origins) {
+            let other_no = desk.state.origin_no(&mut desk.conn, other).await?;
+            let values = [SqlValue::Integer(no), SqlValue::Integer(other_no), number(upto)];
+            execute(&mut desk.conn, CONTEXT, values).await?;
+            let contexts = Arc::make_mut(&mut desk.state.contexts);
+            contexts.entry(origin).or_default().advance(other, upto);
+        }
+    }
+    desk.state.vector = Arc::new(joined);
+    apply::forget_passed(desk).await
+}
+
+/// What is kept aside may be possible with the tables that have come.
+pub(super) async fn retry_parked(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesError> {
+    let sql = "SELECT 1 FROM mesh_parked LIMIT 1";
+    if fetch_optional(&mut desk.conn, sql, []).await?.is_some() {
+        apply::retry(desk, at).await?;
+    }
+    Ok(())
+}

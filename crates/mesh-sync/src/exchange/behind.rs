@@ -1,8 +1,26 @@
-use mesh_protocol::OriginHave;
+use std::time::Instant;
+
+use mesh_protocol::{OriginHave, OriginId, PeerId};
 
 use super::{Behind, Exchange};
 
 impl Exchange {
+    /// Tells a linked member at once what is here, and asks for the same.
+    pub fn compare_now(&mut self, peer: PeerId, now: Instant) {
+        self.now = Some(now);
+        self.tell_everything(peer, true, now);
+    }
+
+    /// The member that says an origin is its database at the moment.
+    #[must_use]
+    pub fn member_of(&self, origin: &OriginId) -> Option<PeerId> {
+        if self.own.as_ref().is_some_and(|own| own.database == *origin) {
+            return Some(self.me);
+        }
+        let known = self.known.iter().find(|(_, stated)| stated.database == *origin);
+        known.map(|(peer, _)| *peer)
+    }
+
     /// How far every linked member and this one are apart.
     #[must_use]
     pub fn behind(&self) -> Vec<Behind> {

@@ -173,7 +173,6 @@ fn stretch<'a>(own: &OriginHave, link: &'a Link, stated: &Stated) -> Stretch<'a>
     let (have, gaps) = link.had(&own.origin, stated.upto(&own.origin));
     let goal = link.goal.get(&own.origin).copied().unwrap_or(0).min(own.upto);
     // What is kept aside here cannot be sent, and without it the peer could not apply what follows.
-    let is_lacking = |hole: u64| hole > have || gaps.is_some_and(|gaps| gaps.contains(&hole));
-    let hole = own.holes.iter().copied().filter(|hole| is_lacking(*hole)).min();
+    let hole = own.holes.iter().copied().filter(|hole| *hole > have).min();
     Stretch { have, gaps, goal: hole.map_or(goal, |hole| goal.min(hole - 1)) }
 }

@@ -15,10 +15,9 @@ impl Exchange {
         }
         let asks = is_whole && have.wants_answer;
         let before = self.known.remove(&from);
-        let compared = before.clone().filter(|_| !is_first);
-        let stated = Stated::from(have, before);
+        let stated = Stated::from(have, before.clone());
         link.is_heard = true;
-        link.reconcile(compared.as_ref(), &stated, &self.config, now);
+        link.reconcile(before.as_ref(), &stated, &self.config, now);
         if is_whole {
             link.answered();
         }

@@ -86,12 +86,15 @@ fn who_leaves_the_mesh_is_forgotten() {
     desk.linked(1, &[]);
     desk.linked(2, &[]);
     desk.relayed(1, 3, 1, &[]);
+    desk.relayed(2, 3, 1, &[]);
     desk.neighbours(&[(1, 2)]);
+    assert!(desk.engine.links[&id(2)].relayed.contains_key(&id(3)));
     desk.engine.members([ME, id(2)].into(), desk.now);
     let engine = &desk.engine;
     assert_eq!(engine.known.keys().collect::<Vec<_>>(), [&id(2)]);
     assert_eq!(engine.links.keys().collect::<Vec<_>>(), [&id(2)]);
     assert_eq!(engine.neighbours.keys().collect::<Vec<_>>(), [&id(2)]);
+    assert!(engine.links[&id(2)].relayed.is_empty());
     assert_eq!(engine.feed_of(id(1)), None);
 }
 

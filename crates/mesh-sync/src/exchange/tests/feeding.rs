@@ -152,6 +152,12 @@ fn words_that_cross_with_what_was_sent_send_nothing_twice() {
     desk.pass(seconds(11));
     desk.whole(1, &[origin(0, 3)]);
     assert_eq!(desk.feed(1), [(0, 4)]);
+    desk.own(&[origin(0, 6)]);
+    desk.fed(1, &[(0, 4), (0, 5), (0, 6)]);
+    desk.whole(1, &[origin(0, 4)]);
+    desk.pass(seconds(11));
+    desk.whole(1, &[origin(0, 4)]);
+    assert_eq!(desk.feed(1), [(0, 5), (0, 6)], "it got on, and patience is what it was");
 }
 
 #[test]
@@ -162,8 +168,11 @@ fn a_new_link_forgets_what_was_under_way_on_the_old_one() {
     desk.fed(1, &[(0, 1), (0, 2)]);
     desk.engine.link_down(id(1), desk.now);
     assert_eq!(desk.engine.feed_of(id(1)), None);
-    desk.linked(1, &[origin(0, 1)]);
-    assert_eq!(desk.feed(1), [(0, 2)]);
+    desk.engine.link_up(id(1), desk.now);
+    desk.own(&[origin(0, 3)]);
+    assert_eq!(desk.engine.feed_of(id(1)), None, "it may have lost what it had");
+    desk.whole(1, &[origin(0, 1)]);
+    assert_eq!(desk.feed(1), [(0, 2), (0, 3)]);
 }
 
 #[test]
@@ -177,6 +186,28 @@ fn what_is_sent_out_of_order_leaves_no_gap() {
     assert_eq!(desk.feed(1), [(2, 2)]);
     desk.fed(1, &[(2, 2)]);
     assert_eq!(desk.engine.feed_of(id(1)), None);
+}
+
+#[test]
+fn gaps_close_when_the_peer_has_what_was_left_out() {
+    let gap = || {
+        let mut desk = Desk::new();
+        desk.own(&[origin(2, 4)]);
+        desk.linked(1, &[origin(2, 1)]);
+        desk.fed(1, &[(2, 3)]);
+        desk
+    };
+    let mut said = gap();
+    said.acknowledged(1, &[origin(2, 2)]);
+    assert_eq!(said.feed(1), [(2, 4)]);
+    let mut sent = gap();
+    sent.engine.applied_from(&[(db(2), 2)], id(1));
+    assert_eq!(sent.feed(1), [(2, 4)]);
+    let mut lost = gap();
+    lost.pass(seconds(11));
+    lost.whole(1, &[origin(2, 1)]);
+    lost.fed(1, &[(2, 2)]);
+    assert_eq!(lost.feed(1), [(2, 3), (2, 4)]);
 }
 
 #[test]
@@ -211,6 +242,9 @@ fn a_peer_that_lacks_what_is_forgotten_here_is_sent_nothing() {
     assert_eq!(desk.engine.feed_of(id(1)), None);
     desk.whole(1, &[origin(2, 3)]);
     assert_eq!(desk.feed(1), [(0, 1), (2, 4), (2, 5)]);
+    // Its own database matters to it alone.
+    desk.said(1, &[origin(2, 2)], |have| have.database = db(2));
+    assert_eq!(desk.feed(1), [(0, 1)]);
 }
 
 #[test]
@@ -222,4 +256,19 @@ fn a_peer_that_takes_a_snapshot_is_sent_nothing() {
     assert_eq!(desk.engine.feed_of(id(1)), None);
     desk.whole(1, &[]);
     assert_eq!(desk.feed(1), [(0, 1)]);
+}
+
+#[test]
+fn each_commit_has_its_own_source() {
+    let mut desk = Desk::new();
+    (1..=3).for_each(|peer| desk.linked(peer, &[]));
+    desk.neighbours(&[(1, 2)]);
+    desk.engine.applied_from(&[(db(7), 1)], id(1));
+    desk.own(&[origin(7, 1)]);
+    desk.engine.applied_from(&[(db(7), 2)], id(3));
+    desk.own(&[origin(7, 2)]);
+    assert_eq!(desk.feed(2), [(7, 1), (7, 2)]);
+    // Without a source it goes to everybody: it was kept aside here until then, or came with a snapshot.
+    desk.own(&[origin(7, 2), origin(8, 1)]);
+    assert_eq!(desk.feed(1).last(), Some(&(8, 1)));
 }

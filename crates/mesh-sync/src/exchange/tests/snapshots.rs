@@ -124,3 +124,17 @@ fn snapshots_that_do_not_help_become_rare() {
     }
     assert!((4..=8).contains(&count), "{count} in an hour");
 }
+
+#[test]
+fn a_database_that_is_opened_in_the_middle_of_a_snapshot_goes_on_with_it() {
+    let now = some_instant();
+    let mut engine = Exchange::new(ME, ExchangeConfig::default(), 1, UnixMillis(0));
+    engine.members([id(1)].into(), now);
+    engine.link_up(id(1), now);
+    let mut desk = Desk::new();
+    desk.engine = engine;
+    desk.whole(1, &[]);
+    assert_eq!(desk.snapshots(), []);
+    desk.snapshot_begins(&[]);
+    assert_eq!(desk.snapshots(), [id(1)]);
+}

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::{primary_code, sqlite_code};
 use crate::readers::Lent;
 use crate::sql::{Columns, arguments};
-use crate::statement::{Statement, classify};
+use crate::statement::{Statement, bindable, classify};
 use crate::{Tables, TablesError};
 
 /// Rows go to the consumer when so many bytes of them are together, or when no more are ready.
@@ -40,7 +40,8 @@ const ROW_BYTES_MAX: usize = 64 << 20;
 pub struct Query {
     /// One statement that reads.
     pub sql: String,
-    /// Its parameters, in order.
+    /// By SQLite's numbers of the parameters: `?` and names are numbered in the order in which they first
+    /// stand in the statement. What is missing is NULL.
     pub params: Vec<SqlValue>,
     /// Most rows, if fewer than the database allows.
     pub rows_max: Option<u64>,
@@ -102,6 +103,8 @@ impl Tables {
     /// them may come after some of the rows.
     pub async fn query(&self, query: Query) -> Result<Rows, TablesError> {
         check(&query.sql)?;
+        let (sql, params) = bindable(&query.sql, &query.params)?;
+        let query = Query { sql, params, ..query };
         let config = self.config();
         let time_max = query.time_max.unwrap_or(Duration::MAX).min(config.query_time_max);
         let rows_max = query.rows_max.unwrap_or(u64::MAX).min(config.query_rows_max);
@@ -180,17 +183,6 @@ impl Asked {
     async fn head(&mut self, conn: &mut SqliteConnection) -> Result<(), TablesError> {
         let sql = AssertSqlSafe(self.query.sql.as_str()).into_sql_str();
         let statement = conn.prepare(sql).await.map_err(refused)?;
-        let wanted = statement.parameters().and_then(Either::right).unwrap_or(0);
-        let given = self.query.params.len();
-        if wanted != given {
-            let detail =
-                format!("the statement has {wanted} parameters, {given} values were given");
-            return Err(TablesError::Statement { detail });
-        }
-        if self.query.params.iter().any(|value| matches!(value, SqlValue::RawText(_))) {
-            let reason = "text that is not UTF-8 cannot be a parameter: give a blob, and cast it";
-            return Err(TablesError::Refused { reason: reason.to_owned() });
-        }
         let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
         if let Some(heading) = self.heading.take() {
             // Who went away is noticed by the closed output.

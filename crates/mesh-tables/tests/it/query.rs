@@ -101,14 +101,15 @@ async fn values_of_every_type_come_back_as_they_are() {
 }
 
 #[tokio::test]
-async fn parameters_must_be_as_many_as_the_statement_has() {
+async fn parameters_that_are_missing_are_null_and_more_are_an_error() {
     let setup = Setup::new().await;
-    let error = setup.all("SELECT ?1, ?2").await.unwrap_err();
-    assert!(matches!(error, TablesError::Statement { .. }), "{error}");
-    let raw = vec![SqlValue::RawText(vec![0xff])];
-    let query = Query { params: raw, ..ask("SELECT ?") };
+    let raw = SqlValue::RawText(vec![0xff]);
+    let query = Query { params: vec![raw.clone()], ..ask("SELECT $a, $b, typeof($a)") };
+    let rows: Vec<_> = setup.tables.query(query).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(rows, [[raw, SqlValue::Null, text("text")]]);
+    let query = Query { params: vec![SqlValue::Null; 2], ..ask("SELECT ?") };
     let error = setup.tables.query(query).await.unwrap_err();
-    assert!(matches!(error, TablesError::Refused { .. }), "{error}");
+    assert!(matches!(error, TablesError::Statement { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -241,3 +241,6 @@ async fn drop_if_there(desk: &mut Desk, kind: &str, name: &str) -> Result<(), Ta
     let sql = format!("DROP {kind} IF EXISTS {}", quoted(name));
     execute(&mut desk.conn, sql, []).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::sql::{Columns, execute, fetch_optional, number, quoted};
 use crate::statement::{self, Statement};
 
 /// Most indexes of one table.
-const INDEXES_MAX: usize = 64;
+pub(super) const INDEXES_MAX: usize = 64;
 
 /// Notes the columns of a table's first definition.
 pub(super) async fn note_first(

@@ -1,0 +1,102 @@
+//! Other programs that write to the file.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::setup::Setup;
+
+const T: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b INTEGER)";
+
+/// Runs a program of the system. Says so where it is not installed.
+#[expect(clippy::print_stderr, reason = "a test that proves less says so")]
+fn ran(program: &str, arguments: &[&str], path: &Path) -> bool {
+    let command = Command::new(program).args(arguments).env("DATABASE", path).output();
+    match command {
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            true
+        }
+        Err(error) => {
+            eprintln!("not tested with {program}: {error}");
+            false
+        }
+    }
+}
+
+fn shell(path: &Path, sql: &str) -> bool {
+    ran("sqlite3", &["-bail", path.to_str().unwrap(), sql], path)
+}
+
+fn python(path: &Path, sql: &str) -> bool {
+    let script = "import os, sqlite3, sys\n\
+                  with sqlite3.connect(os.environ['DATABASE']) as connection:\n\
+                  \x20   connection.executescript(sys.argv[1])\n";
+    ran("python3", &["-c", script, sql], path)
+}
+
+#[tokio::test]
+async fn what_another_program_writes_is_found_while_the_agent_runs() {
+    let setup = Setup::with(&[T]).await;
+    for (number, write) in (1..).zip([shell, python]) {
+        let before = setup.tables.file_mark();
+        let insert =
+            format!("BEGIN; INSERT INTO t VALUES ({number}, 'x', 1); UPDATE t SET b = 2; COMMIT;");
+        if !write(&setup.path(), &insert) {
+            continue;
+        }
+        assert_ne!(setup.tables.file_mark(), before);
+        let sealed = setup.noticed().await;
+        assert!(sealed.ends_with(&format!("put {number} life 1 a='x' b=2")), "{sealed}");
+        write(&setup.path(), &format!("UPDATE t SET a = 'y' WHERE id = {number}"));
+        assert_eq!(setup.noticed().await, format!("edit {number} life 1 a='y'"));
+        write(&setup.path(), &format!("DELETE FROM t WHERE id = {number}"));
+        assert_eq!(setup.noticed().await, format!("delete {number} life 2"));
+    }
+}
+
+#[tokio::test]
+async fn what_another_program_writes_is_found_when_the_agent_starts_again() {
+    for write in [shell, python] {
+        let mut setup = Setup::with(&[T]).await;
+        setup.run(&["INSERT INTO t VALUES (1, 'x', 1), (2, 'y', 2)"]).await;
+        let path = setup.path();
+        let mut is_there = false;
+        setup = setup
+            .closed(async || {
+                is_there =
+                    write(&path, "UPDATE t SET b = 9 WHERE id = 1; DELETE FROM t WHERE id = 2;");
+            })
+            .await;
+        if is_there {
+            assert_eq!(setup.noticed().await, "edit 1 life 1 b=9; delete 2 life 2");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_another_program_took_back_is_not_found() {
+    let setup = Setup::with(&[T]).await;
+    setup.shell_runs("BEGIN; INSERT INTO t (id) VALUES (1); ROLLBACK").await;
+    assert!(!setup.tables.notice(crate::setup::AT).await.unwrap().is_new);
+    assert_eq!(setup.sealed().await, "");
+}
+
+#[tokio::test]
+async fn several_transactions_of_other_programs_become_one_before_the_agents_own() {
+    let setup = Setup::with(&[T]).await;
+    setup.shell_runs("INSERT INTO t (id) VALUES (1)").await;
+    setup.shell_runs("UPDATE t SET b = 1").await;
+    let sealed = setup.run(&["UPDATE t SET b = 2"]).await;
+    assert_eq!(sealed, "put 1 life 1 a=NULL b=1 | edit 1 life 1 b=2");
+}
+
+#[tokio::test]
+async fn own_writes_are_not_taken_for_those_of_others() {
+    let setup = Setup::with(&[T]).await;
+    setup.noticed().await;
+    setup.run(&["INSERT INTO t (id) VALUES (1)"]).await;
+    assert!(!setup.tables.notice(crate::setup::AT).await.unwrap().is_new);
+    let before = setup.tables.file_mark();
+    assert!(!setup.tables.notice(crate::setup::AT).await.unwrap().is_new);
+    assert_eq!(setup.tables.file_mark(), before);
+}

@@ -126,7 +126,7 @@ impl Exchange {
         }
         let mut goals: BTreeMap<PeerId, Vec<OriginId>> = BTreeMap::new();
         for origin in changed {
-            let maker = self.maker_of(origin);
+            let maker = self.member_of(origin);
             let peers = self.links.keys().filter(|peer| self.goes_at_once(origin, maker, peer));
             for peer in peers {
                 goals.entry(*peer).or_default().push(*origin);
@@ -143,11 +143,6 @@ impl Exchange {
                 self.outputs.push_back(ExchangeOutput::Feed { peer });
             }
         }
-    }
-
-    /// The member whose database it is at present.
-    fn maker_of(&self, origin: &OriginId) -> Option<PeerId> {
-        self.known.iter().find(|(_, stated)| stated.database == *origin).map(|(peer, _)| *peer)
     }
 
     /// Whether nobody else can be counted on to bring it.

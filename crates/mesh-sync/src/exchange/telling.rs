@@ -72,7 +72,7 @@ impl Exchange {
         self.aim_at_settled(&peer, now);
     }
 
-    fn tell_everything(&mut self, to: PeerId, wants_answer: bool, now: Instant) {
+    pub(super) fn tell_everything(&mut self, to: PeerId, wants_answer: bool, now: Instant) {
         let Some(own) = &self.own else { return };
         let origins = tellable(own.origins.values());
         self.say(to, origins, true, wants_answer, now);
@@ -86,7 +86,7 @@ impl Exchange {
         wants_answer: bool,
         now: Instant,
     ) {
-        let Some(own) = &self.own else { return };
+        let Some(own) = self.own.as_ref().filter(|_| self.links.contains_key(&to)) else { return };
         let database = own.database;
         let (started_at, started) = self.started;
         let started = started.unwrap_or(now);

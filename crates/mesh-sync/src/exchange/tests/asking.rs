@@ -93,3 +93,17 @@ fn nothing_is_asked_for_while_a_snapshot_is_taken() {
     desk.pass(seconds(5));
     assert_eq!(questions(&mut desk, 1), 0);
 }
+
+#[test]
+fn a_comparison_can_be_had_at_once_with_linked_members_alone() {
+    let mut desk = Desk::new();
+    desk.linked(1, &[]);
+    desk.outputs();
+    desk.engine.compare_now(id(2), desk.now);
+    assert_eq!(desk.outputs(), []);
+    desk.engine.compare_now(id(1), desk.now);
+    assert_eq!(questions(&mut desk, 1), 1);
+    assert_eq!(desk.engine.member_of(&OWN), Some(ME));
+    assert_eq!(desk.engine.member_of(&db(1)), Some(id(1)));
+    assert_eq!(desk.engine.member_of(&db(2)), None);
+}

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod install;
+mod restore;
 mod settings;
 
 use std::convert::Infallible;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let result = match command {
         None | Some(Command::Run) => run(flags).map(done),
         Some(Command::Doctor(options)) => doctor::doctor(&options, flags),
+        Some(Command::Restore(options)) => restore::restore(&options, flags).map(done),
         Some(Command::Install(options)) => install::install(&options, &flags).map(done),
         Some(Command::Uninstall(options)) => install::uninstall(&options, &flags).map(done),
     };

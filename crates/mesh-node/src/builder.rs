@@ -14,10 +14,12 @@ use mesh_delivery::{
 use mesh_membership::{LinkPlanner, Liveness, LivenessConfig, Membership, SwimConfig};
 use mesh_protocol::{Address, Founding, Hostname, PeerId, Record, UnixMillis, VerifiedRecord};
 use mesh_store::Store;
+use mesh_sync::Exchange;
 use mesh_transport::{Gatekeeper, Incoming, ListenError, Listening, Transport};
 use rand::Rng as _;
 use tokio::sync::{Notify, watch};
 
+use crate::backup;
 use crate::bodies::Bodies;
 use crate::clock;
 use crate::config::{self, Config};
@@ -33,6 +35,7 @@ use crate::parcels::RECEIPT_WAIT;
 use crate::records::stored;
 use crate::shared::{Shared, lock};
 use crate::subscribe::LiveSubscribers;
+use crate::tables::Replication;
 use crate::tasks::Tasks;
 use crate::view::View;
 
@@ -86,6 +89,20 @@ impl NodeBuilder {
     #[must_use]
     pub fn store(mut self, store: mesh_store::StoreConfig) -> Self {
         self.config.store = store;
+        self
+    }
+
+    /// Bounds of the replicated tables.
+    #[must_use]
+    pub fn tables(mut self, tables: mesh_tables::TablesConfig) -> Self {
+        self.config.tables = tables;
+        self
+    }
+
+    /// Times of the exchange of changes.
+    #[must_use]
+    pub fn exchange(mut self, exchange: mesh_sync::ExchangeConfig) -> Self {
+        self.config.exchange = exchange;
         self
     }
 
@@ -156,6 +173,7 @@ impl Gatekeeper for Doorkeeper {
 async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> {
     let started_at = clock::now().instant;
     let data_dir = DataDir::open(&config.data_dir)?;
+    backup::sweep(data_dir.path());
     let mut keyring = Keyring::new(data_dir.keys()?);
     let me = keyring.node_key().peer_id();
     let path = data_dir.database();
@@ -164,6 +182,10 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     let store = Store::open(&path, store_config, tasks.tracker())
         .await
         .map_err(|source| StartError::Store { path: path.clone(), source: Box::new(source) })?;
+    let tables = data_dir.tables();
+    let replication = Replication::open(&tables, config.tables.clone(), &tasks)
+        .await
+        .map_err(|source| StartError::Store { path: tables, source: Box::new(source) })?;
     restore_keys(&store, &mut keyring, &path).await?;
     let membership = restore_membership(&store, &keyring, &path).await?;
     let view = Arc::new(RwLock::new(Arc::new(View::new(me, &membership))));
@@ -206,6 +228,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         inbox_head,
         live: LiveSubscribers::default(),
         discovery: Discovery::default(),
+        replication,
         membership_gate: tokio::sync::Mutex::new(()),
         admission_gate: tokio::sync::Mutex::new(()),
         tasks,
@@ -263,6 +286,7 @@ async fn run(
         shared.serve_metrics(metrics);
     }
     shared.start_discovery();
+    shared.start_replication();
     if let Some(control) = control {
         let node = Node::new(Arc::clone(shared));
         let (tracker, shutdown) = (shared.tasks.tracker().clone(), shared.tasks.shutdown().clone());
@@ -285,6 +309,12 @@ fn engines(me: PeerId, membership: Membership, config: &Config) -> Engines {
     let held = DeliveryConfig { answer_timeout: RECEIPT_WAIT, ..config.delivery.clone() };
     Engines {
         topology: Topology::new(me, membership.mesh_id(), incarnation, topology),
+        exchange: Exchange::new(
+            me,
+            config.exchange.clone(),
+            clock::random_u64(),
+            clock::now().wall,
+        ),
         membership,
         outbound: Outbound::new(config.delivery.clone(), clock::random_u64()),
         held: Outbound::new(held, clock::random_u64()),

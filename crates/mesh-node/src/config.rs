@@ -8,6 +8,8 @@ use mesh_delivery::{DeliveryConfig, HandoverConfig};
 use mesh_membership::{LinkConfig, LivenessConfig};
 use mesh_protocol::{Address, Hostname};
 use mesh_store::StoreConfig;
+use mesh_sync::ExchangeConfig;
+use mesh_tables::TablesConfig;
 use mesh_transport::TransportConfig;
 
 use crate::discover::DiscoveryConfig;
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) liveness: LivenessConfig,
     pub(crate) handover: HandoverConfig,
     pub(crate) store: StoreConfig,
+    pub(crate) tables: TablesConfig,
+    pub(crate) exchange: ExchangeConfig,
     pub(crate) transport: TransportConfig,
     pub(crate) discovery: DiscoveryConfig,
 }
@@ -73,6 +77,8 @@ impl Config {
             liveness: LivenessConfig::default(),
             handover: HandoverConfig::default(),
             store: StoreConfig::default(),
+            tables: TablesConfig::default(),
+            exchange: ExchangeConfig::default(),
             transport: TransportConfig::default(),
             discovery: DiscoveryConfig::default(),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, CheckView, ControlApi, DataView, DeliveryState, DeliveryView, EventView, InboxAck,
+    ApiError, CheckView, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck,
     InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus,
     OutboxView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
     RemoveRequest, RenameReply, RenameRequest, SendPriority, SendReply, SendRequest, StatusView,
@@ -260,7 +260,7 @@ impl ControlApi for Node {
             custody: shared.custody_queue(),
             routes: shared.route_counts(),
             sync: SyncView { behind },
-            data: DataView::default(),
+            data: self.data_view().await?,
             removed: view.is_removed(),
         })
     }
@@ -527,7 +527,7 @@ impl ControlApi for Node {
 }
 
 impl Node {
-    async fn peers_view(&self) -> Result<Vec<PeerView>, ApiError> {
+    pub(crate) async fn peers_view(&self) -> Result<Vec<PeerView>, ApiError> {
         let rows = self.shared.store.load_peers().await.map_err(NodeError::storage)?;
         let seen: std::collections::BTreeMap<PeerId, UnixMillis> =
             rows.iter().filter_map(|row| Some((row.peer_id, row.last_seen_at?))).collect();

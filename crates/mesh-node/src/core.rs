@@ -4,6 +4,7 @@
 mod custody;
 mod large;
 mod reach;
+mod tables;
 mod wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,6 +17,8 @@ use mesh_membership::{Inserted, LinkPlanner, Liveness, Membership, RefuseReason}
 use mesh_protocol::{
     Address, DeliverOutcome, MessageId, PeerId, RecordId, UnixMillis, VerifiedRecord,
 };
+
+use mesh_sync::Exchange;
 
 use custody::Held;
 use large::Large;
@@ -43,6 +46,7 @@ pub(crate) struct Engines {
     pub(crate) planner: LinkPlanner,
     pub(crate) liveness: Liveness,
     pub(crate) topology: Topology,
+    pub(crate) exchange: Exchange,
     pub(crate) large: LargeConfig,
 }
 
@@ -57,6 +61,7 @@ pub(crate) struct Core {
     planner: LinkPlanner,
     liveness: Liveness,
     topology: Topology,
+    exchange: Exchange,
     large: Large,
     /// Members and their addresses as the planner last heard of them.
     dialled: BTreeMap<PeerId, Vec<Address>>,
@@ -82,8 +87,17 @@ impl Core {
         engines: Engines,
         last_seen: BTreeMap<PeerId, UnixMillis>,
     ) -> Self {
-        let Engines { membership, outbound, held, handover, planner, liveness, topology, large } =
-            engines;
+        let Engines {
+            membership,
+            outbound,
+            held,
+            handover,
+            planner,
+            liveness,
+            topology,
+            exchange,
+            large,
+        } = engines;
         Self {
             me,
             membership,
@@ -93,6 +107,7 @@ impl Core {
             planner,
             liveness,
             topology,
+            exchange,
             large: Large::new(large),
             dialled: BTreeMap::new(),
             last_seen,
@@ -239,6 +254,7 @@ impl Core {
         self.topology.handle_timeout(now.instant);
         self.pass_time_in_large(now);
         self.handover.handle_timeout(now.instant);
+        self.exchange.handle_timeout(now.instant);
         self.outbound.handle_timeout(now);
         self.held.outbound.handle_timeout(now);
         self.collect(now);
@@ -252,6 +268,7 @@ impl Core {
             self.topology.poll_timeout(),
             self.large.poll_timeout(),
             self.handover.poll_timeout(),
+            self.exchange.poll_timeout(),
             self.outbound.poll_timeout(),
             self.held.outbound.poll_timeout(),
         ]
@@ -270,6 +287,7 @@ impl Core {
             | self.collect_large(now)
             | self.collect_outbound(now)
             | self.collect_custody()
+            | self.collect_exchange()
         {}
     }
 

@@ -71,6 +71,11 @@ impl DataDir {
         database_in(&self.path)
     }
 
+    /// The replicated tables.
+    pub(crate) fn tables(&self) -> PathBuf {
+        self.path.join("data.db")
+    }
+
     /// Reads the key file, or writes a new one when this directory has no database yet.
     pub(crate) fn keys(&self) -> Result<KeyFile, StartError> {
         let path = self.path.join("node.key");

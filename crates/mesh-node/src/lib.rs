@@ -26,6 +26,7 @@
 //! ```
 
 mod admission;
+mod backup;
 mod bodies;
 mod builder;
 mod clock;
@@ -55,10 +56,12 @@ mod send;
 mod shared;
 mod subscribe;
 mod sync;
+mod tables;
 mod tasks;
 mod tokens;
 mod view;
 
+pub use backup::{RestoreError, restore};
 pub use builder::NodeBuilder;
 pub use config::DEFAULT_PORT;
 pub use discover::{DiscoveryConfig, DiscoveryReport};
@@ -71,10 +74,15 @@ pub use mesh_discovery::{LanConfig, LanInterfaces, TailscaleConfig};
 pub use mesh_doctor::{Check, Finding};
 pub use mesh_membership::{LinkConfig, LivenessConfig};
 pub use mesh_protocol::{
-    Address, CustomJson, ErrorCode, Hostname, JsonText, MediaStream, MediaType, MeshId,
-    MeshMessage, MessageId, Payload, PeerId, UnixMillis,
+    Address, CustomJson, ErrorCode, Hostname, HybridClock, JsonText, MediaStream, MediaType,
+    MeshId, MeshMessage, MessageId, OriginId, Payload, PeerId, SqlValue, UnixMillis,
 };
 pub use mesh_store::StoreConfig;
+pub use mesh_sync::ExchangeConfig;
+pub use mesh_tables::{
+    ChangeEvent, ConflictInfo, Feed, FeedItem, Operation, ParkedInfo, Query, Restored, Rows,
+    Statement, TableInfo, TablesConfig, WriteInfo, Written,
+};
 pub use node::{Node, Peer, RoundTrip};
 pub use outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Sent, Target};
 pub use subscribe::{Filter, Received, Subscription};

@@ -184,6 +184,7 @@ impl Shared {
             let (shared, entry) = (Arc::clone(self), Arc::clone(&entry));
             self.tasks.spawn(async move { shared.read_lane(entry, receiver).await });
         }
+        self.start_feeder(&entry);
         self.announce_link(&entry, replaced.is_none());
         {
             let (shared, entry) = (Arc::clone(self), Arc::clone(&entry));
@@ -364,16 +365,16 @@ impl Shared {
             }),
             Frame::RoutedPing(ping) => self.take_routed_ping(entry, ping),
             Frame::Swim(swim) => self.take_swim(entry, swim),
+            Frame::SyncHave(have) => self.take_have(entry, have),
+            Frame::SyncParts(parts) => self.take_parts(entry, parts).await,
+            Frame::SnapshotRequest(request) => self.serve_snapshot(entry, request),
+            Frame::SnapshotChunk(bytes) => self.take_snapshot_chunk(entry, &bytes),
+            Frame::TableDigests(digests) => self.take_digests(entry, digests),
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::JoinRequest(_)
             | Frame::JoinReply(_)
-            | Frame::Introduce(_)
-            | Frame::SyncHave(_)
-            | Frame::SyncParts(_)
-            | Frame::SnapshotRequest(_)
-            | Frame::SnapshotChunk(_)
-            | Frame::TableDigests(_) => {
+            | Frame::Introduce(_) => {
                 tracing::warn!(peer = %entry.peer.short(), "a member sent a frame that has no place on a link, closing it");
                 entry.close();
             }

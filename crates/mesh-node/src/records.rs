@@ -125,7 +125,9 @@ impl Shared {
         self.forget_custody_of(gone).await;
         let rows = done.new.iter().map(|(record, replaced)| stored(record, *replaced)).collect();
         self.store.insert_records(rows).await.map_err(NodeError::unstored)?;
-        self.sync_peer_rows().await
+        self.sync_peer_rows().await?;
+        self.show_members().await;
+        Ok(())
     }
 
     /// Destroys the secrets shared with peers that are no members, in memory and on disk.

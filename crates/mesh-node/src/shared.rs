@@ -25,6 +25,7 @@ use crate::metrics::CommitTimes;
 use crate::outgoing::Delivered;
 use crate::relay::PendingRoutedPing;
 use crate::subscribe::LiveSubscribers;
+use crate::tables::Replication;
 use crate::tasks::Tasks;
 use crate::view::View;
 
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) inbox_head: watch::Sender<i64>,
     pub(crate) live: LiveSubscribers,
     pub(crate) discovery: Discovery,
+    pub(crate) replication: Replication,
     /// One change of the membership at a time, so that memory and disk agree on the order.
     pub(crate) membership_gate: tokio::sync::Mutex<()>,
     /// One join or admission at a time: two newcomers cannot both get one hostname here.
@@ -180,6 +182,14 @@ impl Shared {
                 self.tasks.spawn(shared.send_held(peer, priority, batch_id, custody_ids));
             }
             Wish::SendReceipts { to, receipts } => self.return_receipts(to, receipts),
+            Wish::SendHave { to, have } => self.send_have(to, have),
+            Wish::Feed { peer } => self.wake_feeder(&peer),
+            Wish::TakeSnapshot { from } => {
+                let shared = Arc::clone(self);
+                self.tasks.spawn(shared.take_snapshot(from));
+            }
+            Wish::TrimLog => self.trim_log(),
+            Wish::RenewOrigin { shared_upto } => self.renew_origin(shared_upto),
             Wish::HeldFinished { custody_id, message_id, to, end } => {
                 self.finish_held(custody_id, message_id, to, end);
             }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use mesh_protocol::{SqlValue, UnixMillis};
+use mesh_protocol::{OriginId, PeerId, SqlValue, UnixMillis};
 use sqlx::SqliteConnection;
 
 use crate::sql::{Columns, execute, fetch_all, placeholders};
+use crate::state::name_member;
 use crate::{Tables, TablesError};
 
 /// A member, as a row of the view `agent_peers`.
@@ -57,6 +58,22 @@ impl MemberRow {
 }
 
 impl Tables {
+    /// Notes whose database an origin is, if something of it was applied here.
+    ///
+    /// # Errors
+    /// [`TablesError`] when the database cannot be written; it is not noted then.
+    pub async fn name_origin(&self, origin: OriginId, member: PeerId) -> Result<(), TablesError> {
+        self.transact(move |desk| {
+            Box::pin(async move {
+                match desk.state.origins.no(&origin) {
+                    Some(no) => name_member(&mut desk.conn, no, member).await,
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
+    }
+
     /// Makes `members` what the view `agent_peers` shows. Nothing is written when it shows them already.
     ///
     /// # Errors

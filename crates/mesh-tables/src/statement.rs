@@ -71,6 +71,12 @@ impl Statement {
     }
 }
 
+/// Whether a statement is one that reads, and so a query rather than a write.
+#[must_use]
+pub fn only_reads(sql: &str) -> bool {
+    matches!(classify(sql), Statement::Read)
+}
+
 /// Says what `sql` does: exactly one statement, with or without a semicolon.
 pub(crate) fn classify(sql: &str) -> Statement {
     // SQLite would read no further than a zero byte.

@@ -27,6 +27,8 @@ impl Core {
         self.liveness.handle_input(LivenessInput::LinkUp { peer }, now.instant, now.wall);
         self.topology.handle_input(TopologyInput::LinkUp { peer }, now.instant);
         self.handover.handle_input(HandoverInput::CustodianUp(peer), now.instant);
+        self.follow_neighbours([peer]);
+        self.exchange.link_up(peer, now.instant);
         self.collect(now);
         self.follow_isolation(now);
     }
@@ -37,6 +39,7 @@ impl Core {
         self.liveness.handle_input(LivenessInput::LinkDown { peer }, now.instant, now.wall);
         self.planner.handle_input(LinkInput::LinkDown { peer }, now.instant);
         self.handover.handle_input(HandoverInput::CustodianDown(peer), now.instant);
+        self.exchange.link_down(peer, now.instant);
         self.collect(now);
         self.follow_isolation(now);
     }
@@ -45,6 +48,9 @@ impl Core {
     pub(crate) fn link_replaced(&mut self, peer: PeerId, now: Now) {
         self.planner.handle_input(LinkInput::LinkUp { peer }, now.instant);
         self.restart_batches(peer, now);
+        // What was under way on the link before may be lost.
+        self.exchange.link_down(peer, now.instant);
+        self.exchange.link_up(peer, now.instant);
         self.collect(now);
     }
 
@@ -96,7 +102,9 @@ impl Core {
         states: Vec<(LinkState, SignedLinkState)>,
         now: Now,
     ) {
+        let origins: Vec<PeerId> = states.iter().map(|(state, _)| state.origin).collect();
         self.topology.handle_input(TopologyInput::StatesReceived { from, states }, now.instant);
+        self.follow_neighbours(origins);
         self.collect(now);
     }
 
@@ -160,6 +168,7 @@ impl Core {
         self.liveness.handle_input(input, now.instant, now.wall);
         let input = TopologyInput::MembersChanged(members.clone().collect());
         self.topology.handle_input(input, now.instant);
+        self.exchange.members(members.clone().collect(), now.instant);
         self.planner.handle_input(LinkInput::MembersChanged(members.collect()), now.instant);
         for gone in before.keys().filter(|peer| !self.dialled.contains_key(peer)) {
             self.lately_alive.remove(gone);

@@ -3,7 +3,8 @@
 use mesh_delivery::{End, Priority};
 use mesh_membership::MemberState;
 use mesh_protocol::{
-    ErrorCode, LinkState, LinkStateVersion, MessageId, PeerId, Receipt, SignedLinkState, UnixMillis,
+    ErrorCode, LinkState, LinkStateVersion, MessageId, PeerId, Receipt, SignedLinkState, SyncHave,
+    UnixMillis,
 };
 
 /// What the world is asked to do.
@@ -43,6 +44,16 @@ pub(crate) enum Wish {
     SendHeld { peer: PeerId, priority: Priority, batch_id: u64, custody_ids: Vec<u64> },
     /// Send a member what receivers said of its messages while it was away.
     SendReceipts { to: PeerId, receipts: Vec<Receipt> },
+    /// Tell a linked member what this node's tables, or another member's, have.
+    SendHave { to: PeerId, have: SyncHave },
+    /// There are changes of the tables for a linked member.
+    Feed { peer: PeerId },
+    /// Take the state of the tables over from a linked member.
+    TakeSnapshot { from: PeerId },
+    /// Every member has passed more changes than before.
+    TrimLog,
+    /// The database of the tables is a copy or was put back: it needs another name.
+    RenewOrigin { shared_upto: u64 },
     /// What was kept for others has come to its end.
     HeldFinished { custody_id: u64, message_id: MessageId, to: PeerId, end: End },
 }

@@ -56,6 +56,8 @@ pub(crate) struct LinkEntry {
     pub(crate) probes: AtomicUsize,
     /// Records that the peer lacked and was sent over this link.
     pub(crate) records_given: AtomicU64,
+    /// How often the peer has said what its tables have.
+    pub(crate) haves_heard: AtomicU64,
     pings: Mutex<BTreeMap<u64, PendingPing>>,
     lives: Mutex<BTreeMap<u64, oneshot::Sender<LiveResult>>>,
 }
@@ -75,6 +77,7 @@ impl LinkEntry {
             has_shown_records: AtomicBool::new(false),
             probes: AtomicUsize::new(0),
             records_given: AtomicU64::new(0),
+            haves_heard: AtomicU64::new(0),
             pings: Mutex::default(),
             lives: Mutex::default(),
         }
@@ -103,6 +106,11 @@ impl LinkEntry {
     /// Bytes of frames that were sent and received over this link.
     pub(crate) fn bytes(&self) -> (u64, u64) {
         (self.link.bytes_sent(), self.link.bytes_received())
+    }
+
+    /// Waits until the link is over.
+    pub(crate) async fn closed(&self) {
+        self.link.closed().await;
     }
 
     pub(crate) fn close(&self) {

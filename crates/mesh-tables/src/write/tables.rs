@@ -15,9 +15,13 @@ impl Tables {
     ///
     /// # Errors
     /// [`TablesError::Refused`] when the table cannot be kept in step, with the reason; nothing was done then.
-    pub async fn create_table(&self, sql: &str, at: UnixMillis) -> Result<(), TablesError> {
+    pub async fn create_table(&self, sql: &str, at: UnixMillis) -> Result<String, TablesError> {
         match statement::classify(sql) {
-            kind @ Kind::CreateTable { .. } => self.change_table(kind, sql.to_owned(), at).await,
+            Kind::CreateTable { name, if_not_exists } => {
+                let kind = Kind::CreateTable { name: name.clone(), if_not_exists };
+                self.change_table(kind, sql.to_owned(), at).await?;
+                Ok(name)
+            }
             Kind::Refused { reason } => Err(TablesError::Refused { reason }),
             Kind::Read
             | Kind::Write { .. }

@@ -1,0 +1,119 @@
+use super::*;
+
+fn read(arguments: &[&str]) -> anyhow::Result<Settings> {
+    let all = std::iter::once("mesh-agent").chain(arguments.iter().copied());
+    let flags = Arguments::try_parse_from(all)?.flags;
+    Settings::read(flags, || Ok(mesh_node::default_data_dir()?))
+}
+
+#[test]
+fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    std::fs::write(
+        &file,
+        "hostname = \"oak\"\nlisten = [\"127.0.0.1:4000\"]\nlog_format = \"json\"\n",
+    )
+    .unwrap();
+    let file = file.to_str().unwrap();
+    let settings =
+        read(&["--config", file, "--hostname", "mint", "--data-dir", "/nowhere"]).unwrap();
+    assert_eq!(settings.hostname.unwrap().as_str(), "mint");
+    assert_eq!(settings.listen, vec!["127.0.0.1:4000".parse().unwrap()]);
+    assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!(settings.log_level, "info");
+    assert_eq!(settings.socket, Path::new("/nowhere/control.sock"));
+}
+
+#[test]
+fn metrics_are_shown_to_this_machine_alone() {
+    let metrics = |address: &str| read(&["--data-dir", "/nowhere", "--metrics", address]);
+    for address in ["127.0.0.1:9464", "[::1]:9464", "[::ffff:127.0.0.1]:9464"] {
+        assert_eq!(metrics(address).unwrap().metrics, Some(address.parse().unwrap()));
+    }
+    for address in ["0.0.0.0:9464", "[::]:9464", "192.0.2.7:9464"] {
+        let error = metrics(address).unwrap_err().to_string();
+        assert!(error.contains(address) && error.contains("127.0.0.1:9464"), "{error}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    std::fs::write(&file, "metrics = \"10.0.0.1:9464\"\n").unwrap();
+    let arguments = ["--data-dir", "/nowhere", "--config", file.to_str().unwrap()];
+    assert!(read(&arguments).unwrap_err().to_string().contains("10.0.0.1:9464"));
+}
+
+#[test]
+fn an_unknown_name_in_the_file_is_an_error_that_names_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    std::fs::write(&file, "hostnam = \"oak\"\n").unwrap();
+    let error = format!("{:#}", read(&["--config", file.to_str().unwrap()]).unwrap_err());
+    assert!(error.contains("agent.toml") && error.contains("hostnam"), "{error}");
+}
+
+#[test]
+fn members_are_looked_for_everywhere_unless_a_flag_or_the_file_says_no() {
+    let nowhere = ["--data-dir", "/nowhere"];
+    let discovery = |arguments: &[&str]| read(&[&nowhere, arguments].concat()).unwrap().discovery;
+    assert_eq!(discovery(&[]), DiscoveryConfig::default());
+    let without = discovery(&["--no-lan", "--no-tailscale", "--peer", "mint.example:1"]);
+    let peers = vec!["mint.example:1".parse().unwrap()];
+    assert_eq!(without, DiscoveryConfig { peers, ..DiscoveryConfig::none() });
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    let text = "[discovery]\npeers = [\"192.0.2.7:13500\", \"192.0.2.8:13500\"]\nlan = false\n\
+        tailscale_socket = \"/run/ts.sock\"\ntailscale_port = 4000\ntailscale_command = \"/opt/ts\"\n";
+    std::fs::write(&file, text).unwrap();
+    let of_file = discovery(&["--config", file.to_str().unwrap()]);
+    assert_eq!((of_file.peers.len(), of_file.tailscale_port), (2, 4000));
+    assert_eq!(of_file.lan, None);
+    let tailscale = of_file.tailscale.unwrap();
+    assert_eq!(tailscale.sockets, [Path::new("/run/ts.sock")]);
+    assert_eq!(tailscale.commands, [Path::new("/opt/ts")]);
+    let both = ["--config", file.to_str().unwrap(), "--no-tailscale", "--peer", "[::1]:2"];
+    let both = discovery(&both);
+    assert_eq!(both.peers, ["[::1]:2".parse().unwrap()], "a flag beats the file");
+    assert_eq!((both.lan, both.tailscale), (None, None));
+
+    for wrong in ["tailscale_port = 0", "peers = [\"mint\"]", "lann = true"] {
+        std::fs::write(&file, format!("[discovery]\n{wrong}\n")).unwrap();
+        let error = read(&["--config", file.to_str().unwrap()]).unwrap_err();
+        assert!(format!("{error:#}").contains(wrong), "{error:#}");
+    }
+}
+
+#[test]
+fn every_bound_of_the_tables_can_be_set_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    let text = "[tables]\nquery_seconds_max = 7\nlog_bytes_max = 8\ncompare_every_seconds = 9\n";
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["--data-dir", "/nowhere", "--config", file.to_str().unwrap()];
+    let settings = read(&arguments).unwrap();
+    assert_eq!(settings.tables.query_time_max.as_secs(), 7);
+    assert_eq!(settings.tables.log_bytes_max, 8);
+    assert_eq!(settings.tables.parked_max, TablesConfig::default().parked_max);
+    assert_eq!(settings.exchange.compare_every.as_secs(), 9);
+    std::fs::write(&file, "[tables]\nlog_byte_max = 8\n").unwrap();
+    let error = format!("{:#}", read(&arguments).unwrap_err());
+    assert!(error.contains("log_byte_max"), "{error}");
+}
+
+#[test]
+fn a_service_runs_with_the_flags_it_was_installed_with() {
+    let line = ["--peer", "mint.example:1", "--no-lan", "--no-tailscale"];
+    let all = std::iter::once("mesh-agent").chain(line);
+    let flags = Arguments::try_parse_from(all).unwrap().flags;
+    let arguments = flags.service_arguments(Path::new("/data")).unwrap();
+    let usual = ["run", "--data-dir", "/data"];
+    assert_eq!(arguments, [&usual[..], &line[..]].concat());
+}
+
+#[test]
+fn run_takes_the_same_flags_before_and_behind_it() {
+    let settings =
+        read(&["--data-dir", "/nowhere", "run", "--listen", "127.0.0.1:1,127.0.0.1:2"]).unwrap();
+    assert_eq!(settings.listen.len(), 2);
+    assert_eq!(settings.data_dir, Path::new("/nowhere"));
+}

@@ -1,0 +1,237 @@
+//! The replicated tables of this node: the database, what the sync engine wishes, what comes and goes over
+//! links, and what other programs write.
+
+mod apply;
+mod facade;
+mod feeder;
+mod members;
+mod notice;
+mod rules;
+mod snapshot;
+mod source;
+mod state;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use mesh_protocol::{Dot, Frame, OriginId, PeerId, SyncHave};
+use mesh_tables::{Tables, TablesConfig, TablesOpenError};
+use mesh_transport::Lane;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use self::apply::{Arrival, WAITING_BYTES_MAX};
+use self::feeder::Feeder;
+use self::rules::SyncRules;
+use self::snapshot::Snapshots;
+use self::source::PendingDigests;
+use self::state::Trouble;
+use crate::clock;
+use crate::link::LinkEntry;
+use crate::shared::{Shared, lock};
+use crate::tasks::Tasks;
+
+pub(crate) use self::source::TablesSource;
+
+/// The database and what waits for it.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    pub(crate) tables: Tables,
+    /// What members sent, on its way to the task that applies it.
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    /// Taken by that task when it starts.
+    waiting: Mutex<Option<mpsc::UnboundedReceiver<Arrival>>>,
+    /// Room for what waits, bytes.
+    room: Arc<Semaphore>,
+    feeders: Mutex<BTreeMap<PeerId, Feeder>>,
+    snapshots: Snapshots,
+    digests: PendingDigests,
+    /// Held while tables are read through for a member.
+    digesting: Arc<Semaphore>,
+    /// Where transactions came from that are being applied.
+    sources: Mutex<Vec<(Dot, PeerId)>>,
+    /// Transactions of others that were applied since the start.
+    received: AtomicU64,
+    /// Transactions that were sent since the start.
+    sent: AtomicU64,
+    /// Whose databases the origins are, as was noted since the start. Bounded by what was applied.
+    named: Mutex<BTreeMap<OriginId, PeerId>>,
+    /// Counts statements of members about what they have.
+    compared: watch::Sender<u64>,
+    /// Why the database does not take writes at the moment.
+    trouble: watch::Sender<Option<Trouble>>,
+}
+
+impl Replication {
+    /// Opens the database.
+    pub(crate) async fn open(
+        path: &Path,
+        config: TablesConfig,
+        tasks: &Tasks,
+    ) -> Result<Self, TablesOpenError> {
+        let rules = Arc::new(SyncRules { ahead_max: config.clock_ahead_max });
+        let tables = Tables::open(path, config, rules, fresh_origin(), tasks.tracker()).await?;
+        let (arrivals, waiting) = mpsc::unbounded_channel();
+        let (trouble, _) = watch::channel(None);
+        Ok(Self {
+            tables,
+            arrivals,
+            waiting: Mutex::new(Some(waiting)),
+            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
+            feeders: Mutex::default(),
+            snapshots: Snapshots::default(),
+            digests: PendingDigests::default(),
+            digesting: Arc::new(Semaphore::new(1)),
+            sources: Mutex::default(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            named: Mutex::default(),
+            compared: watch::channel(0).0,
+            trouble,
+        })
+    }
+}
+
+impl Replication {
+    /// Why the database does not take writes; none when it does.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.trouble.borrow().clone()
+    }
+
+    /// How much of a member's state has been taken in.
+    pub(crate) fn snapshot_percent(&self) -> u8 {
+        self.snapshots.percent()
+    }
+}
+
+/// Names a database that is new, or anew.
+fn fresh_origin() -> OriginId {
+    use rand::Rng as _;
+    let mut bytes = [0; OriginId::LEN];
+    clock::rng().fill_bytes(&mut bytes);
+    OriginId::from_bytes(bytes)
+}
+
+impl Shared {
+    /// Starts everything that keeps the tables in step.
+    pub(crate) fn start_replication(self: &Arc<Self>) {
+        self.tell_have();
+        if let Some(waiting) = lock(&self.replication.waiting).take() {
+            let shared = Arc::clone(self);
+            self.tasks.spawn(async move { shared.apply_arrivals(waiting).await });
+        }
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.follow_commits().await });
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.notice_writers().await });
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.retry_parked().await });
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.keep_members_shown().await });
+    }
+
+    /// Tells the engine of every commit: it decides who hears of it.
+    async fn follow_commits(self: Arc<Self>) {
+        let mut have = self.replication.tables.have();
+        while have.changed().await.is_ok() {
+            self.tell_have();
+        }
+    }
+
+    fn tell_have(self: &Arc<Self>) {
+        self.drive(|core, now| {
+            // Read under the core's lock: of two callers neither can tell an older state after a newer one.
+            let have = Arc::clone(&self.replication.tables.have().borrow());
+            let mut sources = lock(&self.replication.sources);
+            let upto = |origin: &OriginId| {
+                have.origins.iter().find(|have| have.origin == *origin).map_or(0, |have| have.upto)
+            };
+            let is_committed =
+                |source: &mut (Dot, PeerId)| source.0.sequence <= upto(&source.0.origin);
+            let committed: Vec<(Dot, PeerId)> = sources.extract_if(.., is_committed).collect();
+            core.tables_have(&have, &committed, now);
+        });
+    }
+
+    /// Says what a member has.
+    pub(crate) fn send_have(self: &Arc<Self>, to: PeerId, have: SyncHave) {
+        let Some(entry) = self.link(&to) else { return };
+        let frame = Frame::SyncHave(have);
+        // In the lane of the changes, so that what it says is behind what was sent before.
+        if entry.sender.try_send(Lane::Bulk, &frame).is_err() {
+            let entry = Arc::clone(&entry);
+            self.tasks.spawn(async move {
+                let _closed = entry.sender.send(Lane::Bulk, &frame).await;
+            });
+        }
+    }
+
+    /// A member says what it, or another one, has.
+    pub(crate) fn take_have(self: &Arc<Self>, entry: &LinkEntry, have: SyncHave) {
+        if self.view().verdict.is_member(&entry.peer) {
+            self.name_origin(&have);
+            self.drive(|core, now| core.have_received(entry.peer, have, now));
+            entry.haves_heard.fetch_add(1, Ordering::Relaxed);
+            self.replication.compared.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Remembers whose database an origin is, for as long as anything of it is kept.
+    fn name_origin(self: &Arc<Self>, have: &SyncHave) {
+        let (origin, member) = (have.database, have.member);
+        let is_known = {
+            let own = self.replication.tables.have();
+            let own = own.borrow();
+            own.origins.iter().any(|known| known.origin == origin)
+        };
+        if !is_known || lock(&self.replication.named).insert(origin, member) == Some(member) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let named = shared.replication.tables.name_origin(origin, member).await;
+            shared.note_tables(&named);
+        });
+    }
+
+    /// Every member has passed more than before: what was kept for them may go.
+    pub(crate) fn trim_log(self: &Arc<Self>) {
+        let passed = lock(&self.core).tables_passed_by_all();
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let tables = &shared.replication.tables;
+            if let Err(error) = tables.trim(&passed, clock::now().wall).await {
+                shared.tables_failed("the log", &error);
+            }
+        });
+    }
+
+    /// Others have more of this database than it has itself: it is a copy, or was put back to an earlier
+    /// state. It goes on under another name.
+    pub(crate) fn renew_origin(self: &Arc<Self>, shared_upto: u64) {
+        tracing::warn!(
+            shared_upto,
+            "the replicated tables were put back to an earlier state or copied; they go on as another origin"
+        );
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let now = clock::now().wall;
+            let tables = &shared.replication.tables;
+            match tables.renew_origin(shared_upto, fresh_origin()).await {
+                Ok(()) => shared.events.emit(
+                    now,
+                    "tables_origin_renewed",
+                    serde_json::json!({ "shared_upto": shared_upto }),
+                ),
+                Err(error) => shared.tables_failed("the origin", &error),
+            }
+        });
+    }
+
+    /// A member's name where its database is known, else the database.
+    pub(crate) fn origin_label(&self, origin: &OriginId) -> String {
+        let member = lock(&self.core).member_of_origin(origin);
+        member.map_or_else(|| origin.to_string(), |member| self.view().label(&member))
+    }
+}

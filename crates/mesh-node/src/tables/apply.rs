@@ -1,0 +1,138 @@
+//! What members send is applied here, by one task: everything that waits goes into one commit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mesh_protocol::{PeerId, SyncParts, TransactionPart};
+use mesh_tables::{Applied, IncomingPart};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::clock;
+use crate::link::LinkEntry;
+use crate::shared::{Shared, lock};
+
+/// Bytes that may wait to be applied; what comes beyond stays in the flow control of its sender.
+pub(super) const WAITING_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that go into one commit.
+const COMMIT_BYTES_MAX: usize = 4 << 20;
+
+/// How long to wait before a full disk is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// Parts of transactions that a member sent.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    from: PeerId,
+    parts: Vec<Vec<u8>>,
+    bytes: usize,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Shared {
+    /// Takes parts of transactions in; waits while too much of that waits already.
+    pub(crate) async fn take_parts(self: &Arc<Self>, entry: &LinkEntry, frame: SyncParts) {
+        if !self.view().verdict.is_member(&entry.peer) {
+            return;
+        }
+        let parts: Vec<Vec<u8>> = frame.parts.into_iter().map(|part| part.into_vec()).collect();
+        let bytes = parts.iter().map(Vec::len).sum::<usize>().clamp(1, WAITING_BYTES_MAX);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.replication.room).acquire_many_owned(permits).await;
+        let Ok(room) = room else { return };
+        let arrival = Arrival { from: entry.peer, parts, bytes, _room: room };
+        let _stopping = self.replication.arrivals.send(arrival);
+    }
+
+    /// The loop that applies.
+    pub(super) async fn apply_arrivals(
+        self: Arc<Self>,
+        mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+    ) {
+        while let Some(first) = arrivals.recv().await {
+            let mut bytes = first.bytes;
+            let mut batch = vec![first];
+            while bytes < COMMIT_BYTES_MAX
+                && let Ok(more) = arrivals.try_recv()
+            {
+                bytes += more.bytes;
+                batch.push(more);
+            }
+            self.apply_batch(batch).await;
+        }
+    }
+
+    async fn apply_batch(self: &Arc<Self>, batch: Vec<Arrival>) {
+        let senders: BTreeSet<PeerId> = batch.iter().map(|arrival| arrival.from).collect();
+        let mut incoming = Vec::new();
+        let mut sources = Vec::new();
+        // Held until the commit: what waits is bounded by what is not applied yet.
+        let mut rooms = Vec::with_capacity(batch.len());
+        for Arrival { from, parts, _room, .. } in batch {
+            rooms.push(_room);
+            let dots = parts.iter().filter_map(|part| TransactionPart::peek_dot(part));
+            sources.extend(dots.map(|dot| (dot, from)));
+            incoming.extend(parts.into_iter().map(|body| IncomingPart { body, member: from }));
+        }
+        // Before the commit: whoever tells the engine of it has to know where it came from.
+        lock(&self.replication.sources).extend(sources);
+        let applied = self.replication.tables.apply(incoming, clock::now().wall).await;
+        self.tell_have();
+        lock(&self.replication.sources).clear();
+        match applied {
+            Ok(applied) => {
+                self.tables_work();
+                self.after_apply(&senders, &applied);
+            }
+            Err(error) => {
+                self.tables_failed("changes of members", &error);
+                // Nothing of it was taken. Asked for anew when there may be room again.
+                tokio::time::sleep(RETRY_AFTER).await;
+                self.ask_again(&senders);
+            }
+        }
+    }
+
+    fn after_apply(self: &Arc<Self>, senders: &BTreeSet<PeerId>, applied: &Applied) {
+        let now = clock::now().wall;
+        for parked in &applied.parked {
+            let origin = self.origin_label(&parked.dot.origin);
+            tracing::warn!(
+                origin,
+                sequence = parked.dot.sequence,
+                reason = parked.reason.as_str(),
+                detail = parked.detail,
+                "a transaction is kept aside"
+            );
+            self.events.emit(now, "transaction_parked", json!({ "origin": origin, "sequence": parked.dot.sequence, "reason": parked.reason.as_str(), "detail": parked.detail }));
+        }
+        for peer in &applied.malformed {
+            tracing::warn!(peer = %peer.short(), "a member sent what is no transaction");
+        }
+        if let Some(first) = applied.refused.first() {
+            let origin = self.origin_label(&first.origin);
+            tracing::warn!(
+                origin,
+                sequence = first.sequence,
+                refused = applied.refused.len(),
+                "no room to keep more transactions aside"
+            );
+        }
+        let count = applied.applied.len() as u64;
+        self.replication.received.fetch_add(count, Ordering::Relaxed);
+        if !applied.missing.is_empty() {
+            self.ask_again(senders);
+        }
+    }
+
+    fn ask_again(self: &Arc<Self>, senders: &BTreeSet<PeerId>) {
+        self.drive(|core, now| {
+            for sender in senders {
+                core.tables_missing(*sender, now);
+            }
+        });
+    }
+}

@@ -40,7 +40,7 @@ impl Tables {
         drop(created.map_err(file_error)?);
         let half = Half(Some(to));
         self.write_backup(to, name).await?;
-        half.is_whole();
+        half.keep();
         Ok(())
     }
 
@@ -63,7 +63,7 @@ impl Tables {
 struct Half<'p>(Option<&'p Path>);
 
 impl Half<'_> {
-    fn is_whole(mut self) {
+    fn keep(mut self) {
         self.0 = None;
     }
 }

@@ -449,3 +449,6 @@ pub(crate) async fn note_resync(
     state.log_head = id;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mesh_protocol::{
-    HybridClock, OriginId, SqlValue, TransactionPart, Version, VersionVector,
-};
+use mesh_protocol::{HybridClock, OriginId, SqlValue, TransactionPart, Version, VersionVector};
 
 use crate::desk::Desk;
 use crate::key;
@@ -112,11 +110,8 @@ impl Move {
         let last = desk.state.contexts.get(&self.old).cloned().unwrap_or_default();
         let grown = self.grown(desk).await?;
         for (other, upto) in last.origins().filter(|(other, _)| *other != self.old) {
-            let before = if grown.contains(&other) {
-                self.upto_before(desk, other).await?
-            } else {
-                upto
-            };
+            let before =
+                if grown.contains(&other) { self.upto_before(desk, other).await? } else { upto };
             context.advance(other, before.min(upto));
         }
         Ok(context)
@@ -137,7 +132,8 @@ impl Move {
 
     /// Of whom the transactions that move say that there was more.
     async fn grown(&self, desk: &mut Desk) -> Result<BTreeSet<OriginId>, TablesError> {
-        let sql = "SELECT id FROM mesh_log WHERE origin = ? AND sequence > ? AND part = 0 ORDER BY id";
+        let sql =
+            "SELECT id FROM mesh_log WHERE origin = ? AND sequence > ? AND part = 0 ORDER BY id";
         let values = [SqlValue::Integer(self.old_no), number(self.shared)];
         let mut grown = BTreeSet::new();
         for row in fetch_all(&mut desk.conn, sql, values).await? {
@@ -210,11 +206,7 @@ impl Move {
     }
 
     /// Rewrites the entries in their places, and moves the old origin's end.
-    async fn move_log(
-        &self,
-        desk: &mut Desk,
-        context: &VersionVector,
-    ) -> Result<(), TablesError> {
+    async fn move_log(&self, desk: &mut Desk, context: &VersionVector) -> Result<(), TablesError> {
         let sql = "SELECT id FROM mesh_log WHERE origin = ? AND sequence > ? ORDER BY id";
         let values = [SqlValue::Integer(self.old_no), number(self.shared)];
         for row in fetch_all(&mut desk.conn, sql, values).await? {
@@ -272,7 +264,8 @@ impl Move {
         }
         let take = "UPDATE mesh_contexts SET origin = ?2 WHERE origin = ?1";
         self.execute(desk, take).await?;
-        let builds_upon = "INSERT INTO mesh_contexts (origin, other, upto) SELECT ?2, ?1, ?3 WHERE ?3 > 0";
+        let builds_upon =
+            "INSERT INTO mesh_contexts (origin, other, upto) SELECT ?2, ?1, ?3 WHERE ?3 > 0";
         self.execute(desk, builds_upon).await?;
         for (other, upto) in context.origins() {
             let no = desk.state.origin_no(&mut desk.conn, other).await?;

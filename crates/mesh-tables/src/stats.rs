@@ -99,7 +99,8 @@ async fn count_log(conn: &mut SqliteConnection, before: LogSize) -> Result<LogSi
     let first = "SELECT coalesce(min(id), 0) FROM mesh_log";
     let rows = fetch_all(conn, first, []).await?;
     let first = rows.first().map_or(Ok(0), |row| Columns::of(row).int())?;
-    let before = if before.first == first { before } else { LogSize { first, ..LogSize::default() } };
+    let before =
+        if before.first == first { before } else { LogSize { first, ..LogSize::default() } };
     // `length` of a blob reads its size alone.
     let more = format!(
         "SELECT coalesce(max(id), {0}), count(*), coalesce(sum(length(body)), 0) \

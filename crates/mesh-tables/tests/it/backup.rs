@@ -66,10 +66,10 @@ async fn a_restored_copy_and_its_original_go_on_side_by_side() {
 
 #[tokio::test]
 async fn a_database_that_was_rolled_back_loses_and_repeats_nothing() {
-    let (one, two) = (Member::new(1).await, Member::new(2).await);
+    let (one, two, three) = (Member::new(1).await, Member::new(2).await, Member::new(3).await);
     one.run(TABLE).await;
     one.run("INSERT INTO t VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0)").await;
-    meet(&[&one, &two]).await;
+    meet(&[&one, &two, &three]).await;
     two.run("UPDATE t SET b = 'two' WHERE id = 1").await;
     meet(&[&one, &two]).await;
     // What the file system takes back.
@@ -87,6 +87,9 @@ async fn a_database_that_was_rolled_back_loses_and_repeats_nothing() {
     one.run("UPDATE t SET a = 'new' WHERE id = 2").await;
     two.run("UPDATE t SET b = 'meanwhile' WHERE id = 2").await;
     one.run("UPDATE t SET a = 'other' WHERE id = 3").await;
+    three.run("UPDATE t SET a = 'three' WHERE id = 3").await;
+    three.give(&one).await;
+    assert_eq!(one.losers().await.len(), 1);
     one.run("ALTER TABLE t ADD COLUMN c DEFAULT 4").await;
     one.run("INSERT INTO t VALUES (6, 6, 6, 6)").await;
     one.run("DELETE FROM t WHERE id = 2").await;
@@ -95,13 +98,13 @@ async fn a_database_that_was_rolled_back_loses_and_repeats_nothing() {
     assert_eq!(one.tables.have().borrow().database, origin(9));
     assert_eq!(one.known().upto(&origin(1)), 2);
     assert_eq!(one.known().upto(&origin(9)), 5);
-    meet(&[&one, &two]).await;
-    assert_equal(&[&one, &two]).await;
+    meet(&[&one, &two, &three]).await;
+    assert_equal(&[&one, &two, &three]).await;
     assert_eq!(one.known().upto(&origin(1)), 5);
     assert_eq!(two.known().upto(&origin(9)), one.known().upto(&origin(9)));
-    let three = Member::new(3).await;
-    one.give(&three).await;
-    assert_equal(&[&one, &three]).await;
+    let four = Member::new(4).await;
+    one.give(&four).await;
+    assert_equal(&[&one, &four]).await;
     let text = |text: &str| SqlValue::Text(text.to_owned());
     let row = one.all("SELECT a, b, c FROM t WHERE id = 1").await;
     assert_eq!(row, [[text("gone here"), text("two"), text("unsealed")]]);

@@ -22,6 +22,12 @@
 //! order in which they learned it. What a database keeps of a register is its heads; superseded writes are
 //! forgotten. That suffices because changes are applied in a causal order: whoever supersedes comes after.
 //!
+//! # Forgetting deletions
+//! A database may forget a deleted row when every member has applied the deletion, when it has itself applied
+//! everything that the members had applied by then, and when it lists no loser of the row. The first because
+//! edits of the row may be on their way; the second because a birth that comes after must know all that was
+//! concurrent with the deletion; the third because lives start again at 1, below those of old losers.
+//!
 //! # Corners
 //! - Versions never tie: one database gives one clock once per register. If two were equal in life and
 //!   clock, origin decides, then sequence.
@@ -156,6 +162,9 @@ impl Meeting<'_> {
 
     /// The row is deleted or born again: what its columns hold goes.
     fn end_life(&mut self) {
+        if self.row.version.is_none() {
+            return;
+        }
         for column in all_columns(self.incoming.table_columns, self.row) {
             if let Some(version) = visible(self.row, column)
                 && !self.incoming.knows(&version)

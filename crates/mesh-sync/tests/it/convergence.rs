@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::world::{World, shown, step};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn databases_that_know_the_same_show_what_the_model_says(

@@ -45,8 +45,10 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
-    fn change(&self, key: Key) -> Option<&Change> {
-        self.changes.iter().find(|change| change.key == key)
+    /// The rows that it writes or settles conflicts of, with what its maker knew of them.
+    fn touched(&self) -> BTreeMap<Key, &VersionVector> {
+        let resolved = self.resolved.iter().map(|(key, _)| (*key, &self.context));
+        resolved.chain(self.changes.iter().map(|change| (change.key, &change.context))).collect()
     }
 }
 
@@ -177,12 +179,13 @@ impl Database {
         if changes.is_empty() && resolved.is_empty() && !has_column {
             return None;
         }
+        resolved.iter().for_each(|(key, _)| needs.join(&self.known_of(*key)));
         let header = TransactionHeader {
             clock: HybridClock(self.clock),
             advanced: needs.origins().filter(|(origin, _)| *origin != self.origin).collect(),
             ..TransactionHeader::default()
         };
-        let (columns, context) = (self.columns.clone(), self.known.clone());
+        let (columns, context) = (self.columns.clone(), needs);
         self.note_coverage(&columns, dot);
         self.sequence += 1;
         self.known.advance(self.origin, self.sequence);
@@ -314,20 +317,14 @@ impl Database {
         self.end_snapshot();
     }
 
+    /// Whether it builds upon something that is kept aside, in a row that both touch.
     fn is_behind_parked(&self, transaction: &Transaction) -> bool {
         self.parked.iter().any(|parked| {
-            let is_open = |key: Key| !self.known_of(key).knows(&parked.dot);
-            let has_row = transaction.changes.iter().any(|change| {
-                is_open(change.key)
-                    && change.context.knows(&parked.dot)
-                    && parked.change(change.key).is_some()
-            });
-            let settles = transaction.resolved.iter().any(|(key, _)| {
-                let is_of = parked.resolved.iter().any(|(of, _)| of == key);
-                let has_change = parked.change(*key).is_some();
-                is_open(*key) && transaction.context.knows(&parked.dot) && (is_of || has_change)
-            });
-            has_row || settles
+            let touched = parked.touched();
+            transaction.touched().iter().any(|(key, context)| {
+                let is_open = !self.known_of(*key).knows(&parked.dot);
+                is_open && context.knows(&parked.dot) && touched.contains_key(key)
+            })
         })
     }
 

@@ -176,6 +176,14 @@ fn a_row_whose_deletion_is_forgotten_starts_again_where_the_deletion_is_remember
 }
 
 #[test]
+fn a_row_that_is_alive_is_never_taken_back_to_an_earlier_life() {
+    let (alive, earlier) = (version(3, 5, 1), version(1, 8, 2));
+    let plan = meet(&row(alive), earlier, None, &[alive]);
+    assert_eq!((plan.row, plan.write), (None, vec![]));
+    assert_eq!(plan.lost_incoming, [(Some(0), earlier), (Some(1), earlier)]);
+}
+
+#[test]
 fn a_row_that_others_know_and_do_not_have_is_forgotten_but_for_what_they_do_not_know() {
     let (birth, edit) = (version(1, 1, 1), version(1, 2, 2));
     let facts = RowFacts { cells: BTreeMap::from([(0, edit)]), ..row(birth) };

@@ -140,16 +140,19 @@ impl World {
         }
     }
 
-    /// A database may forget a deletion that everybody has applied, once it has applied what they had then.
+    /// A database may forget a deletion that everybody has applied, once it has applied what they had then
+    /// and lists no loser of the row.
     fn forget(&mut self, at: usize, key: Key) {
         let Some(row) = self.databases[at].rows.get(&key) else { return };
         let (version, known) = (row.version, &self.databases[at].known);
+        let has_losers =
+            self.databases[at].losers.get(&key).is_some_and(|losers| !losers.is_empty());
         let is_passed = self.databases.iter().all(|database| {
             database.known.knows(&version.dot())
                 && database.views.is_empty()
                 && known.covers(&database.known)
         });
-        if !version.is_alive() && is_passed {
+        if !version.is_alive() && is_passed && !has_losers {
             self.databases[at].forget(key);
         }
     }

@@ -17,6 +17,7 @@ pub(crate) use self::spool::{BYTES_SQL, drop_parts, forget_passed, keep, read};
 use crate::desk::Desk;
 use crate::parked::{self, ParkReason};
 use crate::rows::set_applying;
+use crate::snapshot::covered::forget_caught_up;
 use crate::{Tables, TablesError, seal};
 
 /// A part of a transaction as it came in.
@@ -87,6 +88,10 @@ async fn apply(
     incoming: Vec<IncomingPart>,
     at: UnixMillis,
 ) -> Result<Applied, TablesError> {
+    if desk.state.in_snapshot {
+        // A part of the rows is ahead of the rest: it is sent again when they are all here.
+        return Ok(Applied::default());
+    }
     let mut batch = Batch::begin(desk, at).await?;
     for part in incoming {
         match TransactionPart::decode(&part.body) {
@@ -102,6 +107,9 @@ async fn apply(
 
 /// Runs `work` as a batch of its own, without anything coming in.
 pub(crate) async fn retry(desk: &mut Desk, at: UnixMillis) -> Result<Applied, TablesError> {
+    if desk.state.in_snapshot {
+        return Ok(Applied::default());
+    }
     let mut batch = Batch::begin(desk, at).await?;
     parked::retry(desk, &mut batch).await?;
     batch.finish(desk).await
@@ -200,6 +208,7 @@ impl Batch {
 
     async fn finish(mut self, desk: &mut Desk) -> Result<Applied, TablesError> {
         self.flush(desk).await?;
+        forget_caught_up(desk).await?;
         set_applying(&mut desk.conn, false).await?;
         Ok(self.applied)
     }

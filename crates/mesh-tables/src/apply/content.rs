@@ -19,6 +19,7 @@ use crate::key;
 use crate::parked::ParkReason;
 use crate::rows::{PlannedRow, drop_losers, read_facts, write_plans};
 use crate::schema::{self, SchemaOutcome};
+use crate::snapshot::covered::already_known;
 use crate::sql::{Columns, execute, fetch_optional};
 
 /// Changes that are read, merged and written together.
@@ -299,6 +300,14 @@ async fn merge(
     changes: Vec<Change>,
     effect: &mut Effect,
 ) -> Result<(), Failure> {
+    let count = changes.len();
+    let is_new = |change: &Change| {
+        !already_known(&desk.state, table, change.change.key(), &made.dot)
+    };
+    let changes: Vec<Change> = changes.into_iter().filter(is_new).collect();
+    if changes.len() < count {
+        effect.skip();
+    }
     let keys: Vec<Vec<SqlValue>> =
         changes.iter().map(|change| change.change.key().clone()).collect();
     let origins = Arc::clone(&desk.state.origins);

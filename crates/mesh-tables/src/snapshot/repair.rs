@@ -11,7 +11,7 @@ use crate::desk::Desk;
 use crate::key::encode_values;
 use crate::rows::{RowRead, read_values, set_applying};
 use crate::sql::{Columns, fetch_all};
-use crate::{Tables, TablesError, seal};
+use crate::{Tables, TablesError, feed, seal};
 
 impl Tables {
     /// Joins rows of ranges of key digests, `buckets`, of one table with those of `member`. Rows of equal
@@ -59,6 +59,9 @@ async fn repair(
     let purpose = Purpose::Repair { buckets, databases };
     let repaired = join_rows(desk, table, theirs, range, purpose, at).await?;
     set_applying(&mut desk.conn, false).await?;
+    if repaired > 0 {
+        feed::note_resync(&mut desk.conn, &mut desk.state, table.no).await?;
+    }
     Ok(repaired)
 }
 

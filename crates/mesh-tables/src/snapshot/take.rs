@@ -16,7 +16,7 @@ use crate::desk::Desk;
 use crate::rows::set_applying;
 use crate::schema::{SchemaOutcome, apply_schema, reload};
 use crate::sql::{Columns, execute, fetch_optional, number};
-use crate::{Tables, TablesError, seal};
+use crate::{Tables, TablesError, feed, seal};
 
 /// Most views of others' states that are remembered.
 const PARTS_MAX: usize = 4096;
@@ -113,9 +113,17 @@ async fn take(
     take_coverage(desk, &chunk).await?;
     see_clocks(desk, &chunk, at).await?;
     let rows = chunk.rows.len() as u64;
+    let table = chunk.from.as_ref().and_then(|from| desk.state.catalog.tables.get(&from.table));
+    let table_no = table.map(|table| table.no);
     let changed = take_rows(desk, &mut chunk, at).await?;
     part.next = Place::next(chunk.next.take());
     let is_complete = part.next == Place::End;
+    if chunk.is_table_end
+        && let Some(no) = table_no
+    {
+        // Whoever watches the table finds out once that it has to be read anew.
+        feed::note_resync(&mut desk.conn, &mut desk.state, no).await?;
+    }
     let Desk { conn, state, .. } = &mut *desk;
     let covered = Arc::make_mut(&mut state.covered);
     covered.put(conn, part).await?;

@@ -8,7 +8,7 @@ use crate::introspect;
 use crate::schema::{self, SchemaOutcome};
 use crate::seal::{self, Extra};
 use crate::statement::{self, Statement as Kind};
-use crate::{Tables, TablesError};
+use crate::{Tables, TablesError, apply};
 
 impl Tables {
     /// Creates a replicated table. Creating the same table again, here or elsewhere, is harmless.
@@ -61,7 +61,12 @@ async fn change(
 ) -> Result<(), TablesError> {
     seal::seal_if_dirty(desk, at).await?;
     let Some(change) = planned(desk, kind, sql).await? else { return Ok(()) };
-    carry_out(desk, change, at).await
+    carry_out(desk, change, at).await?;
+    if desk.state.vector.holes().is_empty() {
+        return Ok(());
+    }
+    // What is kept aside may have waited for this.
+    apply::retry(desk, at).await.map(drop)
 }
 
 /// Carries out a change of this member and seals it.

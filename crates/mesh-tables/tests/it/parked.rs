@@ -69,6 +69,20 @@ async fn rows_of_an_unknown_table_wait_until_it_is_created() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_created_here_lets_in_what_waited_for_it() {
+    let (one, two) = (Peer::new(1).await, Peer::new(2).await);
+    one.run(NOTES).await;
+    one.run("INSERT INTO notes (id) VALUES ('x')").await;
+    let bodies = one.bodies_for(&two).await;
+    let without = altered(&bodies[0], |part| part.header.as_mut().unwrap().schema.clear());
+    two.take(vec![without, bodies[1].clone()], &one).await;
+    assert_eq!(reasons(&two).await, [ParkReason::UnknownTable]);
+    two.run(NOTES).await;
+    assert!(reasons(&two).await.is_empty());
+    assert_eq!(two.notes().await, ["x|none|-|-"]);
+}
+
+#[tokio::test]
 async fn an_unknown_column_waits_and_what_builds_upon_it_waits_behind() {
     let [one, two] = Peer::with_notes().await;
     one.run("INSERT INTO notes (id) VALUES ('x'), ('y')").await;

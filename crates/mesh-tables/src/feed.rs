@@ -3,29 +3,28 @@
 //! A position names what comes next: an entry of the log and the change in it. Entries are numbered without
 //! gaps, so a number that is missing was dropped, and with it what a reader would have to know.
 
+mod read;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use mesh_protocol::{
-    HybridClock, OriginId, PeerId, RowChange, Section, SqlValue, TableId, TransactionPart,
-    UnixMillis,
+    HybridClock, OriginId, PeerId, RowChange, Section, SqlValue, TableId, UnixMillis,
 };
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
+use self::read::{Content, Entry, TableNames, entries, name_tables};
 use crate::error::Thing;
 use crate::readers::Readers;
-use crate::sql::{Columns, execute, fetch, fetch_all};
+use crate::sql::{Columns, execute, fetch_all};
 use crate::state::{Have, State};
 use crate::{Tables, TablesError};
 
 /// Bits of a position that count the changes of an entry. An entry has at most 2 MiB.
 const INDEX_BITS: u32 = 20;
-
-/// Entries are read until there are about this many bytes of them.
-const READ_BYTES: usize = 256 << 10;
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,24 +100,6 @@ pub struct Feed {
 struct Position {
     entry: i64,
     index: i64,
-}
-
-#[derive(Debug)]
-struct TableNames {
-    name: String,
-    key: Vec<String>,
-}
-
-/// An entry of the log, or the note that stands in its place.
-struct Entry {
-    id: i64,
-    at: UnixMillis,
-    content: Content,
-}
-
-enum Content {
-    Part { origin: OriginId, member: Option<PeerId>, part: TransactionPart },
-    Resync { table: TableId },
 }
 
 impl Position {
@@ -243,7 +224,7 @@ impl Feed {
             .readers
             .read(|conn| {
                 Box::pin(async move {
-                    let entries = entries(conn, from).await?;
+                    let entries = entries(conn, from.entry).await?;
                     for entry in &entries {
                         name_tables(conn, entry, &mut known).await?;
                     }
@@ -358,75 +339,6 @@ fn event(names: &TableNames, columns: &[String], change: RowChange) -> ChangeEve
         clock,
         at: UnixMillis(0),
     }
-}
-
-/// Entries from a position on, without a gap, about [`READ_BYTES`] of them; at least one if there is one.
-async fn entries(conn: &mut SqliteConnection, from: Position) -> Result<Vec<Entry>, TablesError> {
-    let sql = "SELECT l.id, l.at, o.origin, o.member, coalesce(l.effect, l.body), NULL \
-               FROM mesh_log AS l CROSS JOIN mesh_origins AS o ON o.id = l.origin WHERE l.id >= ?1 \
-               UNION ALL \
-               SELECT r.id, 0, NULL, NULL, NULL, t.table_id \
-               FROM mesh_resyncs AS r CROSS JOIN mesh_tables AS t ON t.no = r.table_no WHERE r.id >= ?1 \
-               ORDER BY 1";
-    let mut rows = fetch(conn, sql, [SqlValue::Integer(from.entry)])?;
-    let (mut entries, mut bytes, mut expected) = (Vec::new(), 0, from.entry);
-    while bytes < READ_BYTES
-        && let Some(row) = rows.next().await
-    {
-        let row = row?;
-        let mut columns = Columns::of(&row);
-        let id = columns.int()?;
-        if id != expected {
-            break;
-        }
-        expected += 1;
-        let at = UnixMillis(columns.count()?);
-        let origin =
-            columns.blob_or_none()?.map(|bytes| bytes.try_into().map(OriginId::from_bytes));
-        let member = columns.blob_or_none()?.map(|bytes| bytes.try_into().map(PeerId::from_bytes));
-        let body = columns.blob_or_none()?;
-        bytes += body.as_ref().map_or(0, Vec::len);
-        let content = match (origin, body) {
-            (Some(Ok(origin)), Some(body)) => {
-                let part = TransactionPart::decode(&body)
-                    .map_err(|_| TablesError::Malformed { what: "transaction" })?;
-                Content::Part { origin, member: member.and_then(Result::ok), part }
-            }
-            _ => Content::Resync { table: TableId::from_bytes(columns.array("table")?) },
-        };
-        entries.push(Entry { id, at, content });
-    }
-    Ok(entries)
-}
-
-/// Learns the names of an entry's tables. Those that are not live any more have none.
-async fn name_tables(
-    conn: &mut SqliteConnection,
-    entry: &Entry,
-    known: &mut BTreeMap<TableId, Arc<TableNames>>,
-) -> Result<(), TablesError> {
-    let tables: Vec<TableId> = match &entry.content {
-        Content::Part { part, .. } => part.sections.iter().map(|section| section.table).collect(),
-        Content::Resync { table } => vec![*table],
-    };
-    for table in tables {
-        if known.contains_key(&table) {
-            continue;
-        }
-        let sql = "SELECT t.name, c.name FROM mesh_tables AS t JOIN mesh_columns AS c ON c.table_no = t.no \
-                   WHERE t.table_id = ? AND t.state = 'live' AND c.key_place > 0 ORDER BY c.key_place";
-        let rows = fetch_all(conn, sql, [SqlValue::Blob(table.as_bytes().to_vec())]).await?;
-        let mut names = TableNames { name: String::new(), key: Vec::new() };
-        for row in &rows {
-            let mut columns = Columns::of(row);
-            names.name = columns.text()?;
-            names.key.push(columns.text()?);
-        }
-        if !rows.is_empty() {
-            known.insert(table, Arc::new(names));
-        }
-    }
-    Ok(())
 }
 
 /// Notes that rows of a table changed without entries of the log. The note takes a number of theirs; an

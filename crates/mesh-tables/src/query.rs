@@ -276,7 +276,7 @@ fn too_large() -> TablesError {
 /// What SQLite says of a statement that was allowed to run.
 fn refused(error: sqlx::Error) -> TablesError {
     match primary_code(&error) {
-        Some(sqlite_code::NOMEM | sqlite_code::TOOBIG) => too_large(),
+        Some(sqlite_code::NOMEM | sqlite_code::TOO_BIG) => too_large(),
         Some(sqlite_code::READONLY | sqlite_code::AUTH) => {
             TablesError::Refused { reason: "a query can only read".to_owned() }
         }

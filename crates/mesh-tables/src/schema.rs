@@ -143,7 +143,7 @@ async fn create_table(
         );
     }
     let is_free = desk.state.catalog.named(&facts.name).is_none();
-    if is_free && standing::is_taken(desk, &facts.name).await? {
+    if is_free && is_taken(desk, &facts.name).await? {
         return impossible(format!(
             "something that is not replicated has the name {:?}",
             facts.name

@@ -29,12 +29,16 @@ pub(crate) struct Extra {
     pub(crate) resolved: Vec<Resolved>,
 }
 
-/// The row of `mesh_state`, and SQLite's count of schema changes.
+/// The row of `mesh_state`, SQLite's count of schema changes, and whether rare things are there at all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
     pub(crate) clock: HybridClock,
     pub(crate) is_dirty: bool,
     pub(crate) schema_version: i64,
+    /// Whether any row is too large to travel.
+    has_unsent: bool,
+    /// Whether any loser of a conflict is listed.
+    has_losers: bool,
 }
 
 /// What became of a seal.
@@ -46,7 +50,8 @@ pub(crate) struct Sealed {
     pub(crate) unsent: usize,
 }
 
-const STATUS: &str = "SELECT clock, dirty, (SELECT schema_version FROM pragma_schema_version) \
+const STATUS: &str = "SELECT clock, dirty, (SELECT schema_version FROM pragma_schema_version), \
+                      EXISTS (SELECT 1 FROM mesh_unsent), EXISTS (SELECT 1 FROM mesh_conflicts) \
                       FROM mesh_state WHERE id = 1";
 
 /// Reads what may have been changed by other programs.
@@ -55,7 +60,9 @@ pub(crate) async fn status(desk: &mut Desk) -> Result<Status, TablesError> {
     let row = row.ok_or(TablesError::Malformed { what: "state" })?;
     let mut row = Columns::of(&row);
     let clock = HybridClock(row.count()?);
-    Ok(Status { clock, is_dirty: row.flag()?, schema_version: row.int()? })
+    let (is_dirty, schema_version) = (row.flag()?, row.int()?);
+    let (has_unsent, has_losers) = (row.flag()?, row.flag()?);
+    Ok(Status { clock, is_dirty, schema_version, has_unsent, has_losers })
 }
 
 /// Takes the next clock as the triggers do, for a write that is none of a row.
@@ -111,7 +118,7 @@ pub(crate) async fn seal_tables(
     let advanced = header.advanced.clone();
     let mut parts = Parts::new(dot, header, at);
     for table in &tables {
-        page::seal_table(desk, table, &mut parts).await?;
+        page::seal_table(desk, table, &status, &mut parts).await?;
     }
     if parts.is_empty() && !has_extra {
         // Captured changes were all too large to travel, or of tables that are gone: no number is used up.

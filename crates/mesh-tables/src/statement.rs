@@ -5,7 +5,7 @@
 mod tokens;
 
 use sqlite3_parser::ast::{
-    AlterTableBody, Cmd, ColumnConstraint, ColumnDefinition, CreateTableBody, Expr,
+    AlterTableBody, Cmd, ColumnConstraint, ColumnDefinition, CreateTableBody, Expr, Literal,
     NamedTableConstraint, QualifiedName, ResolveType, Stmt, TableConstraint,
 };
 use sqlite3_parser::lexer::sql::Parser;
@@ -147,7 +147,23 @@ fn of_statement(statement: &Stmt<'_>, sql: &str) -> Statement {
         Stmt::DropTable { if_exists, tbl_name } => {
             on_table(tbl_name, |name| Statement::DropTable { name, if_exists: *if_exists })
         }
-        other => Statement::refused(refused_kind(other)),
+        Stmt::Attach { .. }
+        | Stmt::Detach(_)
+        | Stmt::Begin(..)
+        | Stmt::Commit(_)
+        | Stmt::Rollback { .. }
+        | Stmt::Savepoint(_)
+        | Stmt::Release(_)
+        | Stmt::Pragma(..)
+        | Stmt::Vacuum(..)
+        | Stmt::Analyze(_)
+        | Stmt::Reindex { .. }
+        | Stmt::CreateTrigger { .. }
+        | Stmt::DropTrigger { .. }
+        | Stmt::CreateView { .. }
+        | Stmt::DropView { .. }
+        | Stmt::CreateVirtualTable { .. }
+        | Stmt::DropIndex { .. } => Statement::refused(refused_kind(statement)),
     }
 }
 
@@ -377,24 +393,22 @@ pub(crate) const FOREIGN_KEY: &str = "foreign keys are not possible: a row and t
                                       come from different members, in any order; join in the query instead";
 
 fn is_constant(expr: &Expr<'_>) -> bool {
-    use sqlite3_parser::ast::Literal;
-    match expr {
-        Expr::Literal(Literal::CurrentDate | Literal::CurrentTime | Literal::CurrentTimestamp) => {
-            false
-        }
-        Expr::Literal(_) => true,
-        Expr::Unary(_, inner) => is_constant(inner),
-        Expr::Parenthesized(list) => list.iter().all(is_constant),
-        _ => false,
+    if let Expr::Literal(literal) = expr {
+        let is_clock = matches!(
+            literal,
+            Literal::CurrentDate | Literal::CurrentTime | Literal::CurrentTimestamp
+        );
+        return !is_clock;
     }
+    if let Expr::Unary(_, inner) = expr {
+        return is_constant(inner);
+    }
+    matches!(expr, Expr::Parenthesized(list) if list.iter().all(is_constant))
 }
 
 fn is_null(expr: &Expr<'_>) -> bool {
-    match expr {
-        Expr::Literal(literal) => matches!(literal, sqlite3_parser::ast::Literal::Null),
-        Expr::Parenthesized(list) => list.iter().any(is_null),
-        _ => false,
-    }
+    matches!(expr, Expr::Literal(Literal::Null))
+        || matches!(expr, Expr::Parenthesized(list) if list.iter().any(is_null))
 }
 
 /// A name without its quotes.

@@ -20,12 +20,12 @@ use crate::statement::{self, Statement as Kind};
 use crate::{Tables, TablesError};
 
 /// Most statements of one transaction.
-pub const STATEMENTS_MAX: usize = 100_000;
+const STATEMENTS_MAX: usize = 100_000;
 
 /// Most rows, and most bytes of them, that the statements of one transaction return.
-pub const RETURNED_ROWS_MAX: usize = 10_000;
+const RETURNED_ROWS_MAX: usize = 10_000;
 /// See [`RETURNED_ROWS_MAX`].
-pub const RETURNED_BYTES_MAX: usize = 8 << 20;
+const RETURNED_BYTES_MAX: usize = 8 << 20;
 
 /// A statement with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]

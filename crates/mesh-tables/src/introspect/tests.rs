@@ -1,10 +1,9 @@
 use super::*;
 
 async fn reason(sql: &str) -> String {
-    match table(sql).await {
-        Err(TablesError::Refused { reason }) => reason,
-        other => panic!("{sql}: {other:?}"),
-    }
+    let facts = table(sql).await;
+    let Err(TablesError::Refused { reason }) = facts else { panic!("{sql}: {facts:?}") };
+    reason
 }
 
 async fn id(sql: &str) -> TableId {

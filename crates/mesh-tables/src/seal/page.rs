@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh_protocol::{CellWrite, DATA_PART_BYTES_TARGET, HybridClock, RowChange, SqlValue, Version};
 
+use super::Status;
 use super::parts::Parts;
 use crate::TablesError;
 use crate::catalog::Table;
@@ -38,15 +39,15 @@ struct Captured {
 pub(super) async fn seal_table(
     desk: &mut Desk,
     table: &Table,
+    status: &Status,
     parts: &mut Parts,
 ) -> Result<(), TablesError> {
     let mut rows = ROWS_FIRST;
     let mut after: Option<(Vec<SqlValue>, i64)> = None;
     let mut open: Option<Captured> = None;
-    send_unsent(desk, table).await?;
-    let conflicts = "SELECT 1 FROM mesh_conflicts WHERE table_no = ? LIMIT 1";
-    let values = [SqlValue::Integer(table.no)];
-    let has_losers = fetch_optional(&mut desk.conn, conflicts, values).await?.is_some();
+    if status.has_unsent {
+        send_unsent(desk, table).await?;
+    }
     loop {
         let (sql, values) = statement(table, after.as_ref(), rows);
         let page = fetch_all(&mut desk.conn, sql, values).await?;
@@ -65,7 +66,7 @@ pub(super) async fn seal_table(
         if count < rows {
             complete.extend(open.take());
         }
-        write(desk, table, parts, complete, has_losers).await?;
+        write(desk, table, parts, complete, status.has_losers).await?;
         if count < rows {
             return Ok(());
         }

@@ -3,10 +3,9 @@ use mesh_protocol::SqlValue;
 use super::*;
 
 fn reason(sql: &str) -> String {
-    match classify(sql) {
-        Statement::Refused { reason } => reason,
-        other => panic!("{sql} is {other:?}"),
-    }
+    let statement = classify(sql);
+    let Statement::Refused { reason } = statement else { panic!("{sql} is {statement:?}") };
+    reason
 }
 
 #[test]

@@ -27,10 +27,12 @@ fn tokens(sql: &str) -> Option<Vec<Token<'_>>> {
         let Some((bytes, kind)) = token else { return Some(tokens) };
         // Some tokens come without the marks around them; what precedes a token is never a part of it but
         // those, so its place is found from its end.
-        let length = match kind {
-            TokenType::TK_VARIABLE if !bytes.starts_with(b"$") => variable_length(sql, end, bytes),
-            TokenType::TK_BLOB => bytes.len().checked_add(3)?,
-            _ => bytes.len(),
+        let length = if kind == TokenType::TK_VARIABLE {
+            variable_length(sql, end, bytes)
+        } else if kind == TokenType::TK_BLOB {
+            bytes.len().checked_add(3)?
+        } else {
+            bytes.len()
         };
         let start = end.checked_sub(length)?;
         tokens.push(Token { text: sql.get(start..end)?, start, end, kind });
@@ -39,7 +41,7 @@ fn tokens(sql: &str) -> Option<Vec<Token<'_>>> {
 
 /// Length of a parameter, with its mark. `?` and `?7` are told without the question mark.
 fn variable_length(sql: &str, end: usize, bytes: &[u8]) -> usize {
-    let is_marked = bytes.first().is_some_and(|first| b"@:#".contains(first));
+    let is_marked = bytes.first().is_some_and(|first| b"$@:#".contains(first));
     let has_question = sql
         .as_bytes()
         .get(..end.saturating_sub(bytes.len()))

@@ -37,7 +37,7 @@ impl Tables {
 
 async fn read(conn: &mut SqliteConnection) -> Result<Vec<TableInfo>, TablesError> {
     let sql = "SELECT no, table_id, name, state, stored_as FROM mesh_tables \
-               WHERE state <> 'dropped' ORDER BY name COLLATE NOCASE, clock";
+               WHERE state <> 'dropped' ORDER BY name COLLATE NOCASE, state = 'aside', clock, table_id";
     let mut infos = Vec::new();
     for row in fetch_all(conn, sql, []).await? {
         let mut row = Columns::of(&row);

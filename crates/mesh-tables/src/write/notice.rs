@@ -174,7 +174,8 @@ async fn adopt_column(
 /// The column as it would stand behind ADD COLUMN.
 fn definition(column: &ColumnFacts, constraints: Option<&str>) -> String {
     let mut text = quoted(&column.name);
-    for part in [Some(column.kind.as_str()), constraints].into_iter().flatten() {
+    let parts = [Some(column.kind.as_str()), constraints].into_iter().flatten();
+    for part in parts.filter(|part| !part.is_empty()) {
         text.push(' ');
         text.push_str(part);
     }

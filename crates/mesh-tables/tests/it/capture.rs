@@ -290,3 +290,11 @@ async fn a_row_of_another_program_that_is_too_large_stays_and_goes_when_it_fits(
     assert_eq!(fits, "put 1 life 1 a='y' b=5");
     assert_eq!(setup.number("SELECT count(*) FROM mesh_unsent").await, 0);
 }
+
+#[tokio::test]
+async fn statements_of_a_transaction_are_bounded() {
+    let setup = Setup::with(&[T]).await;
+    let many = vec![statement("DELETE FROM t", &[]); 100_001];
+    let error = setup.tables.execute(many, AT).await.unwrap_err();
+    assert!(error.to_string().contains("at most 100000"), "{error}");
+}

@@ -24,7 +24,7 @@ fn ran(program: &str, arguments: &[&str], path: &Path) -> bool {
 }
 
 fn shell(path: &Path, sql: &str) -> bool {
-    ran("sqlite3", &["-bail", path.to_str().unwrap(), sql], path)
+    ran("sqlite3", &["-bail", "-cmd", ".timeout 5000", path.to_str().unwrap(), sql], path)
 }
 
 fn python(path: &Path, sql: &str) -> bool {

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use mesh_protocol::{SchemaChange, SqlValue, TABLES_MAX, TableId, Version};
 
+use sqlx::Connection as _;
+
 use crate::TablesError;
 use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
@@ -88,6 +90,8 @@ pub(crate) async fn apply_schema(
 pub(crate) async fn reload(desk: &mut Desk) -> Result<(), TablesError> {
     desk.state.catalog = Arc::new(Catalog::load(&mut desk.conn).await?);
     desk.state.schema_version = schema_version(&mut desk.conn).await?;
+    // A statement that is kept would tell the columns of before, where it names none (RETURNING *).
+    desk.conn.clear_cached_statements().await?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ pub use self::notice::{FileMark, Noticed};
 
 use crate::desk::Desk;
 use crate::error::Thing;
-use crate::seal::{self, Extra};
+use crate::seal::{self, Ahead, Extra};
 use crate::sql::{Columns, arguments};
 use crate::statement::{self, Statement as Kind};
 use crate::{Tables, TablesError};
@@ -122,10 +122,23 @@ async fn write(
     }
     let mut written = Vec::with_capacity(statements.len());
     let mut budget = Budget { rows: RETURNED_ROWS_MAX, bytes: RETURNED_BYTES_MAX };
-    for statement in statements {
-        written.push(run(desk, statement, &mut budget).await?);
+    // Statements with parameters come again, so that their texts are compiled once, with what follows them.
+    let alone = match (statements.as_slice(), tables.as_slice()) {
+        ([one], [id]) if !one.params.is_empty() => desk.state.catalog.tables.get(id).cloned(),
+        _ => None,
+    };
+    let mut ahead = Ahead::default();
+    for mut statement in statements {
+        if let Some(table) = &alone {
+            statement.sql.push(';');
+            statement.sql.push_str(&Ahead::sql(table));
+        }
+        written.push(run(desk, statement, &mut budget, &mut ahead).await?);
     }
-    let sealed = seal::seal_tables(desk, Extra::default(), Some(&tables), at).await?;
+    let sealed = match alone {
+        Some(table) => seal::seal_ahead(desk, &table, ahead, at).await?,
+        None => seal::seal_tables(desk, Extra::default(), Some(&tables), at).await?,
+    };
     if sealed.unsent > 0 {
         return Err(refused(
             "a row is larger than what can travel to the other members (somewhat less than 2 MiB); \
@@ -145,13 +158,21 @@ async fn run(
     desk: &mut Desk,
     statement: Prepared,
     budget: &mut Budget,
+    ahead: &mut Ahead,
 ) -> Result<Written, TablesError> {
     let mut written = Written::default();
     let query = query_with(AssertSqlSafe(statement.sql), arguments(statement.params)?);
     let mut answers = desk.conn.fetch_many(query);
+    // The user's statement is the first one of the text.
+    let mut is_over = false;
     while let Some(answer) = answers.try_next().await? {
         match answer {
-            Either::Left(done) => written.changes = done.rows_affected(),
+            Either::Left(_) if is_over => {}
+            Either::Left(done) => {
+                written.changes = done.rows_affected();
+                is_over = true;
+            }
+            Either::Right(row) if is_over => ahead.add(row),
             Either::Right(row) => {
                 if written.columns.is_empty() {
                     let names = row.columns().iter().map(|column| column.name().to_owned());

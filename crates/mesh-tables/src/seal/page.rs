@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use mesh_protocol::{CellWrite, DATA_PART_BYTES_TARGET, HybridClock, RowChange, SqlValue, Version};
 
+use sqlx::sqlite::SqliteRow;
+
 use super::Status;
 use super::parts::Parts;
 use crate::TablesError;
@@ -35,11 +37,17 @@ struct Captured {
     is_late: bool,
 }
 
-/// Adds everything that was captured of `table` to `parts`.
+/// The statement that reads the first page; it has no parameters.
+pub(super) fn first(table: &Table) -> String {
+    statement(table, None, ROWS_FIRST).0
+}
+
+/// Adds everything that was captured of `table` to `parts`. `first` is the first page, if it was read already.
 pub(super) async fn seal_table(
     desk: &mut Desk,
     table: &Table,
     status: &Status,
+    mut first: Option<Vec<SqliteRow>>,
     parts: &mut Parts,
 ) -> Result<(), TablesError> {
     let mut rows = ROWS_FIRST;
@@ -47,10 +55,16 @@ pub(super) async fn seal_table(
     let mut open: Option<Captured> = None;
     if status.has_unsent {
         send_unsent(desk, table).await?;
+        first = None;
     }
     loop {
-        let (sql, values) = statement(table, after.as_ref(), rows);
-        let page = fetch_all(&mut desk.conn, sql, values).await?;
+        let page = match first.take() {
+            Some(page) => page,
+            None => {
+                let (sql, values) = statement(table, after.as_ref(), rows);
+                fetch_all(&mut desk.conn, sql, values).await?
+            }
+        };
         let (count, mut bytes) = (page.len(), 0);
         let mut complete = Vec::new();
         for row in &page {
@@ -151,7 +165,7 @@ struct Noted {
 }
 
 impl Noted {
-    fn read(table: &Table, row: &sqlx::sqlite::SqliteRow) -> Result<Self, TablesError> {
+    fn read(table: &Table, row: &SqliteRow) -> Result<Self, TablesError> {
         let mut row = Columns::of(row);
         let key = row.values(table.key.len())?;
         let (column, life, row_clock) = (row.int()?, row.count()?, HybridClock(row.count()?));

@@ -1,9 +1,9 @@
 //! Puts changes together to parts of bounded size, and parts into the log.
 
 use mesh_protocol::{
-    CHANGES_PER_PART_MAX, DATA_PART_BYTES_MAX, DATA_PART_BYTES_TARGET, Dot, Listed, RowChange,
-    SECTIONS_PER_PART_MAX, Section, SqlValue, TransactionHeader, TransactionPart, UnixMillis,
-    Version,
+    CHANGES_PER_PART_MAX, DATA_PART_BYTES_MAX, DATA_PART_BYTES_TARGET, Dot, Listed, OriginId,
+    RowChange, SECTIONS_PER_PART_MAX, Section, SqlValue, TransactionHeader, TransactionPart,
+    UnixMillis, Version,
 };
 
 use crate::TablesError;
@@ -29,6 +29,8 @@ pub(super) struct Parts {
     pub(super) dot: Dot,
     pub(super) unsent: usize,
     pub(super) at: UnixMillis,
+    /// What its header says of others.
+    pub(super) advanced: Vec<(OriginId, u64)>,
     header: Option<TransactionHeader>,
     part: u32,
     sections: Vec<Section>,
@@ -37,8 +39,9 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn new(dot: Dot, header: TransactionHeader, at: UnixMillis) -> Self {
+        let advanced = header.advanced.clone();
         let (header, sections) = (Some(header), Vec::new());
-        Self { dot, unsent: 0, at, header, part: 0, sections, bytes: 0 }
+        Self { dot, unsent: 0, at, advanced, header, part: 0, sections, bytes: 0 }
     }
 
     /// Whether it has no changes of rows.

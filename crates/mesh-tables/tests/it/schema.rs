@@ -188,3 +188,17 @@ async fn triggers_that_were_removed_are_made_again() {
     assert_eq!(setup.run(&["INSERT INTO t VALUES (1, 'x')"]).await, "put 1 life 1 a='x'");
     assert_eq!(setup.run(&["UPDATE t SET a = 'y'"]).await, "edit 1 life 1 a='y'");
 }
+
+#[tokio::test]
+async fn a_statement_that_names_no_columns_returns_those_that_there_are() {
+    let setup = Setup::with(&[T]).await;
+    let insert = "REPLACE INTO t (id, a) VALUES (1, 'x') RETURNING *";
+    for columns in [2, 3] {
+        let written = setup.try_run(&[insert]).await.unwrap();
+        assert_eq!((written[0].columns.len(), written[0].rows[0].len()), (columns, columns));
+        setup.try_run(&[&format!("ALTER TABLE t ADD COLUMN n{columns}")]).await.unwrap();
+    }
+    setup.shell_runs("ALTER TABLE t ADD COLUMN last").await;
+    let written = setup.try_run(&[insert]).await.unwrap();
+    assert_eq!(written[0].columns, ["id", "a", "n2", "n3", "last"]);
+}

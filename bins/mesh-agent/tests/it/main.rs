@@ -36,4 +36,5 @@ mod secrecy;
 mod skewed_clock;
 mod stranger;
 mod sync;
+mod tables;
 mod tokens;

@@ -1,17 +1,24 @@
 //! Tests of the replicated tables on real files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod apply;
-mod peer;
 mod backup;
-mod digest;
-mod feed;
-mod member;
 mod capture;
 mod conflicts;
 mod convergence;
-mod parked;
+mod digest;
+mod feed;
+mod member;
 mod no_rules;
+mod parked;
+mod peer;
+mod query;
 mod schema;
 mod setup;
-mod query;
 mod snapshot;

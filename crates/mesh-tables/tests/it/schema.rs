@@ -8,12 +8,12 @@ use crate::setup::{AT, Setup, text};
 const T: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)";
 
 async fn refusal(setup: &Setup, sql: &str) -> String {
-    match setup.try_run(&[sql]).await {
-        Err(error @ (TablesError::Refused { .. } | TablesError::Statement { .. })) => {
-            error.to_string()
-        }
-        other => panic!("{sql}: {other:?}"),
-    }
+    let error = setup.try_run(&[sql]).await.unwrap_err();
+    assert!(
+        matches!(error, TablesError::Refused { .. } | TablesError::Statement { .. }),
+        "{error:?}"
+    );
+    error.to_string()
 }
 
 #[tokio::test]
@@ -174,7 +174,6 @@ async fn what_another_program_did_and_cannot_travel_is_told() {
     let error = setup.try_run(&["INSERT INTO t VALUES (1, 1)"]).await.unwrap_err();
     assert!(matches!(error, TablesError::Unknown { .. }));
     assert_eq!(setup.tables.tables().await.unwrap()[0].rows, 0);
-    // The others still have it, so it can still be dropped everywhere… by its id, which only they know.
     assert_eq!(
         setup.run_with("REPLACE INTO u VALUES (2, ?)", &[SqlValue::Null]).await,
         "put 2 life 1 a=NULL"

@@ -96,8 +96,3 @@ fn seen(change: RowChange, row: &PlannedRow) -> Seen {
         }
     }
 }
-
-/// Reads what [`Effect::encode`] wrote.
-pub(crate) fn decode(bytes: &[u8]) -> Result<TransactionPart, TablesError> {
-    TransactionPart::decode(bytes).map_err(|_| TablesError::Malformed { what: "effect" })
-}

@@ -252,10 +252,28 @@ async fn write(
         if is_too_large || !Parts::fits(table, &change, listed.len()) {
             note_unsent(desk, table, &key, parts).await?;
         } else {
+            settle_deletions(desk, table, &change, &losers).await?;
             parts.add(desk, table, change, &listed).await?;
         }
     }
     Ok(())
+}
+
+/// Who writes a row whole decides upon it: deletions that had lost are listed no more, here as wherever the
+/// write is applied.
+async fn settle_deletions(
+    desk: &mut Desk,
+    table: &Table,
+    change: &RowChange,
+    row: &RowRead,
+) -> Result<(), TablesError> {
+    if matches!(change, RowChange::Edit { .. }) {
+        return Ok(());
+    }
+    let deletions = row.facts.losers.iter().filter(|loser| loser.column.is_none());
+    let ids: Vec<_> =
+        deletions.filter_map(|loser| rows::id_of(table, change.key(), loser)).collect();
+    rows::drop_losers(&mut desk.conn, &ids).await
 }
 
 /// A row that was inserted and then edited is one write, of the later time.

@@ -281,6 +281,9 @@ async fn a_column_that_was_added_is_sent_as_a_definition_alone() {
     two.run("UPDATE notes SET d = 5").await;
     one.run("INSERT INTO notes (id, d) VALUES ('y', 6)").await;
     converge(&[&one, &two]).await;
-    assert_eq!(one.rows("SELECT id || a || d FROM notes ORDER BY id").await, ["xmeanwhile5", "ynone6"]);
+    assert_eq!(
+        one.rows("SELECT id || a || d FROM notes ORDER BY id").await,
+        ["xmeanwhile5", "ynone6"]
+    );
     assert!(one.conflicts().await.is_empty());
 }

@@ -123,7 +123,8 @@ async fn names_of_conflicts_must_be_known_and_plain() {
         assert!(matches!(error, TablesError::Unknown { .. }), "{name}: {error}");
     }
     // Of twenty names two begin with the same of sixteen letters.
-    let mut firsts: Vec<char> = conflicts.iter().filter_map(|info| info.id.chars().next()).collect();
+    let mut firsts: Vec<char> =
+        conflicts.iter().filter_map(|info| info.id.chars().next()).collect();
     firsts.sort_unstable();
     let twice = firsts.windows(2).find(|pair| pair[0] == pair[1]).unwrap()[0];
     let error = one.tables.restore_conflict(twice.to_string(), at).await.unwrap_err();

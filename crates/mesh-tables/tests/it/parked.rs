@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_protocol::{
-    CellWrite, HybridClock, RowChange, SqlValue, TransactionPart, UnixMillis,
-};
+use mesh_protocol::{CellWrite, HybridClock, RowChange, SqlValue, TransactionPart, UnixMillis};
 use mesh_tables::{ParkReason, TablesConfig};
 
 use crate::peer::{NOTES, Peer, converge};

@@ -50,15 +50,14 @@ pub(crate) enum Failure {
 impl From<TablesError> for Failure {
     /// What SQLite says about values is about the transaction, the rest about the database.
     fn from(error: TablesError) -> Self {
-        let is_of_values = match &error {
-            // A function in a CHECK may fail as well: that is a failure of the statement.
-            TablesError::Constraint { .. } | TablesError::Statement { .. } => true,
-            TablesError::Database { source } => {
-                [Some(sqlite_code::MISMATCH), Some(sqlite_code::TOO_BIG)]
-                    .contains(&primary_code(source))
-            }
-            _ => false,
+        let refuses_value = |source| {
+            [Some(sqlite_code::MISMATCH), Some(sqlite_code::TOO_BIG)]
+                .contains(&primary_code(source))
         };
+        // A function in a CHECK may fail as well: that is a failure of the statement.
+        let is_of_values =
+            matches!(error, TablesError::Constraint { .. } | TablesError::Statement { .. })
+                || matches!(&error, TablesError::Database { source } if refuses_value(source));
         if is_of_values {
             Self::Park(ParkReason::Constraint, error.to_string())
         } else {
@@ -301,9 +300,8 @@ async fn merge(
     effect: &mut Effect,
 ) -> Result<(), Failure> {
     let count = changes.len();
-    let is_new = |change: &Change| {
-        !already_known(&desk.state, table, change.change.key(), &made.dot)
-    };
+    let is_new =
+        |change: &Change| !already_known(&desk.state, table, change.change.key(), &made.dot);
     let changes: Vec<Change> = changes.into_iter().filter(is_new).collect();
     if changes.len() < count {
         effect.skip();

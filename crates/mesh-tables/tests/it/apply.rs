@@ -259,8 +259,10 @@ async fn the_log_says_what_readers_saw_where_something_lost() {
     let sql = "SELECT hex(effect) FROM mesh_log WHERE effect IS NOT NULL";
     let effects = two.rows(sql).await;
     assert_eq!(effects.len(), 1);
-    let bytes: Vec<u8> = (0..effects[0].len() / 2)
-        .map(|index| u8::from_str_radix(&effects[0][index * 2..index * 2 + 2], 16).unwrap())
+    let bytes: Vec<u8> = effects[0]
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect();
     let seen = TransactionPart::decode(&bytes).unwrap();
     let text = format!("{:?}", seen.sections[0].changes);

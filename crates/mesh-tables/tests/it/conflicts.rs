@@ -25,7 +25,8 @@ async fn a_restored_loser_is_there_again_everywhere_and_listed_nowhere() {
     assert_eq!((info.kept.clone(), info.lost.clone()), (text("second"), text("first")));
     assert!(info.lost_by.clock < info.kept_by.unwrap().clock && info.is_row_there);
     let at = three.now().await;
-    let restored = three.tables.restore_conflict(info.id[..5].to_owned(), at).await.unwrap();
+    let restored =
+        three.tables.restore_conflict(info.id.chars().take(5).collect(), at).await.unwrap();
     assert_eq!(restored.id, info.id);
     assert!(restored.dot.is_some());
     converge(&[&one, &two, &three]).await;

@@ -498,6 +498,7 @@ impl Shared {
         if let Err(error) = self.store.close().await {
             Self::log_failure("the database did not close cleanly", &error);
         }
+        self.replication.tables.close();
         self.tasks.wait().await;
         // Another node may start here from now on, even while handles of this one are kept.
         self.data_dir.release();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use mesh_protocol::OriginId;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::desk::Desk;
 use crate::readers::Reading;
 use crate::renew::after_restore;
 use crate::state::{Have, State};
-use crate::{Rules, TablesConfig, TablesError, TablesOpenError, open};
+use crate::{Rules, TablesConfig, TablesError, TablesOpenError, open, room};
 
 /// Most operations that wait for the writer; further callers wait to get in.
 const OPS_WAITING_MAX: usize = 256;
@@ -23,6 +23,7 @@ struct Inner {
     path: PathBuf,
     config: TablesConfig,
     ops: mpsc::Sender<Op>,
+    closing: Arc<Notify>,
     have: watch::Receiver<Arc<Have>>,
     reading: Reading,
 }
@@ -45,7 +46,8 @@ impl Tables {
     /// Opens the database at `path`, creating it when it does not exist; its folder must exist. One that
     /// has no origin, because it is new or was restored, takes `fresh`, which is drawn at random.
     ///
-    /// The writing task runs on `tracker` and ends when the last handle is dropped.
+    /// The writing task runs on `tracker` and ends after [`Tables::close`], or when the last handle is
+    /// dropped.
     ///
     /// # Errors
     /// [`TablesOpenError`] says what is wrong with the file.
@@ -62,11 +64,17 @@ impl Tables {
         after_restore(&mut desk, fresh).await.map_err(TablesOpenError::Content)?;
         let (published, have) = watch::channel(Arc::new(desk.state.have()));
         let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
-        tracker.spawn(run(desk, waiting, published));
+        let closing = Arc::new(Notify::new());
+        tracker.spawn(run(desk, waiting, published, Arc::clone(&closing)));
         let options = open::reader_options(path);
         let reading = Reading::new(options, &config, tracker.clone(), have.clone());
-        let inner = Inner { path: path.to_owned(), config, ops, have, reading };
+        let inner = Inner { path: path.to_owned(), config, ops, closing, have, reading };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Takes nothing more in. The writing task ends when it has done what it took in before.
+    pub fn close(&self) {
+        self.inner.closing.notify_one();
     }
 
     /// What this database has, told anew after every commit that changed it.
@@ -107,7 +115,10 @@ impl Tables {
             })
         });
         self.inner.ops.send(op).await.map_err(|_| TablesError::Closed)?;
-        answer.await.unwrap_or(Err(TablesError::Closed))
+        match answer.await.unwrap_or(Err(TablesError::Closed)) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(room::explain(self.path(), error).await),
+        }
     }
 
     /// Runs `work` on the writing connection without a transaction: it reads.
@@ -124,12 +135,28 @@ impl Tables {
             })
         });
         self.inner.ops.send(op).await.map_err(|_| TablesError::Closed)?;
-        answer.await.unwrap_or(Err(TablesError::Closed))
+        match answer.await.unwrap_or(Err(TablesError::Closed)) {
+            Ok(value) => Ok(value),
+            Err(error) => Err(room::explain(self.path(), error).await),
+        }
     }
 }
 
-async fn run(mut desk: Desk, mut ops: mpsc::Receiver<Op>, published: watch::Sender<Arc<Have>>) {
-    while let Some(op) = ops.recv().await {
+async fn run(
+    mut desk: Desk,
+    mut ops: mpsc::Receiver<Op>,
+    published: watch::Sender<Arc<Have>>,
+    closing: Arc<Notify>,
+) {
+    loop {
+        let op = tokio::select! {
+            op = ops.recv() => op,
+            () = closing.notified() => {
+                ops.close();
+                continue;
+            }
+        };
+        let Some(op) = op else { break };
         op(&mut desk).await;
         let have = desk.state.have();
         published.send_if_modified(|before| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
-use mesh_control::{SyncReply, SyncStep, SyncStepView};
+use mesh_control::{SyncReply, SyncStep, SyncStepView, TableSyncView};
 use mesh_protocol::PeerId;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -44,6 +44,8 @@ pub(crate) struct SyncFound {
     pub(crate) sent: u64,
     /// What was wrong in this node's own database and is right again.
     pub(crate) repaired: u64,
+    /// The replicated tables that were compared by digest.
+    pub(crate) tables: Vec<TableSyncView>,
 }
 
 /// Something that the members keep in step, such as the membership records.
@@ -160,6 +162,7 @@ impl Shared {
             reply.changes_received += found.received + found.repaired;
             reply.changes_sent += found.sent;
             told.push(found.describe(source.name(), force));
+            reply.tables.extend(found.tables);
         }
         Ok(told.join("; "))
     }
@@ -207,7 +210,7 @@ const NAMES_MAX: usize = 10;
 
 impl SyncFound {
     fn describe(&self, name: &str, force: bool) -> String {
-        let Self { compared, in_step, silent, received, sent, repaired } = self;
+        let Self { compared, in_step, silent, received, sent, repaired, tables: _ } = self;
         let mut told = format!("{name}: {compared} members compared");
         if *in_step > 0 {
             told.push_str(&format!(", {in_step} in step already"));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
+use mesh_control::TableSyncView;
 use mesh_protocol::{
     Frame, PeerId, SnapshotPosition, SnapshotRequest, TableDigest, TableDigests, TableId,
 };
@@ -30,6 +31,15 @@ pub(super) type PendingDigests = Mutex<BTreeMap<u64, (PeerId, oneshot::Sender<Ve
 
 /// A table and the ranges of its rows that two databases have differently.
 type Differing = Vec<(TableId, Vec<u16>)>;
+
+/// What comparing a table with one member, or with all of them, brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Compared {
+    /// Whether the two still have different rows.
+    differs: bool,
+    /// Rows that were wrong here and are right.
+    repaired: u64,
+}
 
 /// The replicated tables.
 pub(crate) struct TablesSource {
@@ -97,6 +107,7 @@ impl SyncSource for TablesSource {
     ) -> BoxFuture<'a, Result<SyncFound, NodeError>> {
         async move {
             let mut found = SyncFound::default();
+            let mut compared = BTreeMap::new();
             for entry in peers {
                 match self.exchange(entry).await {
                     Some((received, sent)) => {
@@ -107,9 +118,25 @@ impl SyncSource for TablesSource {
                     None => found.silent += 1,
                 }
                 if force {
-                    found.repaired += self.shared.repair_from(entry).await?;
+                    let tables = self.shared.repair_from(entry).await?;
+                    found.repaired += tables.values().map(|table| table.repaired).sum::<u64>();
+                    for (id, table) in tables {
+                        let known: &mut Compared = compared.entry(id).or_default();
+                        known.differs |= table.differs;
+                        known.repaired += table.repaired;
+                    }
                 }
             }
+            let names = self.shared.replication.tables.table_names().await?;
+            let named = compared.into_iter().filter_map(|(id, table)| {
+                Some(TableSyncView {
+                    table: names.get(&id)?.clone(),
+                    in_step: !table.differs,
+                    rows_repaired: table.repaired,
+                })
+            });
+            found.tables = named.collect();
+            found.tables.sort_by(|one, other| one.table.cmp(&other.table));
             Ok(found)
         }
         .boxed()
@@ -121,8 +148,11 @@ impl SyncSource for TablesSource {
 
 impl Shared {
     /// Compares the tables with a member's by digest, takes over what is right there and wrong here, and
-    /// has the member do the same. Says how many rows were wrong here.
-    async fn repair_from(self: &Arc<Self>, entry: &Arc<LinkEntry>) -> Result<u64, NodeError> {
+    /// has the member do the same. Says of each table how many rows were wrong here.
+    async fn repair_from(
+        self: &Arc<Self>,
+        entry: &Arc<LinkEntry>,
+    ) -> Result<BTreeMap<TableId, Compared>, NodeError> {
         let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, theirs) = oneshot::channel();
         lock(&self.replication.digests).insert(request_id, (entry.peer, answer));
@@ -131,15 +161,25 @@ impl Shared {
         let ours = self.replication.tables.digests().await?;
         let theirs = tokio::time::timeout(DIGEST_WAIT, theirs).await;
         lock(&self.replication.digests).remove(&request_id);
-        let Ok(Ok(theirs)) = theirs else { return Ok(0) };
-        let repaired = self.repair_ranges(entry.peer, differing(&ours, &theirs)).await?;
+        let Ok(Ok(theirs)) = theirs else { return Ok(BTreeMap::new()) };
+        let on_both = ours.iter().filter(|our| theirs.iter().any(|their| their.table == our.table));
+        let mut compared: BTreeMap<TableId, Compared> =
+            on_both.map(|our| (our.table, Compared::default())).collect();
+        for (table, buckets) in differing(&ours, &theirs) {
+            let repaired = self.repair_ranges(entry.peer, vec![(table, buckets)]).await?;
+            compared.entry(table).or_default().repaired = repaired;
+        }
         // What is wrong there is for the member to mend: it compares with what is here now.
         let ours = self.replication.tables.digests().await?;
-        if !differing(&ours, &theirs).is_empty() {
+        let still = differing(&ours, &theirs);
+        for (table, _) in &still {
+            compared.entry(*table).or_default().differs = true;
+        }
+        if !still.is_empty() {
             let tell = Frame::TableDigests(TableDigests { request_id: 0, tables: Some(ours) });
             let _closed = entry.sender.send(Lane::Bulk, &tell).await;
         }
-        Ok(repaired)
+        Ok(compared)
     }
 
     async fn repair_ranges(

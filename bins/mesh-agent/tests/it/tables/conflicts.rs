@@ -22,7 +22,7 @@ async fn one_row(dir: &std::path::Path) -> [Agent; 3] {
 /// `there` is written while the agent two is frozen and cannot know `here`, which is written on one.
 async fn at_the_same_time(agents: &[Agent; 3], here: &str, there: &str) {
     let [one, two, _] = agents;
-    two.freeze();
+    two.freeze_between_writes().await;
     one.write(here).await;
     two.write_past(there).await;
     two.thaw();
@@ -133,7 +133,7 @@ async fn a_row_deleted_and_made_again_here_stands_against_an_edit_of_the_old_one
     let dir = tempfile::tempdir().unwrap();
     let agents = one_row(dir.path()).await;
     let [one, two, _] = &agents;
-    two.freeze();
+    two.freeze_between_writes().await;
     one.write("DELETE FROM notes WHERE id = 1").await;
     one.write("INSERT INTO notes VALUES (1, 'new', 'new')").await;
     two.write_past("UPDATE notes SET body = 'edited' WHERE id = 1").await;

@@ -76,10 +76,8 @@ impl Agent {
     /// Waits until a query brings these rows.
     pub(super) async fn shows(&self, sql: &str, expected: &[&str]) {
         let what = format!("{} has {expected:?} for {sql}", self.name());
-        eventually(LONG, &what, async || {
-            (self.try_rows(sql).await? == expected).then_some(())
-        })
-        .await;
+        eventually(LONG, &what, async || (self.try_rows(sql).await? == expected).then_some(()))
+            .await;
     }
 
     pub(super) async fn conflicts(&self) -> Vec<ConflictView> {
@@ -118,6 +116,22 @@ impl Agent {
 
     pub(super) fn freeze(&self) {
         kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
+    /// Freezes it at a moment at which it does not write, so that others can write to its database.
+    pub(super) async fn freeze_between_writes(&self) {
+        let options = SqliteConnectOptions::new().filename(self.data_db());
+        let mut conn = options.busy_timeout(Duration::ZERO).connect().await.unwrap();
+        eventually(LONG, "it is frozen while it does not write", async || {
+            self.freeze();
+            let tried = sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut conn).await;
+            if tried.is_err() {
+                self.thaw();
+            }
+            tried.ok().map(drop)
+        })
+        .await;
+        conn.close().await.unwrap();
     }
 
     pub(super) fn thaw(&self) {

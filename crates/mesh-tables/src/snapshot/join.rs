@@ -9,7 +9,7 @@ use mesh_protocol::{
 };
 
 use super::losers::Losers;
-use super::page::{Range, read_keys};
+use super::page::{KEY_BYTES_MAX, Range, key_bytes, read_keys};
 use super::piece::in_buckets;
 use super::repair;
 use crate::TablesError;
@@ -62,6 +62,8 @@ pub(super) struct Meeting<'t> {
     lacking: BTreeSet<u16>,
     pub(super) known: VersionVector,
     purpose: Purpose,
+    /// Whether there is nothing here to meet: so it is for newcomers.
+    is_alone: bool,
     /// Keys of rows that this database keeps to itself.
     unsent: BTreeSet<Vec<u8>>,
     at: UnixMillis,
@@ -91,6 +93,10 @@ pub(super) async fn join_rows(
     let Theirs { columns, rows, losers, known } = theirs;
     let mut meeting = Meeting::new(table, &columns, known, purpose, at)?;
     meeting.unsent = read_unsent(desk, table).await?;
+    meeting.is_alone = match range {
+        Some(range) => is_empty(desk, table, range, &rows).await?,
+        None => false,
+    };
     let mut losers = by_row(table, losers);
     let mut seen = BTreeSet::new();
     let mut together = Vec::with_capacity(ROWS_TOGETHER);
@@ -112,8 +118,10 @@ pub(super) async fn join_rows(
     }
     changed += meeting.join(desk, together).await?;
     match range {
-        Some(range) => Ok(changed + meeting.join_rest(desk, range, &seen).await?),
-        None => Ok(changed),
+        Some(range) if !meeting.is_alone => {
+            Ok(changed + meeting.join_rest(desk, range, &seen).await?)
+        }
+        Some(_) | None => Ok(changed),
     }
 }
 
@@ -132,6 +140,22 @@ async fn name_origins(desk: &mut Desk, theirs: &Theirs) -> Result<(), TablesErro
         desk.state.origin_no(&mut desk.conn, origin).await?;
     }
     Ok(())
+}
+
+/// Whether this database has no row of a range and no loser in the table.
+async fn is_empty(
+    desk: &mut Desk,
+    table: &Table,
+    range: Range<'_>,
+    theirs: &[RowState],
+) -> Result<bool, TablesError> {
+    // Rows with larger keys are in no range.
+    if theirs.iter().any(|row| key_bytes(&row.key) > KEY_BYTES_MAX / 2) {
+        return Ok(false);
+    }
+    let sql = "SELECT 1 FROM mesh_conflicts WHERE table_no = ? LIMIT 1";
+    let losers = fetch_all(&mut desk.conn, sql, [SqlValue::Integer(table.no)]).await?;
+    Ok(losers.is_empty() && read_keys(&mut desk.conn, table, range, 1).await?.is_empty())
 }
 
 /// Rows that are too large to travel: nobody else can know what is in them.
@@ -171,7 +195,17 @@ impl<'t> Meeting<'t> {
         let table_columns: Vec<u16> = table.columns.iter().map(|column| column.no).collect();
         let lacking = table_columns.iter().filter(|no| !numbers.contains(no)).copied().collect();
         let unsent = BTreeSet::new();
-        Ok(Self { table, numbers, table_columns, lacking, known, purpose, unsent, at })
+        Ok(Self {
+            table,
+            numbers,
+            table_columns,
+            lacking,
+            known,
+            purpose,
+            is_alone: false,
+            unsent,
+            at,
+        })
     }
 
     fn meets(
@@ -274,7 +308,11 @@ impl<'t> Meeting<'t> {
         }
         let keys: Vec<Vec<SqlValue>> = rows.iter().map(|row| row.key.clone()).collect();
         let origins = Arc::clone(&desk.state.origins);
-        let before = read_facts(&mut desk.conn, &origins, self.table, &keys).await?;
+        let before = if self.is_alone {
+            vec![RowRead::default(); keys.len()]
+        } else {
+            read_facts(&mut desk.conn, &origins, self.table, &keys).await?
+        };
         let mut planned = Vec::with_capacity(rows.len());
         for (row, before) in rows.into_iter().zip(before) {
             let Some(mut row) = self.plan(desk, row, before) else { continue };

@@ -227,6 +227,9 @@ impl Source {
         let range = Range { after, upto: Some(&end.key) };
         // A row that no piece can hold never travelled in a transaction either.
         let with_values = end.rows > 1 || end.bytes <= piece.row_bytes_max(&end.key);
+        if !with_values {
+            tracing::warn!(table = table.name, "a row is too large for a snapshot; it stays here");
+        }
         let rows = page::read_rows(conn, &self.state.origins, table, range, with_values).await?;
         let range = Range { after, upto: Some(&end.key).filter(|_| !is_last).map(Vec::as_slice) };
         Ok((losers.join(table, range, rows), (!is_last).then_some(end.key)))

@@ -12,6 +12,7 @@ use mesh_protocol::{
     Frame, Itinerary, LinkState, LinkStateVersions, LinkStates, MeshId, MessageId, PeerId, Probe,
     SignedLinkState, UnixMillis, VerifiedRecord,
 };
+use mesh_sync::{Exchange, ExchangeConfig};
 use mesh_testkit::{NodeId, VirtualNode, WireSize};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -129,6 +130,7 @@ impl Member {
             },
             liveness: Liveness::new(me, liveness, rng.random()),
             topology: Topology::new(me, mesh_id, incarnation, topology),
+            exchange: Exchange::new(me, ExchangeConfig::default(), rng.random(), setup.wall),
         };
         let mut member = Self {
             me,
@@ -286,6 +288,11 @@ impl Member {
             Wish::HeldFinished { custody_id, .. } => {
                 self.disk.custody.get_mut(&custody_id).unwrap().ended_at = Some(self.now);
             }
+            Wish::SendHave { .. }
+            | Wish::Feed { .. }
+            | Wish::TakeSnapshot { .. }
+            | Wish::TrimLog
+            | Wish::RenewOrigin { .. } => panic!("these members have no tables: {wish:?}"),
         }
     }
 

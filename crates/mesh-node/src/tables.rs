@@ -15,11 +15,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mesh_protocol::{Dot, Frame, OriginId, PeerId, SyncHave};
 use mesh_tables::{Tables, TablesConfig, TablesOpenError};
 use mesh_transport::Lane;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::apply::{Arrival, WAITING_BYTES_MAX};
 use self::feeder::Feeder;
@@ -33,6 +35,9 @@ use crate::shared::{Shared, lock};
 use crate::tasks::Tasks;
 
 pub(crate) use self::source::TablesSource;
+
+/// The log is looked at no more often than this: that reads all of its index.
+const TRIM_EVERY_LEAST: Duration = Duration::from_secs(1);
 
 /// The database and what waits for it.
 #[derive(Debug)]
@@ -128,6 +133,10 @@ impl Shared {
         let shared = Arc::clone(self);
         self.tasks.spawn(async move { shared.retry_parked().await });
         let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.try_tables().await });
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move { shared.keep_log_bounded().await });
+        let shared = Arc::clone(self);
         self.tasks.spawn(async move { shared.keep_members_shown().await });
     }
 
@@ -205,6 +214,22 @@ impl Shared {
                 shared.tables_failed("the log", &error);
             }
         });
+    }
+
+    /// The loop that keeps the log within its bounds while a member is away: nobody passes anything then.
+    async fn keep_log_bounded(self: Arc<Self>) {
+        let every = self.config.exchange.compare_every.max(TRIM_EVERY_LEAST);
+        let mut ticks = interval_at(Instant::now() + every, every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let have = self.replication.tables.have();
+        let mut head = have.borrow().log_head;
+        loop {
+            let _tick = ticks.tick().await;
+            let newest = have.borrow().log_head;
+            if std::mem::replace(&mut head, newest) != newest {
+                self.trim_log();
+            }
+        }
     }
 
     /// Others have more of this database than it has itself: it is a copy, or was put back to an earlier

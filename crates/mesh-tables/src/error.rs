@@ -171,7 +171,9 @@ pub(crate) mod sqlite_code {
     pub(crate) const BUSY: i32 = 5;
     pub(crate) const NOMEM: i32 = 7;
     pub(crate) const READONLY: i32 = 8;
+    pub(crate) const IOERR: i32 = 10;
     pub(crate) const FULL: i32 = 13;
+    pub(crate) const CANTOPEN: i32 = 14;
     pub(crate) const TOO_BIG: i32 = 18;
     pub(crate) const CONSTRAINT: i32 = 19;
     pub(crate) const MISMATCH: i32 = 20;

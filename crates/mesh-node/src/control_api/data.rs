@@ -132,6 +132,11 @@ impl Node {
         }
     }
 
+    fn member_of(&self, origin: &OriginId, noted: Option<PeerId>) -> Option<String> {
+        let member = noted.or_else(|| lock(&self.shared.core).member_of_origin(origin))?;
+        Some(self.shared.view().label(&member))
+    }
+
     fn change_view(&self, change: ChangeEvent) -> ChangeView {
         let operation = match change.operation {
             Operation::Insert => ChangeOperation::Insert,
@@ -173,7 +178,7 @@ impl Node {
     fn parked_view(&self, parked: ParkedInfo, now: UnixMillis) -> ParkedView {
         ParkedView {
             origin: parked.dot.origin,
-            member: parked.member.map(|member| self.shared.view().label(&member)),
+            member: self.member_of(&parked.dot.origin, parked.member),
             sequence: parked.dot.sequence,
             reason: parked.reason.as_str().to_owned(),
             detail: parked.detail,

@@ -83,10 +83,7 @@ impl Shared {
         self.tell_have();
         lock(&self.replication.sources).clear();
         match applied {
-            Ok(applied) => {
-                self.tables_work();
-                self.after_apply(&senders, &applied);
-            }
+            Ok(applied) => self.after_apply(&senders, &applied),
             Err(error) => {
                 self.tables_failed("changes of members", &error);
                 // Nothing of it was taken. Asked for anew when there may be room again.

@@ -14,6 +14,9 @@ use crate::shared::Shared;
 /// How often the files are looked at. A look costs two system calls.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long to wait after the database refused.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 impl Shared {
     /// The loop that looks. The first look finds what was written while this node did not run.
     pub(super) async fn notice_writers(self: Arc<Self>) {
@@ -32,13 +35,15 @@ impl Shared {
             match tables.notice(clock::now().wall).await {
                 Ok(noticed) => {
                     seen = Some(mark);
-                    self.tables_work();
                     if noticed.oddities != told {
                         self.tell_oddities(&noticed.oddities);
                         told = noticed.oddities;
                     }
                 }
-                Err(error) => self.tables_failed("what other programs wrote", &error),
+                Err(error) => {
+                    self.tables_failed("what other programs wrote", &error);
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
             }
         }
     }
@@ -72,8 +77,11 @@ impl Shared {
                     }
                 }
                 () = clock::sleep_until(wait) => match tables.retry_parked(clock::now().wall).await {
-                    Ok(_) => self.tables_work(),
-                    Err(error) => self.tables_failed("what is kept aside", &error),
+                    Ok(_) => {}
+                    Err(error) => {
+                        self.tables_failed("what is kept aside", &error);
+                        tokio::time::sleep(RETRY_AFTER).await;
+                    }
                 },
             }
         }

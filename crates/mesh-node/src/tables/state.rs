@@ -1,4 +1,7 @@
-//! Whether the database takes writes, as people are told.
+//! Whether the database takes writes, as people are told; and what finds out that it does again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mesh_control::DataState;
 use mesh_protocol::ErrorCode;
@@ -9,6 +12,11 @@ use crate::clock;
 use crate::error::chain;
 use crate::shared::Shared;
 
+/// How often it is tried again after a write has failed, and how long nothing may have failed before that:
+/// what one page fits into may still be too small for what failed.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(4);
+
 /// Why the database does not take writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Trouble {
@@ -16,6 +24,8 @@ pub(crate) struct Trouble {
     pub(crate) state: DataState,
     /// What SQLite said.
     pub(crate) detail: String,
+    /// When it was last seen.
+    at: Instant,
 }
 
 impl Trouble {
@@ -35,13 +45,30 @@ impl Trouble {
             | TablesError::TooManyRows { .. }
             | TablesError::File { .. } => return None,
         };
-        Some(Self { state, detail: chain(error) })
+        Some(Self { state, detail: chain(error), at: clock::now().instant })
     }
 }
 
 impl Shared {
+    /// The loop that finds out when the database takes writes again, whoever writes or does not.
+    pub(super) async fn try_tables(self: Arc<Self>) {
+        let mut trouble = self.replication.trouble.subscribe();
+        while trouble.wait_for(Option::is_some).await.is_ok() {
+            tokio::time::sleep(TRY_EVERY).await;
+            let now = clock::now();
+            let is_quiet = |trouble: Trouble| now.instant.duration_since(trouble.at) >= QUIET;
+            if !self.replication.trouble().is_some_and(is_quiet) {
+                continue;
+            }
+            match self.replication.tables.try_write(now.wall).await {
+                Ok(()) => self.tables_work(),
+                Err(error) => self.tables_failed("a trial", &error),
+            }
+        }
+    }
+
     /// The database does what it should.
-    pub(crate) fn tables_work(&self) {
+    fn tables_work(&self) {
         let was_in_trouble =
             self.replication.trouble.send_if_modified(|trouble| trouble.take().is_some());
         if was_in_trouble {
@@ -77,10 +104,10 @@ impl Shared {
 
     /// Notes how an operation went that somebody waits for.
     pub(crate) fn note_tables<T>(&self, result: &Result<T, TablesError>) {
-        match result {
-            Ok(_) => self.tables_work(),
-            Err(error) if Trouble::of(error).is_some() => self.tables_failed("a write", error),
-            Err(_) => {}
+        if let Err(error) = result
+            && Trouble::of(error).is_some()
+        {
+            self.tables_failed("a write", error);
         }
     }
 }

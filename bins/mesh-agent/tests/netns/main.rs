@@ -17,6 +17,9 @@
 #[expect(dead_code, reason = "shared with the tests on loopback, which need more of it")]
 #[path = "../it/agent.rs"]
 mod agent;
+#[expect(dead_code, reason = "shared with the tests on loopback, which need more of it")]
+#[path = "../it/tables/desk.rs"]
+mod desk;
 #[path = "../it/search.rs"]
 mod search;
 
@@ -26,4 +29,5 @@ mod moves;
 mod pauses;
 mod relays;
 mod splits;
+mod tables;
 mod world;

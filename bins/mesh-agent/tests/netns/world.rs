@@ -1,6 +1,8 @@
 //! A LAN with agents on it, and what can be seen of the ways between them.
 
+use std::fs;
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mesh_control::{MemberStatus, PeerView};
@@ -49,19 +51,46 @@ impl World {
 
     /// Starts an agent that listens on all addresses of its machine and advertises none.
     pub(crate) async fn start(&self, name: &str, machine: LanMachine, level: &str) -> Located {
+        self.start_with(name, machine, &["--log-level", level]).await
+    }
+
+    /// The same with other arguments beside the usual ones.
+    pub(crate) async fn start_with(
+        &self,
+        name: &str,
+        machine: LanMachine,
+        arguments: &[&str],
+    ) -> Located {
         let namespace = Some(machine.namespace().to_owned());
-        let extra = Extra { namespace, ..Extra::new(&["--log-level", level]) };
+        let extra = Extra { namespace, ..Extra::new(arguments) };
         let agent = Agent::start_at(self.dir.path(), name, PORT, extra).await;
         Located { agent, machine }
+    }
+
+    /// Where the data directory of the agent called `name` is, or will be.
+    pub(crate) fn data_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// Members of one mesh on machines of their own, all linked with each other; the first one
     /// founded it.
     pub(crate) async fn mesh<const N: usize>(&mut self, names: [&str; N]) -> [Located; N] {
+        self.mesh_with(names, "").await
+    }
+
+    /// The same with this in everybody's configuration file.
+    pub(crate) async fn mesh_with<const N: usize>(
+        &mut self,
+        names: [&str; N],
+        config: &str,
+    ) -> [Located; N] {
+        let file = self.dir.path().join("agent.toml");
+        fs::write(&file, config).unwrap();
+        let arguments = ["--log-level", "mesh_node=debug,info", "--config", file.to_str().unwrap()];
         let mut members: Vec<Located> = Vec::with_capacity(N);
         for name in names {
             let machine = self.machine();
-            let member = self.start(name, machine, "mesh_node=debug,info").await;
+            let member = self.start_with(name, machine, &arguments).await;
             if let Some(founder) = members.first() {
                 member.join(&founder.token().await).await.unwrap();
             }

@@ -98,7 +98,7 @@ pub(crate) enum Command {
     /// Lists changes of other members that cannot be applied yet
     #[command(after_help = parked::EXAMPLE)]
     Parked(parked::ParkedArgs),
-    /// Writes a copy of the replicated tables into a file
+    /// Writes a copy of this agent into a file: keys, membership, messages, tables
     #[command(after_help = backup::EXAMPLE)]
     Backup(backup::BackupArgs),
     /// Looks for faults of this agent and its machine, and names what mends them

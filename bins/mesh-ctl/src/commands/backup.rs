@@ -17,12 +17,13 @@ use crate::progress::{DownloadBar, patiently};
 use crate::text::{bytes, plain};
 
 pub(crate) const EXAMPLE: &str = "\
-Copies the replicated tables as they are at one moment, while they are used, into a tar archive that
-only its user may read. The file appears under its name when it is whole.
+Copies node.key, mesh.db and data.db while the agent runs, each database as it is at one moment, into a
+tar archive that only its user may read. The file appears under its name when it is whole. It holds the
+agent's private key: keep it as you keep secrets. `mesh-agent restore FILE` makes an agent of it again.
 
 Examples:
-  mesh-ctl backup tables.tar
-  mesh-ctl backup - | ssh vault 'cat > tables.tar'";
+  mesh-ctl backup mint.tar
+  mesh-ctl backup - | ssh vault 'umask 077; cat > mint.tar'";
 
 #[derive(Args)]
 pub(crate) struct BackupArgs {

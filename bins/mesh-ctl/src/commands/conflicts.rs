@@ -10,7 +10,7 @@ use crate::values::{named, shown};
 
 pub(crate) const EXAMPLE: &str = "\
 When two members write the same value without knowing of each other, the later write is kept; the
-other one is listed here, the same on every member, until it is restored or overwritten.
+other one is listed here, the same on every member, until it is restored, or 30 days have passed.
 
 Examples:
   mesh-ctl conflicts list --table notes

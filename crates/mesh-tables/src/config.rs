@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use mesh_protocol::HOLES_MAX;
+
 /// Bounds of the replicated tables. All of them have a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TablesConfig {
@@ -27,7 +29,8 @@ pub struct TablesConfig {
     pub retention: Duration,
     /// Most losers of conflicts; beyond it the oldest go.
     pub conflicts_max: u64,
-    /// Most transactions that are kept aside. Beyond it they are not taken, and so asked for again later.
+    /// Most transactions that are kept aside, of which members can be told of [`HOLES_MAX`]. Beyond it they
+    /// are not taken, and so asked for again later.
     pub parked_max: u64,
     /// Most bytes of transactions that are kept aside or incomplete.
     pub spool_bytes_max: u64,
@@ -50,7 +53,7 @@ impl Default for TablesConfig {
             log_bytes_kept: 2 << 20,
             retention: DAY * 30,
             conflicts_max: 100_000,
-            parked_max: 10_000,
+            parked_max: HOLES_MAX as u64,
             spool_bytes_max: 1 << 30,
             snapshot_view_max: Duration::from_secs(30),
         }

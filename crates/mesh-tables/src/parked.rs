@@ -10,12 +10,14 @@ use mesh_protocol::{
     Dot, HOLES_MAX, HybridClock, OriginId, PeerId, SqlValue, TableId, TransactionPart, UnixMillis,
     VersionVector,
 };
+use sqlx::SqliteConnection;
 
 use crate::apply::{self, Applied, Batch, Bodies, ParkedNow, Transaction};
 use crate::desk::Desk;
 use crate::key::{self, KeyHash};
 use crate::rows::portions;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, listed, number, placeholders};
+use crate::state::load_origins;
 use crate::{Tables, TablesError};
 
 /// Why a transaction is kept aside.
@@ -91,7 +93,7 @@ impl Tables {
     /// # Errors
     /// [`TablesError`].
     pub async fn parked(&self) -> Result<Vec<ParkedInfo>, TablesError> {
-        self.transact(|desk| list(desk).boxed()).await
+        self.reading().own.read(|conn| list(conn).boxed()).await
     }
 
     /// Tries everything that is kept aside again, in the order in which it came.
@@ -107,7 +109,9 @@ impl Tables {
     /// # Errors
     /// [`TablesError`].
     pub async fn next_due(&self) -> Result<Option<UnixMillis>, TablesError> {
-        self.transact(|desk| next_due(desk).boxed()).await
+        let clock = self.reading().own.read(|conn| earliest_ahead(conn).boxed()).await?;
+        let ahead = u64::try_from(self.config().clock_ahead_max.as_millis()).unwrap_or(u64::MAX);
+        Ok(clock.map(|clock| UnixMillis(clock.time().0.saturating_sub(ahead))))
     }
 
     /// Applies what is kept aside because its clock is ahead: of one member, or of all.
@@ -123,15 +127,16 @@ impl Tables {
     }
 }
 
-async fn list(desk: &mut Desk) -> Result<Vec<ParkedInfo>, TablesError> {
+async fn list(conn: &mut SqliteConnection) -> Result<Vec<ParkedInfo>, TablesError> {
+    let origins = load_origins(conn).await?;
     let sql = "SELECT p.origin, p.sequence, o.member, p.reason, p.detail, p.clock, p.at, \
                (SELECT coalesce(sum(length(body)), 0) FROM mesh_spool AS s \
                 WHERE s.origin = p.origin AND s.sequence = p.sequence) \
                FROM mesh_parked AS p JOIN mesh_origins AS o ON o.id = p.origin ORDER BY p.id";
-    let rows = fetch_all(&mut desk.conn, sql, []).await?;
+    let rows = fetch_all(conn, sql, []).await?;
     let read = |row| {
         let mut columns = Columns::of(row);
-        let origin = desk.state.origins.id(columns.int()?)?;
+        let origin = origins.id(columns.int()?)?;
         let dot = Dot { origin, sequence: columns.count()? };
         let member = columns.blob_or_none()?.map(<[u8; 32]>::try_from).transpose();
         let member = member.map_err(|_| TablesError::Malformed { what: "member" })?;
@@ -148,15 +153,12 @@ async fn list(desk: &mut Desk) -> Result<Vec<ParkedInfo>, TablesError> {
     rows.iter().map(read).collect()
 }
 
-async fn next_due(desk: &mut Desk) -> Result<Option<UnixMillis>, TablesError> {
+/// The earliest of the clocks that are ahead.
+async fn earliest_ahead(conn: &mut SqliteConnection) -> Result<Option<HybridClock>, TablesError> {
     let sql = "SELECT min(clock) FROM mesh_parked WHERE reason = 'clock_skew' AND accepted = 0";
-    let row = fetch_optional(&mut desk.conn, sql, []).await?;
+    let row = fetch_optional(conn, sql, []).await?;
     let clock = row.map_or(Ok(None), |row| Columns::of(&row).int_or_none())?;
-    let ahead = u64::try_from(desk.config.clock_ahead_max.as_millis()).unwrap_or(u64::MAX);
-    Ok(clock.map(|clock| {
-        let time = HybridClock(u64::try_from(clock).unwrap_or(0)).time();
-        UnixMillis(time.0.saturating_sub(ahead))
-    }))
+    Ok(clock.map(|clock| HybridClock(u64::try_from(clock).unwrap_or(0))))
 }
 
 async fn accept_ahead(

@@ -157,7 +157,12 @@ async fn a_clock_that_is_ahead_is_kept_aside_until_its_time_and_drags_nobody_alo
     let body = ahead(&one.bodies_for(&two).await[0], HOUR);
     let applied = two.take(vec![body], &one).await;
     assert_eq!(applied.parked[0].reason, ParkReason::ClockSkew);
+    // To be told of what is kept aside takes no write, which a full disk would not let through.
+    let mut other = two.shell().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    assert_eq!(two.tables.parked().await.unwrap().len(), 1);
     let due = two.tables.next_due().await.unwrap().unwrap();
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     let early = UnixMillis(due.0 - 1);
     assert!(two.tables.retry_parked(early).await.unwrap().applied.is_empty());
     two.run("INSERT INTO notes VALUES ('y', 'mine', 1, NULL)").await;

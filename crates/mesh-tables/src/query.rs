@@ -10,9 +10,6 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use mesh_protocol::SqlValue;
-use sqlite3_parser::ast::{Cmd, Stmt};
-use sqlite3_parser::lexer::sql::Parser;
-use sqlite3_parser::{Bump, FallibleIterator as _};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{
     AssertSqlSafe, Column as _, Either, Executor as _, Row as _, SqlSafeStr as _, SqliteConnection,
@@ -136,9 +133,6 @@ impl Tables {
 /// Whether it is one statement that reads.
 fn check(sql: &str) -> Result<(), TablesError> {
     let reason = match classify(sql) {
-        Statement::Read if explains_a_setting(sql) => {
-            "only what reads or writes rows can be explained".to_owned()
-        }
         Statement::Read => return Ok(()),
         Statement::Refused { reason } => reason,
         Statement::Write { .. }
@@ -150,18 +144,6 @@ fn check(sql: &str) -> Result<(), TablesError> {
         }
     };
     Err(TablesError::Refused { reason })
-}
-
-/// SQLite changes settings while it reads the statement, even when it is asked to explain it only.
-fn explains_a_setting(sql: &str) -> bool {
-    let bump = Bump::new();
-    match Parser::new(&bump, sql.as_bytes()).next() {
-        Ok(Some(Cmd::Explain(stmt) | Cmd::ExplainQueryPlan(stmt))) => !matches!(
-            stmt,
-            Stmt::Select(_) | Stmt::Insert { .. } | Stmt::Update { .. } | Stmt::Delete { .. }
-        ),
-        Ok(_) | Err(_) => false,
-    }
 }
 
 /// A query under way.

@@ -108,7 +108,16 @@ pub(crate) fn classify(sql: &str) -> Statement {
 
 fn kind(cmd: &Cmd<'_>, sql: &str) -> Statement {
     match cmd {
-        Cmd::Explain(_) | Cmd::ExplainQueryPlan(_) => Statement::Read,
+        Cmd::Explain(
+            Stmt::Select(_) | Stmt::Insert { .. } | Stmt::Update { .. } | Stmt::Delete { .. },
+        )
+        | Cmd::ExplainQueryPlan(
+            Stmt::Select(_) | Stmt::Insert { .. } | Stmt::Update { .. } | Stmt::Delete { .. },
+        ) => Statement::Read,
+        // A setting takes effect while SQLite reads the statement, even one that only explains.
+        Cmd::Explain(_) | Cmd::ExplainQueryPlan(_) => {
+            Statement::refused("only what reads or writes rows can be explained")
+        }
         Cmd::Stmt(statement) => of_statement(statement, sql),
     }
 }

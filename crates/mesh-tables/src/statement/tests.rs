@@ -63,6 +63,8 @@ fn what_is_not_allowed_says_why() {
         ("INSERT INTO t VALUES ('a\0b')", "zero byte"),
         ("ATTACH 'x' AS y", "attached"),
         ("PRAGMA user_version = 1", "settings"),
+        ("EXPLAIN PRAGMA hard_heap_limit = 1000", "explained"),
+        ("EXPLAIN QUERY PLAN PRAGMA hard_heap_limit = 1000", "explained"),
         ("BEGIN", "one transaction"),
         ("COMMIT", "one transaction"),
         ("SAVEPOINT a", "one transaction"),

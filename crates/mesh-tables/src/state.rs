@@ -11,7 +11,7 @@ use crate::apply::BYTES_SQL as SPOOL_BYTES;
 use crate::catalog::Catalog;
 use crate::oddity::Oddity;
 use crate::snapshot::covered::Covered;
-use crate::sql::{Columns, execute, fetch_all, number};
+use crate::sql::{Columns, execute, fetch_all};
 use mesh_protocol::SqlValue;
 
 /// What this database has; published after every commit.
@@ -85,7 +85,9 @@ impl State {
         fresh: OriginId,
     ) -> Result<Self, TablesError> {
         let mut origins = load_origins(conn).await?;
-        let rows = fetch_all(conn, "SELECT coalesce(origin, former) FROM mesh_state WHERE id = 1", []).await?;
+        let rows =
+            fetch_all(conn, "SELECT coalesce(origin, former) FROM mesh_state WHERE id = 1", [])
+                .await?;
         let row = rows.first().ok_or(TablesError::Malformed { what: "state" })?;
         let my_no = match Columns::of(row).int_or_none()? {
             Some(no) => no,
@@ -173,21 +175,6 @@ impl State {
         let no = insert_origin(conn, id).await?;
         Arc::make_mut(&mut self.origins).insert(no, id);
         Ok(no)
-    }
-
-    /// Everything of `origin` up to `upto` has been applied or parked.
-    pub(crate) async fn advance(
-        &mut self,
-        conn: &mut SqliteConnection,
-        origin: OriginId,
-        upto: u64,
-    ) -> Result<(), TablesError> {
-        let no = self.origin_no(conn, origin).await?;
-        let sql = "INSERT INTO mesh_vector (origin, upto, floor) VALUES (?1, ?2, 0) \
-                   ON CONFLICT (origin) DO UPDATE SET upto = max(upto, excluded.upto)";
-        execute(conn, sql, [SqlValue::Integer(no), number(upto)]).await?;
-        Arc::make_mut(&mut self.vector).advance(origin, upto);
-        Ok(())
     }
 }
 

@@ -47,23 +47,27 @@ pub(crate) async fn explain(path: &Path, error: TablesError) -> TablesError {
     }
     let source = Arc::clone(source);
     match write_beside(path, PROBE_BYTES).await.map_err(|error| error.kind()) {
-        Err(io::ErrorKind::ReadOnlyFilesystem) => TablesError::ReadOnly { source },
-        Err(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            TablesError::Full { source }
-        }
+        Err(kind) if is_read_only(kind) => TablesError::ReadOnly { source },
+        Err(kind) if is_full(kind) => TablesError::Full { source },
         Ok(()) | Err(_) => error,
     }
+}
+
+fn is_read_only(kind: io::ErrorKind) -> bool {
+    kind == io::ErrorKind::ReadOnlyFilesystem
+}
+
+fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl From<io::Error> for TablesError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::ReadOnlyFilesystem => {
+            kind if is_read_only(kind) => {
                 Self::ReadOnly { source: Arc::new(sqlx::Error::Io(error)) }
             }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::Full { source: Arc::new(sqlx::Error::Io(error)) }
-            }
+            kind if is_full(kind) => Self::Full { source: Arc::new(sqlx::Error::Io(error)) },
             _ => Self::File { source: Arc::new(error) },
         }
     }

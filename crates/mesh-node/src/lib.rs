@@ -68,7 +68,7 @@ pub use discover::{DiscoveryConfig, DiscoveryReport};
 pub use error::{NodeError, StartError};
 pub use events::Event;
 pub use join::{JoinStepDone, Joined};
-pub use mesh_control::{JoinStep, default_data_dir, default_socket_path};
+pub use mesh_control::{JoinStep, ParkedAccepted, default_data_dir, default_socket_path};
 pub use mesh_delivery::{DeliveryConfig, Priority};
 pub use mesh_discovery::{LanConfig, LanInterfaces, TailscaleConfig};
 pub use mesh_doctor::{Check, Finding};

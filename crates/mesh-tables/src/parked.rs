@@ -114,16 +114,17 @@ impl Tables {
         Ok(clock.map(|clock| UnixMillis(clock.time().0.saturating_sub(ahead))))
     }
 
-    /// Applies what is kept aside because its clock is ahead: of one member, or of all.
+    /// Applies what is kept aside of some databases because its clock is ahead. Says for how many
+    /// transactions that is no reason any more, and what came of all that is kept aside.
     ///
     /// # Errors
     /// [`TablesError`]; nothing has been applied then.
     pub async fn accept_ahead(
         &self,
-        member: Option<PeerId>,
+        origins: Vec<OriginId>,
         at: UnixMillis,
-    ) -> Result<Applied, TablesError> {
-        self.transact(move |desk| accept_ahead(desk, member, at).boxed()).await
+    ) -> Result<(u64, Applied), TablesError> {
+        self.transact(move |desk| accept_ahead(desk, origins, at).boxed()).await
     }
 }
 
@@ -163,14 +164,20 @@ async fn earliest_ahead(conn: &mut SqliteConnection) -> Result<Option<HybridCloc
 
 async fn accept_ahead(
     desk: &mut Desk,
-    member: Option<PeerId>,
+    origins: Vec<OriginId>,
     at: UnixMillis,
-) -> Result<Applied, TablesError> {
-    let member = member.map_or(SqlValue::Null, |member| SqlValue::Blob(member.as_bytes().to_vec()));
-    let sql = "UPDATE mesh_parked SET accepted = 1 WHERE ?1 IS NULL \
-               OR origin IN (SELECT id FROM mesh_origins WHERE member = ?1)";
-    execute(&mut desk.conn, sql, [member]).await?;
-    apply::retry(desk, at).await
+) -> Result<(u64, Applied), TablesError> {
+    let mut accepted = 0;
+    for origin in origins {
+        let Some(no) = desk.state.origins.no(&origin) else { continue };
+        let sql = "UPDATE mesh_parked SET accepted = 1 WHERE origin = ? AND accepted = 0 \
+                   AND reason = 'clock_skew'";
+        accepted += execute(&mut desk.conn, sql, [SqlValue::Integer(no)]).await?;
+        // What is kept behind those has the same clock, and no other reason when they are applied.
+        let sql = "UPDATE mesh_parked SET accepted = 1 WHERE origin = ?";
+        execute(&mut desk.conn, sql, [SqlValue::Integer(no)]).await?;
+    }
+    Ok((accepted, apply::retry(desk, at).await?))
 }
 
 /// Keeps a transaction aside, if there is room.

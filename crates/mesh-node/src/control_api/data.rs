@@ -126,10 +126,7 @@ impl Reading {
 
 impl Node {
     fn origin_name(&self, origin: &OriginId, member: Option<PeerId>) -> String {
-        match member {
-            Some(member) => self.shared.view().label(&member),
-            None => self.shared.origin_label(origin),
-        }
+        self.shared.origin_name(origin, member)
     }
 
     fn member_of(&self, origin: &OriginId, noted: Option<PeerId>) -> Option<String> {
@@ -391,8 +388,7 @@ impl DataApi for Node {
     }
 
     async fn parked_accept(&self, request: ParkedAccept) -> Result<ParkedAccepted, ApiError> {
-        let applied = self.accept_clock(&request.host).await?;
-        Ok(ParkedAccepted { accepted: applied, applied })
+        Ok(self.accept_clock(&request.host).await?)
     }
 
     async fn backup(&self) -> Result<BackupStream, ApiError> {

@@ -1,5 +1,9 @@
 //! The replicated tables as programs that embed a node use them.
 
+use std::collections::BTreeMap;
+
+use mesh_control::ParkedAccepted;
+use mesh_protocol::{OriginId, PeerId};
 use mesh_tables::{
     ConflictInfo, Feed, ParkedInfo, Query, Restored, Rows, Statement, TableInfo, TablesError,
     Written,
@@ -8,6 +12,7 @@ use mesh_tables::{
 use crate::clock;
 use crate::error::{NodeError, chain};
 use crate::node::Node;
+use crate::shared::lock;
 
 impl From<TablesError> for NodeError {
     fn from(error: TablesError) -> Self {
@@ -136,15 +141,32 @@ impl Node {
         Ok(self.shared.replication.tables.parked().await?)
     }
 
-    /// Applies what a member wrote although its clock was ahead; says how many transactions that were.
+    /// Applies what a member wrote although its clock was ahead; `name` is a member's, or the id of a
+    /// database.
     ///
     /// # Errors
     /// `unknown_peer`, `storage_error`.
-    pub async fn accept_clock(&self, name: &str) -> Result<u64, NodeError> {
-        let member = self.shared.view().resolve(name, now())?.peer;
-        let accepted = self.shared.replication.tables.accept_ahead(Some(member), now()).await;
+    pub async fn accept_clock(&self, name: &str) -> Result<ParkedAccepted, NodeError> {
+        let parked = self.parked().await?;
+        let databases: BTreeMap<OriginId, Option<PeerId>> =
+            parked.into_iter().map(|parked| (parked.dot.origin, parked.member)).collect();
+        let named = name.parse().ok().filter(|origin| databases.contains_key(origin));
+        let origins = match named {
+            Some(origin) => vec![origin],
+            None => {
+                let member = self.shared.view().resolve(name, now())?.peer;
+                // The database learns whose an origin is later than the engine does, and keeps it longer.
+                let core = lock(&self.shared.core);
+                let is_its = |(origin, known): &(OriginId, Option<PeerId>)| {
+                    core.member_of_origin(origin).or(*known) == Some(member)
+                };
+                databases.into_iter().filter(is_its).map(|(origin, _)| origin).collect()
+            }
+        };
+        let accepted = self.shared.replication.tables.accept_ahead(origins, now()).await;
         self.shared.note_tables(&accepted);
-        Ok(accepted?.applied.len() as u64)
+        let (accepted, outcome) = accepted?;
+        Ok(ParkedAccepted { accepted, applied: outcome.applied.len() as u64 })
     }
 }
 

@@ -180,8 +180,11 @@ async fn an_operator_can_accept_clocks_that_are_ahead() {
     let body = ahead(&one.bodies_for(&two).await[0], HOUR);
     two.take(vec![body], &one).await;
     let now = two.now().await;
-    assert_eq!(two.tables.accept_ahead(Some(two.id()), now).await.unwrap().applied, []);
-    assert_eq!(two.tables.accept_ahead(None, now).await.unwrap().applied.len(), 1);
+    let [of_one, of_two] = [&one, &two].map(|peer| peer.tables.have().borrow().database);
+    let (accepted, outcome) = two.tables.accept_ahead(vec![of_two], now).await.unwrap();
+    assert_eq!((accepted, outcome.applied.len()), (0, 0));
+    let (accepted, outcome) = two.tables.accept_ahead(vec![of_one], now).await.unwrap();
+    assert_eq!((accepted, outcome.applied.len()), (1, 1));
     assert_eq!(two.notes().await, ["x|ahead|1|-"]);
     // Not even then is it adopted.
     assert_eq!(two.count(&format!("mesh_state WHERE clock >> 16 > {}", now.0 + HOUR / 2)).await, 0);

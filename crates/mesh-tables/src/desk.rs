@@ -43,7 +43,9 @@ impl Desk {
         result
     }
 
-    pub(crate) async fn close(self) -> Result<(), TablesError> {
+    /// Everything that was written is in the database file itself then, unless somebody still reads.
+    pub(crate) async fn close(mut self) -> Result<(), TablesError> {
+        execute(&mut self.conn, "PRAGMA wal_checkpoint(TRUNCATE)", []).await?;
         Ok(self.conn.close().await?)
     }
 }

@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use crate::TablesError;
 use crate::key::Collation;
+use crate::schema;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, quoted};
 use crate::statement::{self, FOREIGN_KEY, Statement};
 
@@ -209,6 +210,12 @@ fn check_columns(facts: &TableFacts) -> Result<(), TablesError> {
             "a table needs a primary key: it tells which rows of two members are the same; \
              add `PRIMARY KEY (…)`",
         ));
+    }
+    let names = (facts.key.iter().chain(&facts.columns).map(|column| &column.name))
+        .chain(&facts.generated)
+        .chain(std::iter::once(&facts.name));
+    if let Some(reason) = names.into_iter().find_map(|name| schema::name_exceeds(name)) {
+        return Err(refused(reason));
     }
     let is_nullable = |column: &&ColumnFacts| !column.is_never_null && !facts.is_rowid_key;
     if let Some(column) = facts.key.iter().find(is_nullable) {

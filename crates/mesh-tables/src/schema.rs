@@ -3,6 +3,7 @@
 //! What tables there are is a function of the set of changes, whatever their order: a dropped table stays
 //! dropped, and of several definitions of one name that were not dropped the earliest holds the name.
 
+mod bounds;
 mod columns;
 mod standing;
 
@@ -18,6 +19,7 @@ use crate::desk::Desk;
 use crate::introspect;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
 
+pub(crate) use bounds::{exceeds, name_exceeds};
 pub(crate) use columns::note_added;
 pub(crate) use standing::{is_taken, make_triggers};
 
@@ -64,6 +66,9 @@ pub(crate) async fn apply_schema(
     change: &SchemaChange,
     version: Version,
 ) -> Result<SchemaOutcome, TablesError> {
+    if let Some(detail) = exceeds(change) {
+        return Ok(SchemaOutcome::Impossible { detail });
+    }
     let outcome = match change {
         SchemaChange::CreateTable { table, name, sql, replaces } => {
             let created = Created { id: *table, name, sql, replaces: *replaces };

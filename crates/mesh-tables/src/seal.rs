@@ -2,12 +2,13 @@
 
 mod page;
 mod parts;
+mod unsent;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_protocol::{
-    Dot, HybridClock, OriginId, Resolved, SchemaChange, SqlValue, TableId, TransactionHeader,
+    Dot, HybridClock, ORIGINS_MAX, OriginId, Resolved, SchemaChange, SqlValue, TableId, TransactionHeader,
     UnixMillis,
 };
 
@@ -38,7 +39,7 @@ pub(crate) struct Status {
     pub(crate) clock: HybridClock,
     pub(crate) is_dirty: bool,
     pub(crate) schema_version: i64,
-    /// Whether any row is too large to travel.
+    /// Whether any row could not travel.
     has_unsent: bool,
     /// Whether any loser of a conflict is listed.
     has_losers: bool,
@@ -49,7 +50,7 @@ pub(crate) struct Status {
 pub(crate) struct Sealed {
     /// The transaction, if there was anything.
     pub(crate) dot: Option<Dot>,
-    /// How many rows are too large to travel.
+    /// How many rows cannot travel.
     pub(crate) unsent: usize,
 }
 
@@ -175,8 +176,8 @@ async fn conclude(
         execute(&mut desk.conn, "UPDATE mesh_state SET dirty = 0 WHERE id = 1", []).await?;
         return Ok(Sealed { dot: None, unsent: parts.unsent });
     }
-    let (unsent, dot, advanced) = (parts.unsent, parts.dot, parts.advanced.clone());
-    finish(desk, parts, tables).await?;
+    let (dot, advanced) = (parts.dot, parts.advanced.clone());
+    let unsent = finish(desk, parts, tables).await?;
     note_context(desk, &advanced, dot.sequence).await?;
     Ok(Sealed { dot: Some(dot), unsent })
 }
@@ -188,6 +189,8 @@ fn header(desk: &Desk, extra: &Extra, clock: HybridClock) -> TransactionHeader {
         .filter(|(origin, upto)| {
             *origin != state.me && before.map_or(0, |before| before.upto(origin)) < *upto
         })
+        // What is more is said by the next transaction.
+        .take(ORIGINS_MAX)
         .collect();
     TransactionHeader {
         clock,
@@ -218,11 +221,16 @@ async fn captured<'t>(
     Ok(found)
 }
 
-/// Writes the last part and gives the next number, in one trip to SQLite's thread.
-async fn finish(desk: &mut Desk, parts: Parts, tables: &[&Table]) -> Result<(), TablesError> {
+/// Writes the last part and gives the next number, in one trip to SQLite's thread. Says how many rows cannot
+/// travel.
+async fn finish(
+    desk: &mut Desk,
+    mut parts: Parts,
+    tables: &[&Table],
+) -> Result<usize, TablesError> {
     let me = desk.state.me;
     let sequence = parts.dot.sequence;
-    let (log_sql, mut values) = parts.last(desk.state.my_no)?;
+    let (log_sql, mut values) = parts.last(desk).await?;
     let mut sql = log_sql.to_owned();
     for table in tables {
         sql.push_str(";DELETE FROM ");
@@ -240,7 +248,7 @@ async fn finish(desk: &mut Desk, parts: Parts, tables: &[&Table]) -> Result<(), 
         desk.state.log_head = Columns::of(row).int()?;
     }
     Arc::make_mut(&mut desk.state.vector).advance(me, sequence);
-    Ok(())
+    Ok(parts.unsent)
 }
 
 /// Notes what this database had applied of others at its latest transaction.

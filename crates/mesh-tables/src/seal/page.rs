@@ -8,19 +8,16 @@ use sqlx::sqlite::SqliteRow;
 
 use super::Status;
 use super::parts::Parts;
+use super::unsent::{Unsent, note_unsent, send_unsent};
 use crate::TablesError;
 use crate::catalog::Table;
 use crate::desk::Desk;
-use crate::key;
 use crate::rows::{self, RowRead};
-use crate::sql::{Columns, execute, fetch_all, fetch_optional, listed, number, quoted};
+use crate::sql::{Columns, execute, fetch_all, listed, number, quoted};
 
 /// Rows of the first page, and most rows of a page. How large they are is known behind the first one.
 const ROWS_FIRST: usize = 16;
 const ROWS_MAX: usize = 4096;
-
-/// Why a row stays here.
-pub(super) const TOO_LARGE: &str = "too_large";
 
 /// A row that was captured, as far as it was read.
 struct Captured {
@@ -250,7 +247,8 @@ async fn write(
         let Some(change) = row.change() else { continue };
         let listed = left_listed(table, &change, &losers);
         if is_too_large || !Parts::fits(table, &change, listed.len()) {
-            note_unsent(desk, table, &key, parts).await?;
+            parts.unsent += 1;
+            note_unsent(desk, table, &key, Unsent::TooLarge, parts.at).await?;
         } else {
             settle_deletions(desk, table, &change, &losers).await?;
             parts.add(desk, table, change, &listed).await?;
@@ -291,7 +289,7 @@ async fn join_cells(
     execute(&mut desk.conn, sql, key.iter().cloned()).await.map(drop)
 }
 
-fn same_key(table: &Table, key: &[SqlValue]) -> String {
+pub(super) fn same_key(table: &Table, key: &[SqlValue]) -> String {
     let each = table.key.iter().zip(key).map(|(column, value)| {
         let mark = if matches!(value, SqlValue::RawText(_)) { "CAST(? AS TEXT)" } else { "?" };
         format!("{} = {mark}", quoted(&column.name))
@@ -315,55 +313,4 @@ fn left_listed(table: &Table, change: &RowChange, row: &RowRead) -> Vec<(u16, Ve
         }
     }
     greatest.into_iter().collect()
-}
-
-async fn note_unsent(
-    desk: &mut Desk,
-    table: &Table,
-    key: &[SqlValue],
-    parts: &mut Parts,
-) -> Result<(), TablesError> {
-    parts.unsent += 1;
-    tracing::warn!(table = table.name, "a row is too large to travel; it stays here alone");
-    let sql = "INSERT INTO mesh_unsent (table_no, key, reason, at) VALUES (?, ?, ?, ?) \
-               ON CONFLICT (table_no, key) DO UPDATE SET reason = excluded.reason, at = excluded.at";
-    let values = [
-        SqlValue::Integer(table.no),
-        SqlValue::Blob(key::encode_values(key)),
-        SqlValue::Text(TOO_LARGE.to_owned()),
-        number(parts.at.0),
-    ];
-    execute(&mut desk.conn, sql, values).await.map(drop)
-}
-
-/// Nobody else has the rows that were too large: those of them that were written again go whole.
-async fn send_unsent(desk: &mut Desk, table: &Table) -> Result<(), TablesError> {
-    let sql = "SELECT key FROM mesh_unsent WHERE table_no = ? AND reason = 'too_large'";
-    let rows = fetch_all(&mut desk.conn, sql, [SqlValue::Integer(table.no)]).await?;
-    for row in rows {
-        let bytes = Columns::of(&row).blob()?;
-        let key = key::decode_values(&bytes)?;
-        let same = same_key(table, &key);
-        let new = quoted(&table.new_table());
-        let find = format!("SELECT 1 FROM {new} WHERE {same} LIMIT 1");
-        if fetch_optional(&mut desk.conn, find, key.iter().cloned()).await?.is_none() {
-            continue;
-        }
-        let names = listed(&table.key, |column| quoted(&column.name));
-        let row_table = quoted(&table.row_table());
-        let note = format!(
-            "INSERT INTO {new} ({names}, col) SELECT {names}, -1 FROM {row_table} WHERE {same} \
-             ON CONFLICT ({names}, col) DO NOTHING"
-        );
-        execute(&mut desk.conn, note, key.iter().cloned()).await?;
-        let stamp = format!(
-            "UPDATE {row_table} SET (clock, origin, seq) = \
-             (SELECT clock, origin, sequence FROM mesh_state WHERE id = 1) WHERE {same}"
-        );
-        execute(&mut desk.conn, stamp, key.iter().cloned()).await?;
-        let done = "DELETE FROM mesh_unsent WHERE table_no = ? AND key = ?";
-        let values = [SqlValue::Integer(table.no), SqlValue::Blob(bytes)];
-        execute(&mut desk.conn, done, values).await?;
-    }
-    Ok(())
 }

@@ -1,11 +1,12 @@
 //! Puts changes together to parts of bounded size, and parts into the log.
 
 use mesh_protocol::{
-    CHANGES_PER_PART_MAX, DATA_PART_BYTES_MAX, DATA_PART_BYTES_TARGET, Dot, Listed, OriginId,
-    RowChange, SECTIONS_PER_PART_MAX, Section, SqlValue, TransactionHeader, TransactionPart,
-    UnixMillis, Version,
+    CHANGES_PER_PART_MAX, DATA_PART_BYTES_MAX, DATA_PART_BYTES_TARGET, Dot, HybridClock, Listed,
+    OriginId, RowChange, SECTIONS_PER_PART_MAX, Section, SqlValue, TableId, TransactionHeader,
+    TransactionPart, UnixMillis, Version,
 };
 
+use super::unsent::{Unsent, note_unsent};
 use crate::TablesError;
 use crate::catalog::Table;
 use crate::desk::Desk;
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     pub(super) at: UnixMillis,
     /// What its header says of others.
     pub(super) advanced: Vec<(OriginId, u64)>,
+    clock: HybridClock,
     header: Option<TransactionHeader>,
     part: u32,
     sections: Vec<Section>,
@@ -39,9 +41,9 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn new(dot: Dot, header: TransactionHeader, at: UnixMillis) -> Self {
-        let advanced = header.advanced.clone();
+        let (advanced, clock) = (header.advanced.clone(), header.clock);
         let (header, sections) = (Some(header), Vec::new());
-        Self { dot, unsent: 0, at, advanced, header, part: 0, sections, bytes: 0 }
+        Self { dot, unsent: 0, at, advanced, clock, header, part: 0, sections, bytes: 0 }
     }
 
     /// Whether it has no changes of rows.
@@ -121,8 +123,7 @@ impl Parts {
 
     /// Writes what there is as a part that is not the last one.
     async fn write(&mut self, desk: &mut Desk) -> Result<(), TablesError> {
-        let part = self.take(false);
-        let values = log_values(&part, desk.state.my_no, self.at)?;
+        let values = self.values(desk, false).await?;
         let row = fetch_optional(&mut desk.conn, LOG, values).await?;
         if let Some(row) = row {
             desk.state.log_head = Columns::of(&row).int()?;
@@ -132,28 +133,77 @@ impl Parts {
 
     /// The statement that writes the last part, with its seven values: those of the origin and the sequence
     /// are the second and the third. It returns the entry's number.
-    pub(super) fn last(mut self, my_no: i64) -> Result<(&'static str, Vec<SqlValue>), TablesError> {
-        let part = self.take(true);
-        Ok((LOG, log_values(&part, my_no, self.at)?))
+    pub(super) async fn last(
+        &mut self,
+        desk: &mut Desk,
+    ) -> Result<(&'static str, Vec<SqlValue>), TablesError> {
+        Ok((LOG, self.values(desk, true).await?))
+    }
+
+    async fn values(
+        &mut self,
+        desk: &mut Desk,
+        is_last: bool,
+    ) -> Result<Vec<SqlValue>, TablesError> {
+        let mut part = self.take(is_last);
+        let (body, left_out) = encode(&mut part, self.clock)?;
+        for (id, key) in left_out {
+            self.unsent += 1;
+            let Some(table) = desk.state.catalog.tables.get(&id).cloned() else { continue };
+            note_unsent(desk, &table, &key, Unsent::Malformed, self.at).await?;
+        }
+        Ok(vec![
+            SqlValue::Null,
+            SqlValue::Integer(desk.state.my_no),
+            number(part.dot.sequence),
+            SqlValue::Integer(i64::from(part.part)),
+            SqlValue::Integer(i64::from(part.is_last)),
+            number(self.at.0),
+            SqlValue::Blob(body),
+        ])
     }
 }
 
-fn log_values(
-    part: &TransactionPart,
-    my_no: i64,
-    at: UnixMillis,
-) -> Result<Vec<SqlValue>, TablesError> {
+/// The form of a part. Rows that have none are taken out of it: whatever another program did to one row, the
+/// others travel.
+fn encode(part: &mut TransactionPart, clock: HybridClock) -> Result<EncodedPart, TablesError> {
+    if let Ok(body) = part.encode() {
+        return Ok((body, Vec::new()));
+    }
+    let mut left_out = Vec::new();
+    for section in &mut part.sections {
+        let changes = std::mem::take(&mut section.changes);
+        let mut listed = std::mem::take(&mut section.listed).into_iter().peekable();
+        for (change, number) in changes.into_iter().zip(0_u32..) {
+            let mut of_change = Vec::new();
+            while let Some(one) = listed.next_if(|one| one.change == number) {
+                of_change.push(Listed { change: 0, ..one });
+            }
+            let (key, columns) = (change.key().clone(), section.columns.clone());
+            let changes = vec![change];
+            let alone = Section { table: section.table, columns, changes, listed: of_change };
+            let header = Some(TransactionHeader { clock, ..TransactionHeader::default() });
+            let (dot, sections) = (part.dot, vec![alone]);
+            let alone = TransactionPart { dot, part: 0, is_last: true, header, sections };
+            if alone.encode().is_err() {
+                left_out.push((section.table, key));
+                continue;
+            }
+            let place = u32::try_from(section.changes.len()).unwrap_or(u32::MAX);
+            for alone in alone.sections {
+                section.changes.extend(alone.changes);
+                let moved = alone.listed.into_iter().map(|one| Listed { change: place, ..one });
+                section.listed.extend(moved);
+            }
+        }
+    }
+    part.sections.retain(|section| !section.changes.is_empty());
     let body = part.encode().map_err(|_| TablesError::Malformed { what: "transaction" })?;
-    Ok(vec![
-        SqlValue::Null,
-        SqlValue::Integer(my_no),
-        number(part.dot.sequence),
-        SqlValue::Integer(i64::from(part.part)),
-        SqlValue::Integer(i64::from(part.is_last)),
-        number(at.0),
-        SqlValue::Blob(body),
-    ])
+    Ok((body, left_out))
 }
+
+/// Encoded part, and keys of the rows that are not in it.
+type EncodedPart = (Vec<u8>, Vec<(TableId, Vec<SqlValue>)>);
 
 fn names_bytes(table: &Table) -> usize {
     table.columns.iter().map(|column| column.name.len() + 6).sum::<usize>() + 32

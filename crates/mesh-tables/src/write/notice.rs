@@ -158,14 +158,20 @@ async fn adopt_column(
     if let Kind::Refused { reason } = statement::classify(&alter) {
         return Ok(Some(reason));
     }
+    let change = SchemaChange::AddColumn {
+        table: table.id,
+        column: column.name.clone(),
+        definition: definition.clone(),
+    };
+    if let Some(reason) = schema::exceeds(&change) {
+        return Ok(Some(reason));
+    }
     let clock = seal::stamp(desk).await?;
     let (origin, sequence) = (desk.state.me, desk.state.open_sequence());
     let version = Version { life: 1, clock, origin, sequence };
     let no = schema::note_added(desk, table, &column.name, &definition, version).await?;
     capture_column(desk, table, column, no).await?;
     desk.state.catalog = Arc::new(Catalog::load(&mut desk.conn).await?);
-    let change =
-        SchemaChange::AddColumn { table: table.id, column: column.name.clone(), definition };
     let extra = Extra { schema: vec![change], ..Extra::default() };
     seal::seal(desk, extra, at).await?;
     Ok(None)

@@ -201,3 +201,41 @@ async fn a_statement_that_names_no_columns_returns_those_that_there_are() {
     let written = setup.try_run(&[insert]).await.unwrap();
     assert_eq!(written[0].columns, ["id", "a", "n2", "n3", "last"]);
 }
+
+#[tokio::test]
+async fn what_is_too_long_to_travel_is_refused_or_told_and_blocks_nothing() {
+    let setup = Setup::with(&[T]).await;
+    let (fits, long) = ("n".repeat(256), "n".repeat(257));
+    let text = "x".repeat(64 << 10);
+    for sql in [
+        format!("CREATE TABLE {long} (id INTEGER PRIMARY KEY)"),
+        format!("CREATE TABLE u (id INTEGER PRIMARY KEY, {long})"),
+        format!("CREATE TABLE u ({long} INTEGER PRIMARY KEY)"),
+        format!("ALTER TABLE t ADD COLUMN {long}"),
+        format!("CREATE INDEX {long} ON t (a)"),
+    ] {
+        assert!(refusal(&setup, &sql).await.contains("longer than 256"), "{sql}");
+    }
+    for sql in [
+        format!("CREATE TABLE u (id INTEGER PRIMARY KEY, a DEFAULT '{text}')"),
+        format!("ALTER TABLE t ADD COLUMN b DEFAULT '{text}'"),
+        format!("CREATE INDEX t_a ON t (a) WHERE a <> '{text}'"),
+    ] {
+        assert!(refusal(&setup, &sql).await.contains("at most 65536"));
+    }
+    assert_eq!(setup.sealed().await, "");
+    for sql in [
+        format!("ALTER TABLE t ADD COLUMN {long}"),
+        format!("ALTER TABLE t ADD COLUMN b DEFAULT '{text}'"),
+    ] {
+        setup.shell_runs(&sql).await;
+        let noticed = setup.tables.notice(AT).await.unwrap();
+        assert!(noticed.oddities.iter().any(|odd| odd.table == "t"), "{noticed:?}");
+        let sealed = setup.run(&["REPLACE INTO t (id) VALUES (1)"]).await;
+        assert_eq!(sealed, "put 1 life 1 a=NULL");
+    }
+    setup.run(&[&format!("CREATE TABLE {fits} (id INTEGER PRIMARY KEY, {fits})")]).await;
+    setup.run(&[&format!("CREATE INDEX {} ON t (a)", "i".repeat(256))]).await;
+    let sealed = setup.run(&[&format!("INSERT INTO {fits} (id) VALUES (1)")]).await;
+    assert_eq!(sealed, format!("put 1 life 1 {fits}=NULL"));
+}

@@ -100,3 +100,22 @@ async fn own_writes_are_not_taken_for_those_of_others() {
     assert!(!setup.tables.notice(crate::setup::AT).await.unwrap().is_new);
     assert_eq!(setup.tables.file_mark(), before);
 }
+
+#[tokio::test]
+async fn a_row_with_bookkeeping_that_others_would_refuse_stays_here_and_the_rest_travels() {
+    let setup = Setup::with(&[T]).await;
+    setup
+        .shell_runs(
+            "INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3); \
+             UPDATE t__mesh_row SET clock = clock + (1 << 40) WHERE id = 1; \
+             UPDATE t__mesh_row SET life = 0 WHERE id = 3",
+        )
+        .await;
+    assert_eq!(setup.noticed().await, "put 2 life 1 a='b' b=2");
+    assert_eq!(setup.number("SELECT count(*) FROM mesh_unsent").await, 2);
+    assert_eq!(setup.tables.stats(crate::setup::AT).await.unwrap().unsent, 2);
+    // It goes when it is written again, and whole.
+    assert_eq!(setup.run(&["UPDATE t SET b = 5 WHERE id = 1"]).await, "put 1 life 1 a='a' b=5");
+    assert_eq!(setup.number("SELECT count(*) FROM mesh_unsent").await, 1);
+    assert_eq!(setup.run(&["DELETE FROM t WHERE id = 2"]).await, "delete 2 life 2");
+}

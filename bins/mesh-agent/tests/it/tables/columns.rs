@@ -23,7 +23,7 @@ async fn measured(dir: &std::path::Path, name: &str) -> (Agent, u16) {
 }
 
 /// Bytes that went over all links of an agent, in both directions.
-async fn link_bytes(port: u16) -> u64 {
+pub(super) async fn link_bytes(port: u16) -> u64 {
     let fetched = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -65,8 +65,10 @@ async fn a_column_added_to_a_table_with_many_rows_sends_no_rows() {
 
     // One member is away during the change and writes what it knows.
     let _stopped = old.terminate().await;
-    old.write_past("UPDATE readings SET value = -1 WHERE id = 1; INSERT INTO readings VALUES (0, 0)")
-        .await;
+    old.write_past(
+        "UPDATE readings SET value = -1 WHERE id = 1; INSERT INTO readings VALUES (0, 0)",
+    )
+    .await;
     linked_again(&one, &two).await;
     let before = [link_bytes(one_port).await, link_bytes(two_port).await];
     one.write("ALTER TABLE readings ADD COLUMN unit TEXT NOT NULL DEFAULT 'metre'").await;

@@ -38,10 +38,8 @@ async fn three(dir: &std::path::Path) -> [Agent; 3] {
 async fn kill_half_way(victim: &mut Agent, bytes: u64, is_over: &Cell<bool>) {
     let limit = wal_bytes(victim) + bytes;
     let what = format!("{} is in the middle of it", victim.name());
-    eventually(LONG, &what, async || {
-        (wal_bytes(victim) > limit || is_over.get()).then_some(())
-    })
-    .await;
+    eventually(LONG, &what, async || (wal_bytes(victim) > limit || is_over.get()).then_some(()))
+        .await;
     victim.kill9();
 }
 
@@ -65,8 +63,7 @@ async fn a_writer_killed_in_the_middle_of_a_large_transaction_leaves_all_of_it_o
             is_over.set(true);
             result.is_ok()
         };
-        let (is_acknowledged, ()) =
-            tokio::join!(writing, kill_half_way(&mut one, bytes, &is_over));
+        let (is_acknowledged, ()) = tokio::join!(writing, kill_half_way(&mut one, bytes, &is_over));
         one.restart().await;
         linked(&[&one, &two, &three]).await;
         // Behind whatever came of it.

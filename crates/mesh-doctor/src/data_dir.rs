@@ -9,12 +9,15 @@ use crate::finding::listed;
 use crate::{Check, Finding};
 
 /// What an agent keeps in its data directory.
-const FILES: [&str; 7] = [
+const FILES: [&str; 10] = [
     "node.key",
     "mesh.db",
     "mesh.db-wal",
     "mesh.db-shm",
     "mesh.db.lock",
+    "data.db",
+    "data.db-wal",
+    "data.db-shm",
     "agent.lock",
     "control.sock",
 ];

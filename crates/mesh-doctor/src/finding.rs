@@ -20,6 +20,8 @@ pub enum Check {
     Permissions,
     /// Whether the database is sound and of a schema that this program knows.
     Database,
+    /// Whether the replicated tables are written, and in step.
+    Tables,
     /// Whether the members speak a protocol version in common.
     Versions,
     /// Whether the members are linked.
@@ -39,6 +41,7 @@ impl Check {
             Self::Disk => "disk",
             Self::Permissions => "permissions",
             Self::Database => "database",
+            Self::Tables => "tables",
             Self::Versions => "versions",
             Self::Links => "links",
         }

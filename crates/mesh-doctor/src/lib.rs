@@ -14,6 +14,7 @@ mod finding;
 mod firewall;
 mod links;
 mod port;
+mod tables;
 mod tailscale;
 mod versions;
 
@@ -25,5 +26,6 @@ pub use finding::{Check, Finding};
 pub use firewall::{FirewallFacts, FirewallSources, Reading, judge_firewall, read_firewall};
 pub use links::{LinkReading, judge_links};
 pub use port::{Holder, PortState, PortUse, judge_listening, judge_ports, look_at_port};
+pub use tables::{ClockAhead, TablesReading, TablesTrouble, judge_tables, judge_tables_file};
 pub use tailscale::{TailscaleFact, judge_tailscale};
 pub use versions::{VersionReading, judge_versions};

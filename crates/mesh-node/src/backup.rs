@@ -19,6 +19,9 @@ use crate::shared::Shared;
 /// What is in an archive, in this order: the key first, which is small and makes the rest worth having.
 const MEMBERS: [&str; 3] = ["node.key", "mesh.db", "data.db"];
 
+/// What SQLite keeps beside a database. One that a former database left would be taken for the restored one's.
+const BESIDE: [&str; 4] = ["mesh.db-wal", "mesh.db-shm", "data.db-wal", "data.db-shm"];
+
 /// Bytes that go to the client at a time.
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -138,11 +141,13 @@ pub enum RestoreError {
         #[source]
         source: io::Error,
     },
-    /// The directory holds an agent already.
-    #[error("{} holds an agent already; nothing was changed", path.display())]
+    /// The directory holds an agent already, or something of one.
+    #[error("{} holds an agent already ({name} is there); nothing was changed", path.display())]
     Occupied {
         /// The directory.
         path: PathBuf,
+        /// The first file of an agent that was found in it.
+        name: String,
     },
     /// The file is not an archive that `mesh-ctl backup` wrote, or not all of it.
     #[error("{} is not a whole backup of an agent: {why}", path.display())]
@@ -160,16 +165,28 @@ pub enum RestoreError {
 /// # Errors
 /// [`RestoreError`]; a directory that holds an agent is never touched.
 pub fn restore(archive: &Path, data_dir: &Path) -> Result<(), RestoreError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| RestoreError::File { path, source }
-    };
-    let occupied = MEMBERS.iter().any(|name| data_dir.join(name).exists());
-    if occupied {
-        return Err(RestoreError::Occupied { path: data_dir.to_owned() });
+    let is_there = |name: &&str| data_dir.join(name).symlink_metadata().is_ok();
+    if let Some(name) = MEMBERS.iter().chain(&BESIDE).copied().find(is_there) {
+        let (path, name) = (data_dir.to_owned(), name.to_owned());
+        return Err(RestoreError::Occupied { path, name });
     }
     let file = File::open(archive).map_err(at(archive))?;
+    let is_new = !data_dir.exists();
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(at(data_dir))?;
+    let restored = unpack_all(archive, file, data_dir);
+    if restored.is_err() && is_new {
+        // Only an empty one can be removed: what has come into it since stays.
+        let _kept = fs::remove_dir(data_dir);
+    }
+    restored
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
+    let path = path.to_owned();
+    move |source| RestoreError::File { path, source }
+}
+
+fn unpack_all(archive: &Path, file: File, data_dir: &Path) -> Result<(), RestoreError> {
     // Beside their places first: half a backup must not look like an agent.
     let folder = data_dir.join(format!("{FOLDER_PREFIX}{:016x}", clock::random_u64()));
     DirBuilder::new().mode(0o700).create(&folder).map_err(at(&folder))?;

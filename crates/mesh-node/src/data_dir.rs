@@ -27,6 +27,11 @@ pub(crate) fn database_in(data_dir: &Path) -> PathBuf {
     data_dir.join("mesh.db")
 }
 
+/// The replicated tables in a data directory.
+pub(crate) fn tables_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("data.db")
+}
+
 impl DataDir {
     /// Creates the directory (mode 0700) when it is missing, and takes it for this process.
     pub(crate) fn open(path: &Path) -> Result<Self, StartError> {
@@ -73,7 +78,7 @@ impl DataDir {
 
     /// The replicated tables.
     pub(crate) fn tables(&self) -> PathBuf {
-        self.path.join("data.db")
+        tables_in(&self.path)
     }
 
     /// Reads the key file, or writes a new one when this directory has no database yet.

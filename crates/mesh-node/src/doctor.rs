@@ -1,19 +1,22 @@
 //! Looks for faults: with what the running node knows, or before it could start.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use mesh_control::CheckView;
+use mesh_control::{CheckView, DataState};
 use mesh_discovery::{TailscaleError, TailscaleReport, TailscaleState};
 use mesh_doctor::{
-    Check, ClockReading, DatabaseState, Finding, FirewallSources, LinkReading, PortState, PortUse,
-    TailscaleFact, VersionReading, judge_clock, judge_database, judge_disk, judge_firewall,
-    judge_links, judge_listening, judge_permissions, judge_ports, judge_tailscale, judge_versions,
-    look_at_port, read_data_dir, read_firewall, read_space,
+    Check, ClockAhead, ClockReading, DatabaseState, Finding, FirewallSources, LinkReading,
+    PortState, PortUse, TablesReading, TablesTrouble, TailscaleFact, VersionReading, judge_clock,
+    judge_database, judge_disk, judge_firewall, judge_links, judge_listening, judge_permissions,
+    judge_ports, judge_tables, judge_tables_file, judge_tailscale, judge_versions, look_at_port,
+    read_data_dir, read_firewall, read_space,
 };
 use mesh_store::Health;
+use mesh_tables::Oddity;
 use tokio::sync::oneshot;
 
 use crate::builder::NodeBuilder;
@@ -53,8 +56,13 @@ impl NodeBuilder {
         };
         let wanted: Vec<SocketAddr> = uses.iter().map(|port| port.address).collect();
         let path = data_dir::database_in(&config.data_dir);
-        let (firewall, tailscale, database) =
-            tokio::join!(firewall(&wanted), tailscale(&config), mesh_store::examine(&path),);
+        let tables = data_dir::tables_in(&config.data_dir);
+        let (firewall, tailscale, database, tables) = tokio::join!(
+            firewall(&wanted),
+            tailscale(&config),
+            mesh_store::examine(&path),
+            tables_file(&tables),
+        );
         vec![
             judge_ports(&uses),
             firewall,
@@ -62,6 +70,7 @@ impl NodeBuilder {
             disk(&config),
             permissions(&config),
             judge_health(&config, database),
+            tables,
         ]
     }
 }
@@ -69,11 +78,12 @@ impl NodeBuilder {
 impl Shared {
     /// Looks for faults of this node and its machine.
     pub(crate) async fn examine(self: &Arc<Self>) -> Vec<Finding> {
-        let (firewall, tailscale, clock, database) = tokio::join!(
+        let (firewall, tailscale, clock, database, tables) = tokio::join!(
             firewall(&self.listening),
             tailscale(&self.config),
             self.examine_clock(),
             tokio::time::timeout(DATABASE_TIMEOUT, self.store.quick_check()),
+            self.examine_tables(),
         );
         let database = match database {
             Ok(checked) => judge_health(&self.config, checked),
@@ -91,6 +101,7 @@ impl Shared {
             disk(&self.config),
             permissions(&self.config),
             database,
+            tables,
             self.examine_versions(),
             self.examine_links(),
         ]
@@ -120,6 +131,37 @@ impl Shared {
         let readings: Vec<Option<ClockReading>> =
             readings.buffer_unordered(PINGS_AT_ONCE).collect().await;
         judge_clock(&readings.into_iter().flatten().collect::<Vec<ClockReading>>())
+    }
+
+    /// What SQLite finds damaged it says when it is read: no page is looked at for this.
+    async fn examine_tables(&self) -> Finding {
+        let replication = &self.replication;
+        let now = clock::now().wall;
+        let stats = match replication.tables.stats(now).await {
+            Ok(stats) => stats,
+            Err(error) => {
+                let trouble = Some((TablesTrouble::Other, chain(&error)));
+                return judge_tables(&TablesReading { trouble, ..TablesReading::default() });
+            }
+        };
+        // Whoever cannot write it finds nothing new in it, and is in trouble anyway.
+        let oddities = replication.tables.notice(now).await.map(|noticed| noticed.oddities);
+        let ahead = stats.parked_ahead.iter().map(|skewed| ClockAhead {
+            hostname: self.origin_name(&skewed.origin, skewed.member),
+            ahead: Duration::from_millis(skewed.ahead_millis),
+        });
+        judge_tables(&TablesReading {
+            trouble: replication
+                .trouble()
+                .and_then(|found| trouble(found.state).map(|trouble| (trouble, found.detail))),
+            tables: stats.tables,
+            aside: stats.tables_aside,
+            parked: stats.parked,
+            ahead: ahead.collect(),
+            oddities: oddities.unwrap_or_default().iter().map(Oddity::to_string).collect(),
+            unsent: stats.unsent,
+            wal_bytes: stats.wal_bytes,
+        })
     }
 
     fn examine_versions(&self) -> Finding {
@@ -192,6 +234,35 @@ fn judge_health(config: &Config, health: Result<Health, mesh_store::StoreError>)
         Err(error) => DatabaseState::Unreadable { why: chain(&error) },
     };
     judge_database(&data_dir::database_in(&config.data_dir), &state)
+}
+
+const fn trouble(state: DataState) -> Option<TablesTrouble> {
+    match state {
+        DataState::Ok | DataState::Snapshot => None,
+        DataState::DiskFull => Some(TablesTrouble::Full),
+        DataState::ReadOnly => Some(TablesTrouble::ReadOnly),
+        DataState::Locked => Some(TablesTrouble::Locked),
+        DataState::Failed => Some(TablesTrouble::Other),
+    }
+}
+
+async fn tables_file(path: &Path) -> Finding {
+    use mesh_tables::Health;
+    let examined = tokio::time::timeout(DATABASE_TIMEOUT, mesh_tables::examine(path)).await;
+    let state = match examined {
+        Ok(Ok(Health::Sound)) => DatabaseState::Sound,
+        Ok(Ok(Health::Absent)) => DatabaseState::Absent,
+        Ok(Ok(Health::Newer { theirs, ours })) => DatabaseState::Newer { theirs, ours },
+        Ok(Ok(Health::Damaged { detail })) => DatabaseState::Damaged { detail },
+        Ok(Err(error)) => DatabaseState::Unreadable { why: chain(&error) },
+        Err(_) => {
+            let seconds = DATABASE_TIMEOUT.as_secs();
+            let detail =
+                format!("in {} nothing was found within {seconds} s of looking", path.display());
+            return Finding::good(Check::Tables, detail);
+        }
+    };
+    judge_tables_file(path, &state)
 }
 
 async fn tailscale(config: &Config) -> Finding {

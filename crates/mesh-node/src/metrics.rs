@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use mesh_control::{MetricsServer, PeerState};
+use mesh_control::{DataState, MetricsServer, PeerState};
 use mesh_delivery::EndedCounts;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -17,6 +18,16 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::clock;
 use crate::link::LinkEntry;
 use crate::shared::{Shared, lock};
+
+/// Every state of the replicated tables.
+const DATA_STATES: [DataState; 6] = [
+    DataState::Ok,
+    DataState::Snapshot,
+    DataState::DiskFull,
+    DataState::ReadOnly,
+    DataState::Locked,
+    DataState::Failed,
+];
 
 /// Names and values of one line.
 type Labels = Vec<(&'static str, String)>;
@@ -85,6 +96,7 @@ impl Shared {
         self.register_links(&mut registry);
         self.register_deliveries(&mut registry);
         register_queues(&mut registry, &self.queues().await);
+        self.register_tables(&mut registry).await;
         let help = "Time from asking for a commit until it is on disk, by queue";
         registry.register_with_unit("commit", help, Unit::Seconds, self.commit_times.0.clone());
         let mut page = String::new();
@@ -173,6 +185,93 @@ impl Shared {
         }
         let help = "Messages that ended since the start, once per receiver, by how";
         registry.register("deliveries", help, deliveries);
+    }
+
+    async fn register_tables(&self, registry: &mut Registry) {
+        let replication = &self.replication;
+        let now = clock::now().wall;
+        let found = match replication.tables.stats(now).await {
+            Ok(stats) => stats,
+            // The state says what is wrong; figures that nobody could read are left out.
+            Err(error) => {
+                tracing::debug!(%error, "the replicated tables cannot be counted");
+                self.register_tables_state(registry);
+                return;
+            }
+        };
+        self.register_tables_state(registry);
+        let tables = Gauges::default();
+        for (state, count) in [("live", found.tables), ("aside", found.tables_aside)] {
+            tables.get_or_create(&one("state", state)).set(figure(count));
+        }
+        registry.register("tables", "Replicated tables by state", tables);
+        let behind = lock(&self.core).tables_behind();
+        let behind = behind.iter().filter_map(|behind| behind.we).max().unwrap_or(0);
+        let mut register = |name: &str, help: &str, count: u64| {
+            let gauge = Gauge::<f64, AtomicU64>::default();
+            gauge.set(figure(count));
+            registry.register(name, help, gauge);
+        };
+        register(
+            "tables_behind",
+            "Transactions that linked members have and this agent lacks",
+            behind,
+        );
+        register(
+            "tables_parked",
+            "Transactions of others that cannot be applied yet",
+            found.parked,
+        );
+        register("tables_conflicts", "Writes that lost and were not settled", found.conflicts);
+        register("tables_unsent_rows", "Rows that are too large to travel", found.unsent);
+        register("tables_log_entries", "Entries of the log of transactions", found.log_entries);
+        register("tables_log_size_bytes", "Bytes of the log", found.log_bytes);
+        register(
+            "tables_spool_size_bytes",
+            "Bytes that are parked or incomplete",
+            found.spool_bytes,
+        );
+        register("tables_database_size_bytes", "Size of data.db", found.database_bytes);
+        register("tables_wal_size_bytes", "Size of data.db-wal", found.wal_bytes);
+        let ahead = Gauges::default();
+        for skewed in &found.parked_ahead {
+            let hostname = self.origin_name(&skewed.origin, skewed.member);
+            let labels = one("hostname", hostname);
+            // A member may have had several databases.
+            let most = ahead.get_or_create(&labels).get();
+            let seconds = Duration::from_millis(skewed.ahead_millis).as_secs_f64();
+            ahead.get_or_create(&labels).set(seconds.max(most));
+        }
+        let help = "How far clocks are ahead of this agent's, by whose changes are parked for it";
+        registry.register_with_unit("tables_clock_ahead", help, Unit::Seconds, ahead);
+        let transactions = Counters::default();
+        for (way, count) in replication.passed() {
+            transactions.get_or_create(&one("way", way)).inc_by(count);
+        }
+        let help = "Transactions received and sent since the start, each sending counted";
+        registry.register("tables_transactions", help, transactions);
+    }
+
+    fn register_tables_state(&self, registry: &mut Registry) {
+        let in_snapshot = self.replication.tables.have().borrow().in_snapshot;
+        let now = match self.replication.trouble() {
+            Some(trouble) => trouble.state,
+            None if in_snapshot => DataState::Snapshot,
+            None => DataState::Ok,
+        };
+        let states = Gauges::default();
+        for state in DATA_STATES {
+            let is_now = u8::from(state == now);
+            states.get_or_create(&one("state", state.as_str())).set(f64::from(is_now));
+        }
+        let help = "1 for the state that the tables are in, 0 for the others";
+        registry.register("tables_state", help, states);
+        if in_snapshot {
+            let ratio = Gauge::<f64, AtomicU64>::default();
+            ratio.set(f64::from(self.replication.snapshot_percent()) / 100.0);
+            let help = "How much of a member's state has been taken in, while it is";
+            registry.register("tables_snapshot_ratio", help, ratio);
+        }
     }
 
     async fn queues(&self) -> Vec<Queue> {

@@ -104,6 +104,12 @@ impl Replication {
         self.trouble.borrow().clone()
     }
 
+    /// Transactions that came and went since the start.
+    pub(crate) fn passed(&self) -> [(&'static str, u64); 2] {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [("received", count(&self.received)), ("sent", count(&self.sent))]
+    }
+
     /// How much of a member's state has been taken in.
     pub(crate) fn snapshot_percent(&self) -> u8 {
         self.snapshots.percent()
@@ -252,6 +258,11 @@ impl Shared {
                 Err(error) => shared.tables_failed("the origin", &error),
             }
         });
+    }
+
+    /// The name of the member that an origin is noted for, or is known to be of, else the database.
+    pub(crate) fn origin_name(&self, origin: &OriginId, noted: Option<PeerId>) -> String {
+        noted.map_or_else(|| self.origin_label(origin), |member| self.view().label(&member))
     }
 
     /// A member's name where its database is known, else the database.

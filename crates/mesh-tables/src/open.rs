@@ -13,7 +13,7 @@ use sqlx::{ConnectOptions as _, SqlSafeStr as _, SqliteConnection, query_scalar}
 use crate::{TablesConfig, TablesOpenError};
 
 /// `PRAGMA application_id` of this database, set by the first migration: "MESD".
-const APPLICATION_ID: i64 = 0x4d45_5344;
+pub(crate) const APPLICATION_ID: i64 = 0x4d45_5344;
 
 /// How long a connection waits for another program that holds the database, such as a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ const PAGES_LIMIT: u64 = u32::MAX as u64 - 1;
 const MIGRATIONS: &[(u32, &str, &str)] =
     &[(1, "tables", include_str!("../migrations/0001_tables.sql"))];
 
-const SCHEMA_NEWEST: u32 = match MIGRATIONS.last() {
+pub(crate) const SCHEMA_NEWEST: u32 = match MIGRATIONS.last() {
     Some((version, ..)) => *version,
     None => 0,
 };

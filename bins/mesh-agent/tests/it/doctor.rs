@@ -125,6 +125,36 @@ fn a_damaged_database_is_named_before_anything_is_started() {
     assert!(found.detail.contains("is damaged") && found.hint.contains("backup"), "{found:?}");
 }
 
+#[test]
+fn damaged_tables_are_named_and_that_the_other_members_mend_them() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("data.db"), "no database at all".repeat(100)).unwrap();
+    let checks = examined(dir.path(), &["--listen", "127.0.0.1:0", "--no-tailscale"]);
+    let found = failed(&checks, "tables");
+    assert!(found.detail.contains("data.db is damaged"), "{found:?}");
+    assert!(found.hint.contains("from the other members"), "{found:?}");
+}
+
+#[tokio::test]
+async fn sound_tables_are_told_from_those_of_another_program_and_looking_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut agent = Agent::start(dir.path(), "one").await;
+    let _stopped = agent.terminate().await;
+    let database = || fs::read(agent.data_dir().join("data.db")).unwrap();
+    let before = database();
+    let line = ["--listen", "127.0.0.1:0", "--no-tailscale"];
+    let checks = examined(agent.data_dir(), &line);
+    assert!(check(&checks, "tables").detail.contains("is sound"), "{checks:?}");
+    assert!(database() == before);
+    // The other database in its place is a sound one, too.
+    for beside in ["data.db-wal", "data.db-shm"] {
+        let _absent = fs::remove_file(agent.data_dir().join(beside));
+    }
+    fs::copy(agent.data_dir().join("mesh.db"), agent.data_dir().join("data.db")).unwrap();
+    let found = failed(&examined(agent.data_dir(), &line), "tables").clone();
+    assert!(found.detail.contains("of another program"), "{found:?}");
+}
+
 #[tokio::test]
 async fn tailscale_that_is_logged_out_or_stopped_is_named_with_the_mend() {
     for (fixture, words) in
@@ -161,14 +191,14 @@ async fn an_agent_that_is_well_says_so_of_everything() {
         "disk",
         "permissions",
         "database",
+        "tables",
         "versions",
         "links",
     ];
     assert_eq!(names, expected);
     // The machine of the test may have a full disk; nobody else is to blame for it.
-    for name in
-        ["agent", "port", "firewall", "tailscale", "clock", "permissions", "database", "versions"]
-    {
+    let machine = ["agent", "port", "firewall", "tailscale", "clock", "permissions"];
+    for name in machine.into_iter().chain(["database", "tables", "versions"]) {
         let found = check(&checks, name);
         assert!(found.ok && found.hint.is_empty(), "{found:?}");
     }

@@ -30,6 +30,7 @@ mod raw;
 mod relaying;
 mod renaming;
 mod repeating;
+mod restore;
 mod search;
 mod secrecy;
 #[cfg(target_os = "linux")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh_control::TableCreate;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -49,6 +50,8 @@ async fn a_collector_on_this_machine_reads_how_the_agent_is() {
     linked(&[&one, &two]).await;
     one.send_acked("two", "counted").await;
     two.send_acked("one", "kept").await;
+    let table = "CREATE TABLE notes (id INTEGER PRIMARY KEY NOT NULL, text TEXT)".to_owned();
+    one.client().table_create(&TableCreate { sql: table }).await.unwrap();
 
     let figures = figures(port).await;
     let value = |name: &str| *figures.get(name).unwrap_or_else(|| panic!("{name}: {figures:?}"));
@@ -62,6 +65,17 @@ async fn a_collector_on_this_machine_reads_how_the_agent_is() {
     assert_eq!(value("mesh_commit_seconds_count{queue=\"outbox\"}"), 1.0);
     assert_eq!(value("mesh_deliveries_total{queue=\"custody\",result=\"expired\"}"), 0.0);
     assert!(value("mesh_queue_messages_max{queue=\"outbox\"}") >= 1000.0);
+    assert_eq!(value("mesh_tables{state=\"live\"}"), 1.0);
+    assert_eq!(value("mesh_tables_state{state=\"ok\"}"), 1.0);
+    assert_eq!(value("mesh_tables_state{state=\"disk_full\"}"), 0.0);
+    assert_eq!(value("mesh_tables_log_entries"), 1.0);
+    assert_eq!(value("mesh_tables_transactions_total{way=\"received\"}"), 0.0);
+    for name in ["behind", "parked", "conflicts", "unsent_rows", "spool_size_bytes"] {
+        assert_eq!(value(&format!("mesh_tables_{name}")), 0.0, "{name}");
+    }
+    for name in ["log", "database", "wal"] {
+        assert!(value(&format!("mesh_tables_{name}_size_bytes")) > 0.0, "{name}");
+    }
     assert!(value("mesh_uptime_seconds") > 0.0);
     let labels = format!("{{peer=\"{}\",hostname=\"two\"}}", two.peer_id().short());
     assert!(value(&format!("mesh_link_round_trip_seconds{labels}")) > 0.0);

@@ -73,8 +73,8 @@ fn tables(data: &DataView) -> String {
             styled(ODD, &format!("taking in a member's state ({percent} %)"))
         }
         (DataState::Snapshot, None) => styled(ODD, "taking in a member's state"),
-        (DataState::DiskFull, _) => styled(BAD, "the disk is full"),
-        (DataState::ReadOnly, _) => styled(BAD, "the file system cannot be written"),
+        (DataState::DiskFull, _) => styled(BAD, "no room: the disk is full, or database_bytes_max is reached"),
+        (DataState::ReadOnly, _) => styled(BAD, "the file cannot be written"),
         (DataState::Locked, _) => styled(BAD, "another program keeps the database locked"),
         (DataState::Failed, _) => styled(BAD, "the database refuses"),
     };

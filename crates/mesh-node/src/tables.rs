@@ -4,6 +4,7 @@
 mod apply;
 mod facade;
 mod feeder;
+mod held;
 mod members;
 mod notice;
 mod rules;
@@ -21,7 +22,7 @@ use mesh_protocol::{Dot, Frame, OriginId, PeerId, SyncHave};
 use mesh_tables::{Tables, TablesConfig, TablesOpenError};
 use mesh_transport::Lane;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{MissedTickBehavior, interval};
 
 use self::apply::{Arrival, WAITING_BYTES_MAX};
 use self::feeder::Feeder;
@@ -225,8 +226,10 @@ impl Shared {
     /// The loop that keeps the log within its bounds while a member is away: nobody passes anything then.
     async fn keep_log_bounded(self: Arc<Self>) {
         let every = self.config.exchange.compare_every.max(TRIM_EVERY_LEAST);
-        let mut ticks = interval_at(Instant::now() + every, every);
+        let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first one comes at once.
+        let _at_once = ticks.tick().await;
         let have = self.replication.tables.have();
         let mut head = have.borrow().log_head;
         loop {

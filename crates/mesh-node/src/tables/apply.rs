@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mesh_protocol::{PeerId, SyncParts, TransactionPart};
-use mesh_tables::{Applied, IncomingPart};
+use mesh_tables::{Applied, IncomingPart, TablesError};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::held::Held;
 use crate::clock;
 use crate::link::LinkEntry;
 use crate::shared::{Shared, lock};
@@ -52,7 +53,18 @@ impl Shared {
         self: Arc<Self>,
         mut arrivals: mpsc::UnboundedReceiver<Arrival>,
     ) {
-        while let Some(first) = arrivals.recv().await {
+        let mut held = Held::default();
+        loop {
+            let first = tokio::select! {
+                first = arrivals.recv() => match first {
+                    Some(first) => first,
+                    None => return,
+                },
+                () = clock::sleep_until(held.until()), if held.until().is_some() => {
+                    self.ask_again(&held.give_up());
+                    continue;
+                }
+            };
             let mut bytes = first.bytes;
             let mut batch = vec![first];
             while bytes < COMMIT_BYTES_MAX
@@ -61,39 +73,71 @@ impl Shared {
                 bytes += more.bytes;
                 batch.push(more);
             }
-            self.apply_batch(batch).await;
+            self.apply_batch(batch, &mut held).await;
         }
     }
 
-    async fn apply_batch(self: &Arc<Self>, batch: Vec<Arrival>) {
+    async fn apply_batch(self: &Arc<Self>, batch: Vec<Arrival>, held: &mut Held) {
         let senders: BTreeSet<PeerId> = batch.iter().map(|arrival| arrival.from).collect();
         let mut incoming = Vec::new();
-        let mut sources = Vec::new();
         // Held until the commit: what waits is bounded by what is not applied yet.
         let mut rooms = Vec::with_capacity(batch.len());
         for Arrival { from, parts, _room, .. } in batch {
             rooms.push(_room);
-            let dots = parts.iter().filter_map(|part| TransactionPart::peek_dot(part));
-            sources.extend(dots.map(|dot| (dot, from)));
             incoming.extend(parts.into_iter().map(|body| IncomingPart { body, member: from }));
         }
+        if let Err(error) = self.apply_with_held(incoming, held).await {
+            self.tables_failed("changes of members", &error);
+            // Nothing of it was taken. Asked for anew when there may be room again.
+            tokio::time::sleep(RETRY_AFTER).await;
+            self.ask_again(&senders);
+        }
+    }
+
+    /// Applies what came, and then what is held as long as anything of it has become possible by that.
+    async fn apply_with_held(
+        self: &Arc<Self>,
+        incoming: Vec<IncomingPart>,
+        held: &mut Held,
+    ) -> Result<(), TablesError> {
+        let mut tried = incoming;
+        loop {
+            let senders: BTreeSet<PeerId> = tried.iter().map(|part| part.member).collect();
+            let applied = self.apply_once(tried.clone()).await?;
+            self.after_apply(&applied);
+            if !applied.missing.is_empty() {
+                let have = Arc::clone(&self.replication.tables.have().borrow());
+                // While a snapshot is taken in, what comes is of no use.
+                if have.in_snapshot
+                    || !held.keep(tried, &applied.missing, &have, clock::now().instant)
+                {
+                    self.ask_again(&senders);
+                }
+            }
+            if applied.applied.is_empty() || held.is_empty() {
+                return Ok(());
+            }
+            tried = held.take();
+        }
+    }
+
+    async fn apply_once(
+        self: &Arc<Self>,
+        incoming: Vec<IncomingPart>,
+    ) -> Result<Applied, TablesError> {
+        let sources = incoming.iter().filter_map(|part| {
+            let (dot, _) = TransactionPart::peek(&part.body)?;
+            Some((dot, part.member))
+        });
         // Before the commit: whoever tells the engine of it has to know where it came from.
         lock(&self.replication.sources).extend(sources);
         let applied = self.replication.tables.apply(incoming, clock::now().wall).await;
         self.tell_have();
         lock(&self.replication.sources).clear();
-        match applied {
-            Ok(applied) => self.after_apply(&senders, &applied),
-            Err(error) => {
-                self.tables_failed("changes of members", &error);
-                // Nothing of it was taken. Asked for anew when there may be room again.
-                tokio::time::sleep(RETRY_AFTER).await;
-                self.ask_again(&senders);
-            }
-        }
+        applied
     }
 
-    fn after_apply(self: &Arc<Self>, senders: &BTreeSet<PeerId>, applied: &Applied) {
+    fn after_apply(&self, applied: &Applied) {
         let now = clock::now().wall;
         for parked in &applied.parked {
             let origin = self.origin_label(&parked.dot.origin);
@@ -120,9 +164,6 @@ impl Shared {
         }
         let count = applied.applied.len() as u64;
         self.replication.received.fetch_add(count, Ordering::Relaxed);
-        if !applied.missing.is_empty() {
-            self.ask_again(senders);
-        }
     }
 
     fn ask_again(self: &Arc<Self>, senders: &BTreeSet<PeerId>) {

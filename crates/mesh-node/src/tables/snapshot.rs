@@ -192,9 +192,8 @@ impl Shared {
         chunk: oneshot::Receiver<SnapshotChunk>,
     ) -> Result<SnapshotChunk, NodeError> {
         let gone = async {
-            match self.link(&from) {
-                Some(entry) => entry.closed().await,
-                None => {}
+            if let Some(entry) = self.link(&from) {
+                entry.closed().await;
             }
         };
         let silent = || {

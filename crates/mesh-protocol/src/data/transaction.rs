@@ -230,10 +230,12 @@ impl TransactionPart {
         compact::encode(self, DATA_PART_BYTES_MAX)
     }
 
-    /// Reads the transaction that an encoded part belongs to, and nothing else; none when there is none.
+    /// Reads which transaction an encoded part belongs to and whether it is all of it, and nothing else; none
+    /// when it is no part.
     #[must_use]
-    pub fn peek_dot(bytes: &[u8]) -> Option<Dot> {
-        compact::decode_prefix(bytes)
+    pub fn peek(bytes: &[u8]) -> Option<(Dot, bool)> {
+        let (dot, part, is_last): (Dot, u32, bool) = compact::decode_prefix(bytes)?;
+        Some((dot, part == 0 && is_last))
     }
 
     /// Reads the compact form and checks that its parts fit together: header in part 0, lives odd or even

@@ -102,7 +102,8 @@ proptest! {
     #[test]
     fn changes_of_tables_survive_the_log_and_the_wire(part in strategies::tables::part()) {
         let bytes = part.encode().unwrap();
-        prop_assert_eq!(TransactionPart::peek_dot(&bytes), Some(part.dot));
+        let is_whole = part.part == 0 && part.is_last;
+        prop_assert_eq!(TransactionPart::peek(&bytes), Some((part.dot, is_whole)));
         prop_assert_eq!(TransactionPart::decode(&bytes).unwrap(), part);
     }
 

@@ -4,6 +4,7 @@ mod agent;
 mod report;
 mod stage;
 mod steps;
+mod tables;
 mod wait;
 
 use std::io;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::agent::Agent;
 use super::report::Report;
 use super::stage::Stage;
+use super::tables;
 use super::wait::eventually;
 
 /// Messages of each sender that wait for the agent that was killed.
@@ -38,6 +39,7 @@ pub(super) async fn play(stage: &mut Stage, report: &mut Report<'_>) -> anyhow::
         report.step("messages arrive both ways", both_ways(mint, oak)).await?;
         report.step("a sealed message arrives", sealed(baulder, oak)).await?;
         report.step("a broadcast reaches everybody", broadcast(stage)).await?;
+        tables::play(stage, report).await?;
         let name = "oak is renamed to elm, and everybody sees it";
         report.step(name, rename(stage)).await?;
         let name = "a message to the old name still arrives";

@@ -178,6 +178,7 @@ CREATE TABLE mesh_conflicts (
     listed_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX mesh_conflicts_row ON mesh_conflicts (table_no, key_hash);
+CREATE INDEX mesh_conflicts_listed ON mesh_conflicts (listed_at, id);
 
 -- Rows that are too large to travel, and whatever else this database keeps to itself.
 CREATE TABLE mesh_unsent (

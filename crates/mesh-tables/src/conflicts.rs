@@ -223,7 +223,34 @@ pub(crate) async fn prune(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesE
     let retention = u64::try_from(desk.config.retention.as_millis()).unwrap_or(u64::MAX);
     let before = number(at.0.saturating_sub(retention));
     execute(&mut desk.conn, "DELETE FROM mesh_conflicts WHERE listed_at < ?", [before]).await?;
-    let sql = "DELETE FROM mesh_conflicts WHERE id IN (SELECT id FROM mesh_conflicts \
-               ORDER BY listed_at DESC, id LIMIT -1 OFFSET ?)";
-    execute(&mut desk.conn, sql, [number(desk.config.conflicts_max)]).await.map(drop)
+    keep_bound(desk).await
+}
+
+/// So many more were listed: the oldest go when they are too many.
+pub(crate) async fn note_listed(desk: &mut Desk, listed: u64) -> Result<(), TablesError> {
+    if listed == 0 {
+        return Ok(());
+    }
+    desk.state.losers_at_most = desk.state.losers_at_most.saturating_add(listed);
+    keep_bound(desk).await
+}
+
+/// Losers are counted only when they may be too many, and a sixteenth more goes than has to, so that not
+/// every one that follows has them counted again.
+async fn keep_bound(desk: &mut Desk) -> Result<(), TablesError> {
+    let most = desk.config.conflicts_max;
+    if desk.state.losers_at_most <= most {
+        return Ok(());
+    }
+    let rows = fetch_all(&mut desk.conn, "SELECT count(*) FROM mesh_conflicts", []).await?;
+    let mut count = rows.first().map_or(Ok(0), |row| Columns::of(row).count())?;
+    if count > most {
+        let gone = count - (most - most / 16);
+        let sql = "DELETE FROM mesh_conflicts WHERE id IN \
+                   (SELECT id FROM mesh_conflicts ORDER BY listed_at, id LIMIT ?)";
+        count -= execute(&mut desk.conn, sql, [number(gone)]).await?;
+        tracing::warn!(gone, "the oldest losers of conflicts went: there are too many");
+    }
+    desk.state.losers_at_most = count;
+    Ok(())
 }

@@ -1,11 +1,13 @@
 //! The log of transactions, which members that were away are served from, and what is dropped from it.
 
+mod tombstones;
 mod trim;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use mesh_protocol::{Dot, OriginId, SqlValue, VersionVector};
 use sqlx::SqliteConnection;
 
+pub(crate) use self::trim::Trimmed;
 use crate::rows::portions;
 use crate::sql::{Columns, fetch, fetch_all, listed, number};
 use crate::state::{Origins, load_origins};

@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::log::Trimmed;
 use crate::sql::execute;
 use crate::state::Have;
 use crate::stats::LogCount;
@@ -34,6 +35,7 @@ pub(crate) struct Reading {
     /// Closed when the database is.
     pub(crate) have: watch::Receiver<Arc<Have>>,
     pub(crate) log_count: Arc<LogCount>,
+    pub(crate) trimmed: Arc<Trimmed>,
 }
 
 impl Reading {
@@ -60,6 +62,7 @@ impl Reading {
             tracker,
             have,
             log_count: Arc::default(),
+            trimmed: Arc::default(),
         }
     }
 }

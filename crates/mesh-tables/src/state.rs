@@ -76,6 +76,8 @@ pub(crate) struct State {
     pub(crate) oddities: Arc<Vec<Oddity>>,
     /// Bytes of transactions that are kept aside or incomplete.
     pub(crate) spool_bytes: u64,
+    /// Losers of conflicts that are listed at most; the largest number until they are counted.
+    pub(crate) losers_at_most: u64,
 }
 
 impl State {
@@ -139,6 +141,7 @@ impl State {
             schema_version: -1,
             oddities: Arc::default(),
             spool_bytes,
+            losers_at_most: u64::MAX,
         })
     }
 

@@ -51,16 +51,49 @@ pub struct ParkedAhead {
 
 /// What was counted of the log. Entries are added at its end and dropped at its beginning.
 #[derive(Clone, Copy, Debug, Default)]
-struct LogSize {
+pub(crate) struct LogSize {
     first: i64,
     last: i64,
-    entries: u64,
-    bytes: u64,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What was dropped from the log: its oldest entries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogDropped {
+    /// The last one of them.
+    pub(crate) upto: i64,
+    /// The oldest entry that is left; 0 when there is none.
+    pub(crate) first: i64,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Remembers what was counted, so that a long log is not counted again and again.
 #[derive(Debug, Default)]
 pub(crate) struct LogCount(Mutex<LogSize>);
+
+impl LogCount {
+    pub(crate) fn get(&self) -> LogSize {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, size: LogSize) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = size;
+    }
+
+    /// Takes away what was dropped. Where it was not what had been counted, the next count begins anew.
+    pub(crate) fn subtract(&self, dropped: &LogDropped) {
+        let mut size = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_counted = size.first <= dropped.upto && dropped.upto <= size.last;
+        let rest =
+            size.entries.checked_sub(dropped.entries).zip(size.bytes.checked_sub(dropped.bytes));
+        *size = match rest.filter(|_| is_counted) {
+            Some((entries, bytes)) => LogSize { first: dropped.first, entries, bytes, ..*size },
+            None => LogSize::default(),
+        };
+    }
+}
 
 impl Tables {
     /// Figures of this moment; `now` tells how far clocks are ahead.
@@ -69,7 +102,7 @@ impl Tables {
     /// [`TablesError`] when the database cannot be read.
     pub async fn stats(&self, now: UnixMillis) -> Result<TablesStats, TablesError> {
         let reading = self.reading();
-        let before = *reading.log_count.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = reading.log_count.get();
         let (mut stats, log) = reading
             .own
             .read(|conn| {
@@ -79,7 +112,7 @@ impl Tables {
                 })
             })
             .await?;
-        *reading.log_count.0.lock().unwrap_or_else(PoisonError::into_inner) = log;
+        reading.log_count.set(log);
         stats.log_entries = log.entries;
         stats.log_bytes = log.bytes;
         stats.database_bytes = file_bytes(self.path());
@@ -95,7 +128,10 @@ fn file_bytes(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len())
 }
 
-async fn count_log(conn: &mut SqliteConnection, before: LogSize) -> Result<LogSize, TablesError> {
+pub(crate) async fn count_log(
+    conn: &mut SqliteConnection,
+    before: LogSize,
+) -> Result<LogSize, TablesError> {
     let first = "SELECT coalesce(min(id), 0) FROM mesh_log";
     let rows = fetch_all(conn, first, []).await?;
     let first = rows.first().map_or(Ok(0), |row| Columns::of(row).int())?;

@@ -12,6 +12,7 @@ use super::batch::{Batch, Entry};
 use super::spool;
 use crate::TablesError;
 use crate::catalog::Table;
+use crate::conflicts;
 use crate::desk::Desk;
 use crate::effect::Effect;
 use crate::error::{primary_code, sqlite_code};
@@ -336,5 +337,6 @@ async fn merge(
         effect.add(change, &row);
         rows.push(row);
     }
-    Ok(write_plans(&mut desk.conn, &origins, table, &rows, made.at).await?)
+    let listed = write_plans(&mut desk.conn, &origins, table, &rows, made.at).await?;
+    Ok(conflicts::note_listed(desk, listed).await?)
 }

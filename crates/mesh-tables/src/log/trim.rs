@@ -1,28 +1,56 @@
 //! What nobody needs any more goes, in steps between which others can write.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use mesh_protocol::{HybridClock, SqlValue, UnixMillis, Version, VersionVector};
+use mesh_protocol::{OriginId, SqlValue, UnixMillis, VersionVector};
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::apply::forget_passed;
-use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
-use crate::rows::{PlannedRow, read_facts, write_plans};
-use crate::sql::{Columns, execute, fetch, fetch_all, listed, number, quoted};
+use crate::sql::{Columns, execute, fetch, fetch_all, fetch_optional, number};
 use crate::state::{Origins, load_origins};
-use crate::{Tables, TablesError, conflicts};
+use crate::stats::{LogDropped, LogSize, count_log};
+use crate::{Tables, TablesConfig, TablesError, conflicts};
 
 /// Entries of the log that one step drops.
 const ROWS_PER_STEP: u64 = 512;
 
-/// Memories of deleted rows that one step drops, and that are looked for at a time.
-const TOMBSTONES_PER_STEP: usize = 512;
-const TOMBSTONES_TOGETHER: usize = 8192;
-
 /// What an entry takes besides its body.
 const ENTRY_BYTES: u64 = 48;
+
+/// Where nothing was applied and nobody passed anything, only time lets something go: it is looked for no
+/// more often than this.
+const QUIET_MILLIS: u64 = 10 * 60 * 1000;
+
+/// What was known at the last time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Moment {
+    passed: VersionVector,
+    log_head: i64,
+    at: UnixMillis,
+}
+
+/// Remembers the last time, so that nothing is looked for where nothing can be found.
+#[derive(Debug, Default)]
+pub(crate) struct Trimmed(Mutex<Option<Moment>>);
+
+impl Trimmed {
+    fn is_idle(&self, now: &Moment) -> bool {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|last| {
+            let waited = now.at.0.checked_sub(last.at.0);
+            last.log_head == now.log_head
+                && waited.is_some_and(|waited| waited < QUIET_MILLIS)
+                && last.passed == now.passed
+        })
+    }
+
+    fn note(&self, now: Moment) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+}
 
 /// What goes from the log.
 #[derive(Clone, Copy, Debug)]
@@ -43,26 +71,13 @@ impl Tables {
     /// # Errors
     /// [`TablesError`]; what was dropped until then is gone.
     pub async fn trim(&self, passed: &VersionVector, at: UnixMillis) -> Result<u64, TablesError> {
-        let config = self.config().clone();
-        let (kept, most) = (config.log_bytes_kept, config.log_bytes_max);
-        let own = &self.reading().own;
-        let (keep_from, drop_upto) =
-            own.read(move |conn| async move { sizes(conn, kept, most).await }.boxed()).await?;
-        let age = u64::try_from(config.log_age_max.as_millis()).unwrap_or(u64::MAX);
-        let drop_before = UnixMillis(at.0.saturating_sub(age));
-        let bounds = Bounds { keep_from, drop_upto, drop_before };
-        let passed = Arc::new(passed.clone());
-        let mut gone = 0;
-        loop {
-            let passed = Arc::clone(&passed);
-            let step = self
-                .transact(move |desk| async move { trim_log(desk, &passed, bounds).await }.boxed());
-            let count = step.await?;
-            gone += count;
-            if count < ROWS_PER_STEP {
-                break;
-            }
+        let log_head = self.have().borrow().log_head;
+        let now = Moment { passed: passed.clone(), log_head, at };
+        if self.reading().trimmed.is_idle(&now) {
+            return Ok(0);
         }
+        let passed = Arc::new(passed.clone());
+        let mut gone = self.trim_entries(&passed, at).await?;
         gone += self.trim_tombstones(&passed, at).await?;
         self.transact(move |desk| {
             async move {
@@ -72,95 +87,148 @@ impl Tables {
             .boxed()
         })
         .await?;
+        self.reading().trimmed.note(now);
         Ok(gone)
     }
 
-    async fn trim_tombstones(
+    async fn trim_entries(
         &self,
         passed: &Arc<VersionVector>,
         at: UnixMillis,
     ) -> Result<u64, TablesError> {
-        let retention = u64::try_from(self.config().retention.as_millis()).unwrap_or(u64::MAX);
-        let before = HybridClock::at(UnixMillis(at.0.saturating_sub(retention)));
-        let forgetting = Forgetting { passed: Arc::clone(passed), before };
-        let own = &self.reading().own;
-        let read = own.read(|conn| async move { Catalog::load(conn).await }.boxed());
-        let tables = read.await?.tables;
+        let reading = self.reading();
+        let (config, before) = (self.config().clone(), reading.log_count.get());
+        let known = Arc::clone(passed);
+        let look = reading.own.read(move |conn| {
+            async move {
+                let size = count_log(conn, before).await?;
+                let bounds = bounds(conn, &config, size, at).await?;
+                Ok((size, bounds, does_any_go(conn, &known, bounds).await?))
+            }
+            .boxed()
+        });
+        let (size, bounds, does_any_go) = look.await?;
+        reading.log_count.set(size);
         let mut gone = 0;
-        for table in tables.into_values() {
-            let table = Arc::new(table);
-            loop {
-                let (of, by) = (Arc::clone(&table), forgetting.clone());
-                let keys = own.read(move |conn| {
-                    async move {
-                        let origins = load_origins(conn).await?;
-                        find_tombstones(conn, &origins, &of, &by).await
-                    }
-                    .boxed()
-                });
-                let keys = keys.await?;
-                let mut count = 0;
-                for step in keys.chunks(TOMBSTONES_PER_STEP) {
-                    let (step, of, by) = (step.to_vec(), Arc::clone(&table), forgetting.clone());
-                    let step = self.transact(move |desk| {
-                        async move { drop_tombstones(desk, &of, &by, &step, at).await }.boxed()
-                    });
-                    count += step.await?;
-                }
-                gone += count;
-                if keys.len() < TOMBSTONES_TOGETHER || count == 0 {
-                    break;
-                }
+        while does_any_go {
+            let passed = Arc::clone(passed);
+            let step = self
+                .transact(move |desk| async move { trim_log(desk, &passed, bounds).await }.boxed());
+            let Some(dropped) = step.await? else { break };
+            reading.log_count.subtract(&dropped);
+            gone += dropped.entries;
+            if dropped.entries < ROWS_PER_STEP {
+                break;
             }
         }
         Ok(gone)
     }
 }
 
-/// The first entry of those that are kept in any case, and the last of those that exceed the bound.
-async fn sizes(
+/// Finds what goes. Reads no more than what is kept in any case, and what exceeds the bound.
+async fn bounds(
     conn: &mut SqliteConnection,
-    kept: u64,
-    most: u64,
-) -> Result<(i64, i64), TablesError> {
-    // From the newest back, each with the bytes of itself and of everything after it.
-    let sql = "SELECT coalesce(min(id) FILTER (WHERE bytes <= ?1), 9223372036854775807), \
-               coalesce(max(id) FILTER (WHERE bytes > ?2), 0) FROM \
-               (SELECT id, sum(length(body) + ?3) OVER (ORDER BY id DESC) AS bytes FROM mesh_log)";
-    let rows = fetch_all(conn, sql, [number(kept), number(most), number(ENTRY_BYTES)]).await?;
-    let row = rows.first().ok_or(TablesError::Malformed { what: "log" })?;
-    let mut columns = Columns::of(row);
-    Ok((columns.int()?, columns.int()?))
+    config: &TablesConfig,
+    size: LogSize,
+    at: UnixMillis,
+) -> Result<Bounds, TablesError> {
+    let (mut keep_from, mut bytes) = (i64::MAX, 0);
+    let newest = "SELECT id, length(body) FROM mesh_log ORDER BY id DESC";
+    let mut rows = fetch(conn, newest, [])?;
+    while let Some(row) = rows.next().await {
+        let (id, entry) = sized(&row?)?;
+        bytes += entry;
+        if bytes > config.log_bytes_kept {
+            break;
+        }
+        keep_from = id;
+    }
+    drop(rows);
+    let (mut drop_upto, mut bytes) = (0, size.bytes + size.entries * ENTRY_BYTES);
+    if bytes > config.log_bytes_max {
+        let oldest = "SELECT id, length(body) FROM mesh_log ORDER BY id";
+        let mut rows = fetch(conn, oldest, [])?;
+        while bytes > config.log_bytes_max
+            && let Some(row) = rows.next().await
+        {
+            let (id, entry) = sized(&row?)?;
+            bytes = bytes.saturating_sub(entry);
+            drop_upto = id;
+        }
+    }
+    let age = u64::try_from(config.log_age_max.as_millis()).unwrap_or(u64::MAX);
+    Ok(Bounds { keep_from, drop_upto, drop_before: UnixMillis(at.0.saturating_sub(age)) })
 }
 
-/// Drops the oldest entries, as far as they may go: the log of each origin has no gaps.
+/// An entry's number, and the bytes that it takes.
+fn sized(row: &SqliteRow) -> Result<(i64, u64), TablesError> {
+    let mut columns = Columns::of(row);
+    Ok((columns.int()?, columns.count()? + ENTRY_BYTES))
+}
+
+/// Whether the oldest entry may go: otherwise none does, and nobody has to wait for a transaction.
+async fn does_any_go(
+    conn: &mut SqliteConnection,
+    passed: &VersionVector,
+    bounds: Bounds,
+) -> Result<bool, TablesError> {
+    let origins = load_origins(conn).await?;
+    let row = fetch_optional(conn, format!("{OLDEST} LIMIT 1"), []).await?;
+    let entry = row.map(|row| Entry::read(&row, &origins)).transpose()?;
+    Ok(entry.is_some_and(|entry| entry.goes(passed, bounds)))
+}
+
+/// Reads what [`Entry::read`] takes.
+const OLDEST: &str = "SELECT id, origin, sequence, at, length(body) FROM mesh_log ORDER BY id";
+
+/// An entry of the log, without its body.
+struct Entry {
+    id: i64,
+    origin_no: i64,
+    origin: OriginId,
+    sequence: u64,
+    at: UnixMillis,
+    bytes: u64,
+}
+
+impl Entry {
+    fn read(row: &SqliteRow, origins: &Origins) -> Result<Self, TablesError> {
+        let mut columns = Columns::of(row);
+        let (id, origin_no, sequence) = (columns.int()?, columns.int()?, columns.count()?);
+        let (at, bytes) = (UnixMillis(columns.count()?), columns.count()?);
+        Ok(Self { id, origin_no, origin: origins.id(origin_no)?, sequence, at, bytes })
+    }
+
+    fn goes(&self, passed: &VersionVector, bounds: Bounds) -> bool {
+        let is_passed = self.sequence <= passed.upto(&self.origin) && self.id < bounds.keep_from;
+        is_passed || self.id <= bounds.drop_upto || self.at < bounds.drop_before
+    }
+}
+
+/// Drops the oldest entries, as far as they may go: the log of each origin has no gaps. None when none may.
 async fn trim_log(
     desk: &mut Desk,
     passed: &VersionVector,
     bounds: Bounds,
-) -> Result<u64, TablesError> {
-    let sql = "SELECT id, origin, sequence, at FROM mesh_log ORDER BY id LIMIT ?";
-    let (mut last, mut count) = (0, 0);
+) -> Result<Option<LogDropped>, TablesError> {
+    let (mut last, mut entries, mut bytes) = (0, 0, 0);
     let floors = Arc::make_mut(&mut desk.state.floors);
     let mut raised = Vec::new();
+    let sql = format!("{OLDEST} LIMIT ?");
     for row in fetch_all(&mut desk.conn, sql, [number(ROWS_PER_STEP)]).await? {
-        let mut columns = Columns::of(&row);
-        let (id, origin_no, sequence) = (columns.int()?, columns.int()?, columns.count()?);
-        let at = UnixMillis(columns.count()?);
-        let origin = desk.state.origins.id(origin_no)?;
-        let is_passed = sequence <= passed.upto(&origin) && id < bounds.keep_from;
-        if !is_passed && id > bounds.drop_upto && at >= bounds.drop_before {
+        let entry = Entry::read(&row, &desk.state.origins)?;
+        if !entry.goes(passed, bounds) {
             break;
         }
-        (last, count) = (id, count + 1);
-        let floor = floors.entry(origin).or_insert(0);
-        if *floor < sequence {
-            *floor = sequence;
-            raised.push((origin_no, origin));
+        (last, entries, bytes) = (entry.id, entries + 1, bytes + entry.bytes);
+        let floor = floors.entry(entry.origin).or_insert(0);
+        if *floor < entry.sequence {
+            *floor = entry.sequence;
+            raised.push((entry.origin_no, entry.origin));
         }
     }
-    if count == 0 {
-        return Ok(0);
+    if entries == 0 {
+        return Ok(None);
     }
     raised.sort_unstable();
     raised.dedup();
@@ -171,78 +239,9 @@ async fn trim_log(
     }
     let sql = "DELETE FROM mesh_log WHERE id <= ?";
     execute(&mut desk.conn, sql, [SqlValue::Integer(last)]).await?;
-    Ok(count)
-}
-
-/// What says that a memory of a deleted row can go.
-#[derive(Clone)]
-struct Forgetting {
-    /// Every member has this.
-    passed: Arc<VersionVector>,
-    /// Nobody may be away for longer.
-    before: HybridClock,
-}
-
-impl Forgetting {
-    fn covers(&self, version: &Version) -> bool {
-        let is_passed = version.sequence <= self.passed.upto(&version.origin);
-        !version.is_alive() && (is_passed || version.clock < self.before)
-    }
-}
-
-/// Keys of rows of a table whose memories can go; at most so many. Read beside the writer: there may be
-/// many more that cannot go.
-async fn find_tombstones(
-    conn: &mut SqliteConnection,
-    origins: &Origins,
-    table: &Table,
-    forgetting: &Forgetting,
-) -> Result<Vec<Vec<SqlValue>>, TablesError> {
-    let sql = format!(
-        "SELECT life, clock, origin, seq, {} FROM {} WHERE life % 2 = 0",
-        listed(&table.key, |column| quoted(&column.name)),
-        quoted(&table.row_table())
-    );
-    let mut keys = Vec::new();
-    let mut rows = fetch(conn, sql, [])?;
-    while let Some(row) = rows.next().await {
-        let row = row?;
-        let mut columns = Columns::of(&row);
-        let (life, clock) = (columns.count()?, HybridClock(columns.count()?));
-        let origin = origins.id(columns.int()?)?;
-        let version = Version { life, clock, origin, sequence: columns.count()? };
-        if forgetting.covers(&version) {
-            keys.push(columns.values(table.key.len())?);
-        }
-        if keys.len() == TOMBSTONES_TOGETHER {
-            break;
-        }
-    }
-    Ok(keys)
-}
-
-/// Drops the memories of rows, if they still can go.
-async fn drop_tombstones(
-    desk: &mut Desk,
-    table: &Table,
-    forgetting: &Forgetting,
-    keys: &[Vec<SqlValue>],
-    at: UnixMillis,
-) -> Result<u64, TablesError> {
-    let origins = Arc::clone(&desk.state.origins);
-    if desk.state.catalog.tables.get(&table.id).is_none_or(|known| known.name != table.name) {
-        return Ok(0);
-    }
-    let found = read_facts(&mut desk.conn, &origins, table, keys).await?;
-    let gone: Vec<PlannedRow> = (found.into_iter().zip(keys))
-        .filter(|(row, _)| row.facts.version.is_some_and(|version| forgetting.covers(&version)))
-        .map(|(before, key)| PlannedRow {
-            key: key.clone(),
-            before,
-            forget: true,
-            ..PlannedRow::default()
-        })
-        .collect();
-    write_plans(&mut desk.conn, &origins, table, &gone, at).await?;
-    Ok(gone.len() as u64)
+    desk.recent.forget_upto(last);
+    let first = "SELECT coalesce(min(id), 0) FROM mesh_log";
+    let row = fetch_optional(&mut desk.conn, first, []).await?;
+    let first = row.map_or(Ok(0), |row| Columns::of(&row).int())?;
+    Ok(Some(LogDropped { upto: last, first, entries, bytes }))
 }

@@ -78,14 +78,14 @@ pub(crate) fn id_of(table: &Table, key: &[SqlValue], facts: &LoserFacts) -> Opti
     Some(key::loser_id(table, key, column, &facts.version))
 }
 
-/// Lists losers; those that are listed stay as they are.
+/// Lists losers; those that are listed stay as they are. Says how many were not.
 pub(super) async fn list_losers(
     conn: &mut SqliteConnection,
     origins: &Origins,
     table: &Table,
     losers: &[Loser],
     at: UnixMillis,
-) -> Result<(), TablesError> {
+) -> Result<u64, TablesError> {
     let mut rows = Vec::with_capacity(losers.len());
     for loser in losers {
         let Some(id) = id_of(table, &loser.key, &loser.facts) else { continue };
@@ -105,15 +105,16 @@ pub(super) async fn list_losers(
             number(at.0),
         ]);
     }
+    let mut count = 0;
     for portion in portions(&rows, 11) {
         let sql = format!(
             "INSERT OR IGNORE INTO mesh_conflicts (id, table_no, key_hash, key, column, life, clock, \
              origin, sequence, value, listed_at) VALUES {}",
             tuples(portion)
         );
-        execute(conn, sql, bound(portion)).await?;
+        count += execute(conn, sql, bound(portion)).await?;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Takes losers off the list.

@@ -17,14 +17,14 @@ use crate::state::Origins;
 type Groups = BTreeMap<(Vec<u16>, bool), Vec<Vec<SqlValue>>>;
 
 /// Carries out what was planned. No two of `rows` are the same row. `mesh_state.applying` must be set, and
-/// every origin must have its number.
+/// every origin must have its number. Says how many losers it listed.
 pub(crate) async fn write_plans(
     conn: &mut SqliteConnection,
     origins: &Origins,
     table: &Table,
     rows: &[PlannedRow],
     at: UnixMillis,
-) -> Result<(), TablesError> {
+) -> Result<u64, TablesError> {
     // Before they are overwritten.
     let losers = gather_losers(conn, table, rows).await?;
     let mut keys_gone = Vec::new();

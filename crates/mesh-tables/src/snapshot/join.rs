@@ -14,6 +14,7 @@ use super::piece::in_buckets;
 use super::repair;
 use crate::TablesError;
 use crate::catalog::Table;
+use crate::conflicts;
 use crate::desk::Desk;
 use crate::key::{canonical, decode_values};
 use crate::rows::{PlannedRow, RowRead, Visible, read_facts, uncovered, write_plans};
@@ -323,7 +324,9 @@ impl<'t> Meeting<'t> {
                 planned.push(row.planned);
             }
         }
-        write_plans(&mut desk.conn, &origins, self.table, &planned, self.at).await?;
+        let listed =
+            write_plans(&mut desk.conn, &origins, self.table, &planned, self.at).await?;
+        conflicts::note_listed(desk, listed).await?;
         let is_seen = |row: &&PlannedRow| row.visible() != Visible::Nothing;
         Ok(planned.iter().filter(is_seen).count() as u64)
     }

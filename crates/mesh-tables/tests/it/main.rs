@@ -22,3 +22,4 @@ mod query;
 mod schema;
 mod setup;
 mod snapshot;
+mod trim;

@@ -108,11 +108,10 @@ impl NodeError {
         if matches!(source, StoreError::Closed) {
             return Self::stopping();
         }
-        Self::new(
-            source.code(),
-            format!("the database refused, so nothing was done: {}", chain(&source)),
-        )
-        .with_hint("look at free disk space and at the agent's log")
+        let is_full = matches!(source, StoreError::Full { .. });
+        let code = if is_full { ErrorCode::DiskFull } else { source.code() };
+        Self::new(code, format!("the database refused, so nothing was done: {}", chain(&source)))
+            .with_hint("look at free disk space and at the agent's log")
     }
 
     /// Membership records are in force and told to the members, but the database did not take them.
@@ -148,8 +147,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        // Some errors end with what their cause says.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         next = cause.source();
     }
     text

@@ -24,6 +24,7 @@ mod desk;
 mod search;
 
 mod cuts;
+mod disks;
 mod memory;
 mod moves;
 mod pauses;

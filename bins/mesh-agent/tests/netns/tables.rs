@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use mesh_control::MemberStatus;
 use mesh_testkit::netns::LanMachine;
-use tokio::time::interval;
+use tokio::time::{Instant, interval, interval_at};
 
 use crate::agent::{Agent, NEWS, PATIENCE, eventually};
 use crate::desk::{NOTES, equal};
@@ -220,18 +220,26 @@ async fn a_member_that_was_away_for_longer_than_the_log_reaches_loses_nothing() 
 #[tokio::test]
 async fn a_stream_of_rows_survives_a_wire_that_carries_one_direction_alone() {
     const BATCHES: usize = 40;
+    const CUT: Duration = Duration::from_secs(3);
     let mut world = World::new();
     let members = world.mesh(["oak", "elm"]).await;
     let [oak, elm] = &members;
     noted(&members).await;
     let started = now();
+    let mut pause = interval_at(Instant::now() + CUT, CUT);
     for batch in 0..BATCHES {
-        // Either direction once, in the middle of the stream.
+        // Each direction once, for longer than the stream would take.
         match batch {
             8 => world.lan.cut(&oak.machine, &elm.machine).unwrap(),
-            16 => world.lan.mend(&oak.machine, &elm.machine).unwrap(),
+            16 => {
+                let _cut = pause.tick().await;
+                world.lan.mend(&oak.machine, &elm.machine).unwrap();
+            }
             24 => world.lan.cut(&elm.machine, &oak.machine).unwrap(),
-            32 => world.lan.mend(&elm.machine, &oak.machine).unwrap(),
+            32 => {
+                let _cut = pause.tick().await;
+                world.lan.mend(&elm.machine, &oak.machine).unwrap();
+            }
             _ => {}
         }
         let (from, to) = (batch * 500, batch * 500 + 499);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::{Deref, DerefMut};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mesh_control::{MemberStatus, PeerView};
@@ -61,10 +61,25 @@ impl World {
         machine: LanMachine,
         arguments: &[&str],
     ) -> Located {
+        self.start_extra(name, machine, Extra::new(arguments)).await
+    }
+
+    /// The same with whatever else it is to have.
+    pub(crate) async fn start_extra(
+        &self,
+        name: &str,
+        machine: LanMachine,
+        extra: Extra,
+    ) -> Located {
         let namespace = Some(machine.namespace().to_owned());
-        let extra = Extra { namespace, ..Extra::new(arguments) };
+        let extra = Extra { namespace, ..extra };
         let agent = Agent::start_at(self.dir.path(), name, PORT, extra).await;
         Located { agent, machine }
+    }
+
+    /// A folder that vanishes with this world.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Where the data directory of the agent called `name` is, or will be.

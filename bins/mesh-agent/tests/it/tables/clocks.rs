@@ -99,7 +99,7 @@ async fn writes_of_an_hour_ahead_wait_are_named_and_are_taken_when_an_operator_s
         agent.shows("SELECT title FROM notes WHERE id = 1", &["the present"]).await;
     }
     equal(&[&one, &two, &fast]).await;
-    assert!(one.conflicts().await.is_empty());
+    assert_eq!(one.conflicts().await, []);
 }
 
 #[tokio::test]

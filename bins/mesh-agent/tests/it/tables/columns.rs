@@ -88,7 +88,7 @@ async fn a_column_added_to_a_table_with_many_rows_sends_no_rows() {
         agent.shows(query, &expected).await;
     }
     equal(&[&one, &two, &old]).await;
-    assert!(one.conflicts().await.is_empty());
+    assert_eq!(one.conflicts().await, []);
     old.write("UPDATE readings SET unit = 'mile' WHERE id = 2").await;
     one.shows("SELECT unit FROM readings WHERE id = 2", &["mile"]).await;
 }

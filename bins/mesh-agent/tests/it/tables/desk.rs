@@ -191,7 +191,11 @@ pub(super) fn python(database: &Path, script: &str) -> Output {
 
 /// Waits until all agents have the same rows in the same tables, and the same conflicts.
 pub(super) async fn equal(agents: &[&Agent]) {
-    eventually(LONG, "all tables and conflicts are equal", async || {
+    equal_within(agents, LONG).await;
+}
+
+pub(super) async fn equal_within(agents: &[&Agent], deadline: Duration) {
+    eventually(deadline, "all tables and conflicts are equal", async || {
         let mut first = None;
         for agent in agents {
             let conflicts = agent.conflicts().await.into_iter();

@@ -58,7 +58,7 @@ async fn writes_are_noticed(program: &str, run: impl Fn(&Path) -> Output) {
     three.restart().await;
     three.shows(ALL, &OUTCOME).await;
     equal(&[&one, &two, &three]).await;
-    assert!(one.conflicts().await.is_empty());
+    assert_eq!(one.conflicts().await, []);
 }
 
 #[tokio::test]

@@ -14,10 +14,10 @@ use mesh_protocol::{Dot, PeerId, Readiness, TransactionHeader, TransactionPart, 
 pub(crate) use self::batch::{Batch, context_of};
 pub(crate) use self::content::{Bodies, Transaction, attempt};
 pub(crate) use self::spool::{BYTES_SQL, drop_parts, forget_passed, keep, read};
-use crate::desk::Desk;
+use crate::desk::{Desk, Last};
 use crate::parked::{self, ParkReason};
-use crate::rows::set_applying;
 use crate::snapshot::covered::forget_caught_up;
+use crate::sql::execute;
 use crate::{Tables, TablesError, seal};
 
 /// A part of a transaction as it came in.
@@ -92,17 +92,42 @@ async fn apply(
         // A part of the rows is ahead of the rest: it is sent again when they are all here.
         return Ok(Applied::default());
     }
-    let mut batch = Batch::begin(desk, at).await?;
+    let mut batch = Batch::begin(desk, at, desk.state.vector.holes().is_empty()).await?;
+    if batch.is_bold {
+        let before = desk.state.clone();
+        take_all(desk, &mut batch, incoming.clone()).await?;
+        if batch.has_failed {
+            execute(&mut desk.conn, "ROLLBACK TO mesh_apply;RELEASE mesh_apply", []).await?;
+            desk.state = before;
+            batch = Batch::new(at, false);
+        }
+    }
+    if !batch.is_bold {
+        take_all(desk, &mut batch, incoming).await?;
+    }
+    let (applied, last) = batch.finish(desk).await?;
+    desk.write_last(last);
+    Ok(applied)
+}
+
+async fn take_all(
+    desk: &mut Desk,
+    batch: &mut Batch,
+    incoming: Vec<IncomingPart>,
+) -> Result<(), TablesError> {
     for part in incoming {
         match TransactionPart::decode(&part.body) {
-            Ok(decoded) => take_part(desk, &mut batch, decoded, part.body).await?,
+            Ok(decoded) => take_part(desk, batch, decoded, part.body).await?,
             Err(error) => {
                 tracing::debug!(%error, member = %part.member, "not a part of a transaction");
                 batch.applied.malformed.push(part.member);
             }
         }
+        if batch.has_failed {
+            break;
+        }
     }
-    batch.finish(desk).await
+    Ok(())
 }
 
 /// Runs `work` as a batch of its own, without anything coming in.
@@ -110,9 +135,11 @@ pub(crate) async fn retry(desk: &mut Desk, at: UnixMillis) -> Result<Applied, Ta
     if desk.state.in_snapshot {
         return Ok(Applied::default());
     }
-    let mut batch = Batch::begin(desk, at).await?;
+    let mut batch = Batch::begin(desk, at, false).await?;
     parked::retry(desk, &mut batch).await?;
-    batch.finish(desk).await
+    let (applied, last) = batch.finish(desk).await?;
+    desk.write(last).await?;
+    Ok(applied)
 }
 
 async fn take_part(
@@ -153,6 +180,10 @@ async fn take(
             report_missing(desk, batch, *dot, Some(header));
             return drop_parts(desk, *dot).await;
         }
+        Readiness::Ahead { .. } if batch.is_bold => {
+            batch.has_failed = true;
+            return Ok(());
+        }
         Readiness::Ahead { millis } => {
             let detail = format!("{millis} ms ahead");
             return parked::park(desk, batch, transaction, ParkReason::ClockSkew, detail).await;
@@ -166,6 +197,10 @@ async fn take(
     }
     match attempt(desk, batch, &mut transaction, &context).await? {
         Ok(()) => {}
+        Err(_) if batch.is_bold => {
+            batch.has_failed = true;
+            return Ok(());
+        }
         Err((reason, detail)) => {
             return parked::park(desk, batch, transaction, reason, detail).await;
         }
@@ -199,17 +234,20 @@ fn report_missing(desk: &Desk, batch: &mut Batch, dot: Dot, header: Option<&Tran
 }
 
 impl Batch {
-    async fn begin(desk: &mut Desk, at: UnixMillis) -> Result<Self, TablesError> {
+    /// A bold one begins behind a savepoint.
+    async fn begin(desk: &mut Desk, at: UnixMillis, is_bold: bool) -> Result<Self, TablesError> {
         // What was captured until now was made without knowing any of this.
         seal::seal_if_dirty(desk, at).await?;
-        set_applying(&mut desk.conn, true).await?;
-        Ok(Self::new(at))
+        let savepoint = if is_bold { ";SAVEPOINT mesh_apply" } else { "" };
+        let sql = format!("UPDATE mesh_state SET applying = 1 WHERE id = 1{savepoint}");
+        execute(&mut desk.conn, sql, []).await?;
+        Ok(Self::new(at, is_bold))
     }
 
-    async fn finish(mut self, desk: &mut Desk) -> Result<Applied, TablesError> {
-        self.flush(desk).await?;
+    /// What became of it, and the statements that end it.
+    async fn finish(mut self, desk: &mut Desk) -> Result<(Applied, Last), TablesError> {
         forget_caught_up(desk).await?;
-        set_applying(&mut desk.conn, false).await?;
-        Ok(self.applied)
+        let last = self.flush(desk).await?;
+        Ok((self.applied, last))
     }
 }

@@ -30,6 +30,7 @@ mod open;
 mod parked;
 mod query;
 mod readers;
+mod recent;
 mod renew;
 mod room;
 mod rows;

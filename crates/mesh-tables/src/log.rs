@@ -60,8 +60,12 @@ impl Tables {
         bytes_max: usize,
     ) -> Result<LogBatch, TablesError> {
         // Nothing is newer than what was published.
-        if self.have().borrow().log_head <= from.0 {
+        let head = self.have().borrow().log_head;
+        if head <= from.0 {
             return Ok(LogBatch { cursor: from, is_done: true, ..LogBatch::default() });
+        }
+        if let Some(batch) = self.recent().read(from, head, have, goal, bytes_max) {
+            return Ok(batch);
         }
         let (have, goal) = (have.clone(), goal.clone());
         let own = &self.reading().own;

@@ -76,6 +76,9 @@ async fn renew(desk: &mut Desk, shared_upto: u64, fresh: OriginId) -> Result<(),
     let state = "UPDATE mesh_state SET origin = ?2, former = NULL, sequence = ?4 + 1 WHERE id = 1";
     mover.execute(desk, state).await?;
     desk.state = State::load(&mut desk.conn, fresh).await?;
+    // Should this not be committed after all, the database has them still.
+    desk.recent.forget();
+    desk.uncommitted.forget();
     tracing::info!(moved = mover.count, kept = shared, "the database has a new origin");
     Ok(())
 }

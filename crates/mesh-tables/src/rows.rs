@@ -10,7 +10,7 @@ use mesh_protocol::{LoserFacts, MergePlan, RowFacts, SqlValue, Version};
 use sqlx::SqliteConnection;
 
 pub(crate) use self::losers::{drop_losers, id_of, loser_facts, read_losers};
-pub(crate) use self::read::{read_facts, uncovered};
+pub(crate) use self::read::{read_facts, read_row_facts, uncovered};
 pub(crate) use self::write::{read_values, write_plans};
 use crate::TablesError;
 use crate::catalog::{Column, Table};

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_protocol::{
-    Dot, HybridClock, ORIGINS_MAX, OriginId, Resolved, SchemaChange, SqlValue, TableId, TransactionHeader,
-    UnixMillis,
+    Dot, HybridClock, ORIGINS_MAX, OriginId, Resolved, SchemaChange, SqlValue, TableId,
+    TransactionHeader, UnixMillis,
 };
 
 use sqlx::sqlite::SqliteRow;
@@ -18,7 +18,7 @@ use self::parts::Parts;
 
 use crate::TablesError;
 use crate::catalog::Table;
-use crate::desk::Desk;
+use crate::desk::{Desk, Last};
 use crate::schema;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
 use crate::triggers::TICK;
@@ -54,7 +54,7 @@ pub(crate) struct Sealed {
     pub(crate) unsent: usize,
 }
 
-const STATUS: &str = "SELECT clock, dirty, (SELECT schema_version FROM pragma_schema_version), \
+pub(crate) const STATUS: &str = "SELECT clock, dirty, (SELECT schema_version FROM pragma_schema_version), \
                       EXISTS (SELECT 1 FROM mesh_unsent), EXISTS (SELECT 1 FROM mesh_conflicts) \
                       FROM mesh_state WHERE id = 1";
 
@@ -90,7 +90,8 @@ impl Ahead {
     }
 }
 
-/// Like [`seal_tables`] for the one table that was written, what is to be read first having been read.
+/// Like [`seal_tables`] for the one table that was written, what is to be read first having been read. What
+/// is left to write goes with the COMMIT: nothing may follow in this transaction.
 pub(crate) async fn seal_ahead(
     desk: &mut Desk,
     table: &Table,
@@ -105,7 +106,14 @@ pub(crate) async fn seal_ahead(
     let dot = Dot { origin: desk.state.me, sequence: desk.state.open_sequence() };
     let mut parts = Parts::new(dot, header(desk, &Extra::default(), status.clock), at);
     page::seal_table(desk, table, &status, Some(ahead.rows), &mut parts).await?;
-    conclude(desk, parts, &[table], false).await
+    if parts.is_empty() {
+        return conclude(desk, parts, &[table], false).await;
+    }
+    let (dot, advanced) = (parts.dot, parts.advanced.clone());
+    note_context(desk, &advanced, dot.sequence).await?;
+    let (last, unsent) = ending(desk, parts, &[table]).await?;
+    desk.write_last(last);
+    Ok(Sealed { dot: Some(dot), unsent })
 }
 
 /// Takes the next clock as the triggers do, for a write that is none of a row.
@@ -120,9 +128,15 @@ pub(crate) async fn seal_if_dirty(
     desk: &mut Desk,
     at: UnixMillis,
 ) -> Result<Option<Dot>, TablesError> {
-    let status = status(desk).await?;
+    let status = match desk.begun.take() {
+        Some(row) => status_of(Some(&row))?,
+        None => status(desk).await?,
+    };
+    desk.may_have_losers = status.has_losers;
     if status.schema_version != desk.state.schema_version {
         schema::adopt(desk, at).await?;
+    } else if !status.is_dirty {
+        return Ok(None);
     }
     seal(desk, Extra::default(), at).await
 }
@@ -177,7 +191,8 @@ async fn conclude(
         return Ok(Sealed { dot: None, unsent: parts.unsent });
     }
     let (dot, advanced) = (parts.dot, parts.advanced.clone());
-    let unsent = finish(desk, parts, tables).await?;
+    let (last, unsent) = ending(desk, parts, tables).await?;
+    desk.write(last).await?;
     note_context(desk, &advanced, dot.sequence).await?;
     Ok(Sealed { dot: Some(dot), unsent })
 }
@@ -222,33 +237,28 @@ async fn captured<'t>(
 }
 
 /// Writes the last part and gives the next number, in one trip to SQLite's thread. Says how many rows cannot
-/// travel.
-async fn finish(
+/// The statements that write the last part and give the next number, for one trip to SQLite's thread; and how
+/// many rows cannot travel.
+async fn ending(
     desk: &mut Desk,
     mut parts: Parts,
     tables: &[&Table],
-) -> Result<usize, TablesError> {
-    let me = desk.state.me;
-    let sequence = parts.dot.sequence;
-    let (log_sql, mut values) = parts.last(desk).await?;
-    let mut sql = log_sql.to_owned();
+) -> Result<(Last, usize), TablesError> {
+    let Dot { origin, sequence } = parts.dot;
+    let mut last = parts.last(desk).await?;
     for table in tables {
-        sql.push_str(";DELETE FROM ");
-        sql.push_str(&quoted(&table.new_table()));
+        last.sql.push_str(";DELETE FROM ");
+        last.sql.push_str(&quoted(&table.new_table()));
     }
     // Numbered behind the seven values of the entry of the log.
-    sql.push_str(
+    last.sql.push_str(
         ";UPDATE mesh_state SET sequence = ?8, dirty = 0 WHERE id = 1\
          ;INSERT INTO mesh_vector (origin, upto, floor) VALUES (?2, ?3, 0) \
          ON CONFLICT (origin) DO UPDATE SET upto = max(upto, excluded.upto)",
     );
-    values.push(number(sequence + 1));
-    let rows = fetch_all(&mut desk.conn, sql, values).await?;
-    if let Some(row) = rows.first() {
-        desk.state.log_head = Columns::of(row).int()?;
-    }
-    Arc::make_mut(&mut desk.state.vector).advance(me, sequence);
-    Ok(parts.unsent)
+    last.values.push(number(sequence + 1));
+    Arc::make_mut(&mut desk.state.vector).advance(origin, sequence);
+    Ok((last, parts.unsent))
 }
 
 /// Notes what this database had applied of others at its latest transaction.

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::desk::Desk;
 use crate::readers::Reading;
+use crate::recent::Recent;
 use crate::renew::after_restore;
 use crate::state::{Have, State};
 use crate::{Rules, TablesConfig, TablesError, TablesOpenError, open, room};
@@ -26,6 +27,7 @@ struct Inner {
     closing: Arc<Notify>,
     have: watch::Receiver<Arc<Have>>,
     reading: Reading,
+    recent: Recent,
 }
 
 /// A handle on the replicated tables; cheap to clone.
@@ -60,15 +62,16 @@ impl Tables {
     ) -> Result<Self, TablesOpenError> {
         let mut conn = open::open(path, &config).await?;
         let state = State::load(&mut conn, fresh).await.map_err(TablesOpenError::Content)?;
-        let mut desk = Desk { conn, state, config: config.clone(), rules };
+        let mut desk = Desk::new(conn, state, config.clone(), rules);
         after_restore(&mut desk, fresh).await.map_err(TablesOpenError::Content)?;
         let (published, have) = watch::channel(Arc::new(desk.state.have()));
         let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
         let closing = Arc::new(Notify::new());
+        let recent = desk.recent.clone();
         tracker.spawn(run(desk, waiting, published, Arc::clone(&closing)));
         let options = open::reader_options(path);
         let reading = Reading::new(options, &config, tracker.clone(), have.clone());
-        let inner = Inner { path: path.to_owned(), config, ops, closing, have, reading };
+        let inner = Inner { path: path.to_owned(), config, ops, closing, have, reading, recent };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -93,6 +96,11 @@ impl Tables {
     #[must_use]
     pub fn config(&self) -> &TablesConfig {
         &self.inner.config
+    }
+
+    /// The newest entries of the log.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.inner.recent
     }
 
     /// What it takes to read.

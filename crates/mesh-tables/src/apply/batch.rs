@@ -9,9 +9,10 @@ use mesh_protocol::{
 
 use super::{Applied, Transaction};
 use crate::TablesError;
-use crate::desk::Desk;
+use crate::desk::{Desk, Last};
+use crate::recent::NewEntry;
 use crate::rows::portions;
-use crate::sql::{Columns, execute, fetch_all, number, placeholders};
+use crate::sql::{Columns, fetch_all, number, placeholders};
 use crate::state::State;
 
 /// Bodies of entries that wait to be written are held in memory up to this many bytes.
@@ -28,6 +29,11 @@ pub(crate) struct Entry {
 
 pub(crate) struct Batch {
     pub(crate) at: UnixMillis,
+    /// Nothing is kept aside, and it is hoped that nothing will be: transactions go without savepoints of
+    /// their own, and the first that cannot be applied ends the attempt.
+    pub(super) is_bold: bool,
+    /// It could not.
+    pub(super) has_failed: bool,
     pub(crate) applied: Applied,
     entries: Vec<Entry>,
     entries_bytes: usize,
@@ -52,9 +58,11 @@ pub(crate) fn context_of(state: &State, dot: Dot, header: &TransactionHeader) ->
 }
 
 impl Batch {
-    pub(super) fn new(at: UnixMillis) -> Self {
+    pub(super) fn new(at: UnixMillis, is_bold: bool) -> Self {
         Self {
             at,
+            is_bold,
+            has_failed: false,
             applied: Applied::default(),
             entries: Vec::new(),
             entries_bytes: 0,
@@ -122,57 +130,64 @@ impl Batch {
             return Ok(());
         }
         let mut rows = Vec::with_capacity(self.entries.len());
+        let mut entries = Vec::with_capacity(self.entries.len());
         for entry in self.entries.drain(..) {
+            entries.push(new_entry(&entry));
             rows.push(row_of(&desk.state, entry, self.at)?);
         }
-        write_log(desk, &rows).await
+        write_log(desk, &rows, entries).await
     }
 
     /// Writes an entry at once, for transactions that are too large to wait in memory.
     pub(crate) async fn log_now(&self, desk: &mut Desk, entry: Entry) -> Result<(), TablesError> {
+        let new = new_entry(&entry);
         let row = row_of(&desk.state, entry, self.at)?;
-        write_log(desk, &[row]).await
+        write_log(desk, &[row], vec![new]).await
     }
 
-    pub(super) async fn flush(&mut self, desk: &mut Desk) -> Result<(), TablesError> {
+    /// Writes what waits; the statements that are left then end the batch.
+    pub(super) async fn flush(&mut self, desk: &mut Desk) -> Result<Last, TablesError> {
         self.flush_log(desk).await?;
-        let Desk { conn, state, .. } = desk;
-        let number_of = |state: &State, origin: &OriginId| {
+        let state = &desk.state;
+        let number_of = |origin: &OriginId| {
             let no = state.origins.no(origin).ok_or(TablesError::Malformed { what: "origin" });
             no.map(SqlValue::Integer)
         };
+        let mut sql =
+            "UPDATE mesh_state SET applying = 0, clock = max(clock, ?) WHERE id = 1".to_owned();
+        let mut values = vec![number(self.clock.0)];
         let mut rows = Vec::new();
         for origin in std::mem::take(&mut self.advanced) {
             let upto = number(state.vector.upto(&origin));
-            rows.push([number_of(state, &origin)?, upto, SqlValue::Integer(0)]);
+            rows.push([number_of(&origin)?, upto, SqlValue::Integer(0)]);
         }
         for portion in portions(&rows, 3) {
-            let sql = format!(
-                "INSERT INTO mesh_vector (origin, upto, floor) VALUES {} \
+            sql.push_str(&format!(
+                ";INSERT INTO mesh_vector (origin, upto, floor) VALUES {} \
                  ON CONFLICT (origin) DO UPDATE SET upto = max(upto, excluded.upto)",
                 placeholders(portion.len(), 3)
-            );
-            execute(conn, sql, portion.iter().flatten().cloned()).await?;
+            ));
+            values.extend(portion.iter().flatten().cloned());
         }
         let mut rows = Vec::new();
         for (origin, other) in std::mem::take(&mut self.contexts) {
             let upto = state.contexts.get(&origin).map_or(0, |context| context.upto(&other));
-            rows.push([number_of(state, &origin)?, number_of(state, &other)?, number(upto)]);
+            rows.push([number_of(&origin)?, number_of(&other)?, number(upto)]);
         }
         for portion in portions(&rows, 3) {
-            let sql = format!(
-                "INSERT INTO mesh_contexts (origin, other, upto) VALUES {} \
+            sql.push_str(&format!(
+                ";INSERT INTO mesh_contexts (origin, other, upto) VALUES {} \
                  ON CONFLICT (origin, other) DO UPDATE SET upto = max(upto, excluded.upto)",
                 placeholders(portion.len(), 3)
-            );
-            execute(conn, sql, portion.iter().flatten().cloned()).await?;
+            ));
+            values.extend(portion.iter().flatten().cloned());
         }
-        if self.clock > HybridClock::default() {
-            let sql = "UPDATE mesh_state SET clock = ?1 WHERE id = 1 AND clock < ?1";
-            execute(conn, sql, [number(self.clock.0)]).await?;
-        }
-        Ok(())
+        Ok(Last { sql, values, entry: None })
     }
+}
+
+fn new_entry(entry: &Entry) -> NewEntry {
+    NewEntry { dot: entry.dot, is_last: entry.is_last, body: entry.body.clone() }
 }
 
 fn row_of(state: &State, entry: Entry, at: UnixMillis) -> Result<[SqlValue; 7], TablesError> {
@@ -189,17 +204,25 @@ fn row_of(state: &State, entry: Entry, at: UnixMillis) -> Result<[SqlValue; 7], 
     ])
 }
 
-async fn write_log(desk: &mut Desk, rows: &[[SqlValue; 7]]) -> Result<(), TablesError> {
+async fn write_log(
+    desk: &mut Desk,
+    rows: &[[SqlValue; 7]],
+    mut entries: Vec<NewEntry>,
+) -> Result<(), TablesError> {
     for portion in portions(rows, 7) {
         let sql = format!(
-            "INSERT INTO mesh_log (origin, sequence, part, is_last, at, body, effect) VALUES {}",
+            "INSERT INTO mesh_log (origin, sequence, part, is_last, at, body, effect) VALUES {}\
+             ;SELECT max(id) FROM mesh_log",
             placeholders(portion.len(), 7)
         );
-        execute(&mut desk.conn, sql, portion.iter().flatten().cloned()).await?;
-    }
-    let head = fetch_all(&mut desk.conn, "SELECT coalesce(max(id), 0) FROM mesh_log", []).await?;
-    if let Some(row) = head.first() {
-        desk.state.log_head = Columns::of(row).int()?;
+        let head = fetch_all(&mut desk.conn, sql, portion.iter().flatten().cloned()).await?;
+        let head = head.first().map_or(Ok(0), |row| Columns::of(row).int())?;
+        desk.state.log_head = head;
+        // Numbered one after the other.
+        let first = head + 1 - i64::try_from(portion.len()).unwrap_or(i64::MAX);
+        for (id, entry) in (first..).zip(entries.drain(..portion.len())) {
+            desk.uncommitted.add(id, entry);
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::effect::Effect;
 use crate::error::{primary_code, sqlite_code};
 use crate::key;
 use crate::parked::ParkReason;
-use crate::rows::{PlannedRow, drop_losers, read_facts, write_plans};
+use crate::rows::{PlannedRow, drop_losers, read_losers, read_row_facts, write_plans};
 use crate::schema::{self, SchemaOutcome};
 use crate::snapshot::covered::already_known;
 use crate::sql::{Columns, execute, fetch_optional};
@@ -77,17 +77,23 @@ pub(crate) async fn attempt(
     if matches!(transaction.bodies, Bodies::Spooled) {
         batch.flush_log(desk).await?;
     }
+    if batch.is_bold {
+        return match content(desk, batch, transaction, context).await {
+            Ok(entries) => {
+                keep_track(desk, batch, transaction, entries).await?;
+                Ok(Ok(()))
+            }
+            Err(Failure::Park(reason, detail)) => Ok(Err((reason, detail))),
+            Err(Failure::Error(error)) => Err(error),
+        };
+    }
     execute(&mut desk.conn, "SAVEPOINT mesh_apply", []).await?;
     let before = desk.state.clone();
     match content(desk, batch, transaction, context).await {
         Ok(entries) => {
             drop(before);
             execute(&mut desk.conn, "RELEASE mesh_apply", []).await?;
-            batch.log(desk, entries).await?;
-            batch.saw_clock(desk, transaction.header.clock);
-            if matches!(transaction.bodies, Bodies::Spooled) {
-                spool::drop_parts(desk, transaction.dot).await?;
-            }
+            keep_track(desk, batch, transaction, entries).await?;
             Ok(Ok(()))
         }
         Err(Failure::Park(reason, detail)) => {
@@ -98,6 +104,21 @@ pub(crate) async fn attempt(
         }
         Err(Failure::Error(error)) => Err(error),
     }
+}
+
+/// Notes what follows from a transaction that was applied.
+async fn keep_track(
+    desk: &mut Desk,
+    batch: &mut Batch,
+    transaction: &Transaction,
+    entries: Vec<Entry>,
+) -> Result<(), TablesError> {
+    batch.log(desk, entries).await?;
+    batch.saw_clock(desk, transaction.header.clock);
+    if matches!(transaction.bodies, Bodies::Spooled) {
+        spool::drop_parts(desk, transaction.dot).await?;
+    }
+    Ok(())
 }
 
 async fn content(
@@ -310,7 +331,10 @@ async fn merge(
     let keys: Vec<Vec<SqlValue>> =
         changes.iter().map(|change| change.change.key().clone()).collect();
     let origins = Arc::clone(&desk.state.origins);
-    let facts = read_facts(&mut desk.conn, &origins, table, &keys).await?;
+    let mut facts = read_row_facts(&mut desk.conn, &origins, table, &keys).await?;
+    if desk.may_have_losers {
+        read_losers(&mut desk.conn, &origins, table, &keys, &mut facts).await?;
+    }
     let mut rows = Vec::with_capacity(changes.len());
     for ((Change { change, columns, listed }, before), key) in
         changes.into_iter().zip(facts).zip(keys)
@@ -338,5 +362,6 @@ async fn merge(
         rows.push(row);
     }
     let listed = write_plans(&mut desk.conn, &origins, table, &rows, made.at).await?;
+    desk.may_have_losers |= listed > 0;
     Ok(conflicts::note_listed(desk, listed).await?)
 }

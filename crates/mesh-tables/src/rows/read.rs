@@ -17,6 +17,18 @@ pub(crate) async fn read_facts(
     table: &Table,
     keys: &[Vec<SqlValue>],
 ) -> Result<Vec<RowRead>, TablesError> {
+    let mut rows = read_row_facts(conn, origins, table, keys).await?;
+    read_losers(conn, origins, table, keys, &mut rows).await?;
+    Ok(rows)
+}
+
+/// As [`read_facts`], without losers.
+pub(crate) async fn read_row_facts(
+    conn: &mut SqliteConnection,
+    origins: &Origins,
+    table: &Table,
+    keys: &[Vec<SqlValue>],
+) -> Result<Vec<RowRead>, TablesError> {
     let mut rows = Vec::with_capacity(keys.len());
     for portion in portions_of(keys) {
         let mut found = read_versions(conn, origins, table, portion).await?;
@@ -25,7 +37,6 @@ pub(crate) async fn read_facts(
         }
         rows.append(&mut found);
     }
-    read_losers(conn, origins, table, keys, &mut rows).await?;
     Ok(rows)
 }
 

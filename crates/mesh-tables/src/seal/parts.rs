@@ -9,8 +9,9 @@ use mesh_protocol::{
 use super::unsent::{Unsent, note_unsent};
 use crate::TablesError;
 use crate::catalog::Table;
-use crate::desk::Desk;
-use crate::sql::{Columns, fetch_optional, number};
+use crate::desk::{Desk, Last};
+use crate::recent::NewEntry;
+use crate::sql::number;
 
 /// What a part takes beside its rows and the names of their columns.
 const FRAME_BYTES: usize = 16 << 10;
@@ -123,28 +124,17 @@ impl Parts {
 
     /// Writes what there is as a part that is not the last one.
     async fn write(&mut self, desk: &mut Desk) -> Result<(), TablesError> {
-        let values = self.values(desk, false).await?;
-        let row = fetch_optional(&mut desk.conn, LOG, values).await?;
-        if let Some(row) = row {
-            desk.state.log_head = Columns::of(&row).int()?;
-        }
-        Ok(())
+        let last = self.entry(desk, false).await?;
+        desk.write(last).await
     }
 
     /// The statement that writes the last part, with its seven values: those of the origin and the sequence
-    /// are the second and the third. It returns the entry's number.
-    pub(super) async fn last(
-        &mut self,
-        desk: &mut Desk,
-    ) -> Result<(&'static str, Vec<SqlValue>), TablesError> {
-        Ok((LOG, self.values(desk, true).await?))
+    /// are the second and the third.
+    pub(super) async fn last(&mut self, desk: &mut Desk) -> Result<Last, TablesError> {
+        self.entry(desk, true).await
     }
 
-    async fn values(
-        &mut self,
-        desk: &mut Desk,
-        is_last: bool,
-    ) -> Result<Vec<SqlValue>, TablesError> {
+    async fn entry(&mut self, desk: &mut Desk, is_last: bool) -> Result<Last, TablesError> {
         let mut part = self.take(is_last);
         let (body, left_out) = encode(&mut part, self.clock)?;
         for (id, key) in left_out {
@@ -152,7 +142,8 @@ impl Parts {
             let Some(table) = desk.state.catalog.tables.get(&id).cloned() else { continue };
             note_unsent(desk, &table, &key, Unsent::Malformed, self.at).await?;
         }
-        Ok(vec![
+        let entry = NewEntry { dot: part.dot, is_last, body: body.clone() };
+        let values = vec![
             SqlValue::Null,
             SqlValue::Integer(desk.state.my_no),
             number(part.dot.sequence),
@@ -160,7 +151,8 @@ impl Parts {
             SqlValue::Integer(i64::from(part.is_last)),
             number(self.at.0),
             SqlValue::Blob(body),
-        ])
+        ];
+        Ok(Last { sql: LOG.to_owned(), values, entry: Some(entry) })
     }
 }
 

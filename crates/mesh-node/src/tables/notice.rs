@@ -61,13 +61,13 @@ impl Shared {
         let tables = &self.replication.tables;
         let mut have = tables.have();
         loop {
-            let due = match tables.next_due().await {
-                Ok(due) => due,
-                Err(error) => {
-                    self.tables_failed("what is kept aside", &error);
-                    None
-                }
-            };
+            let is_waiting =
+                have.borrow_and_update().origins.iter().any(|origin| !origin.holes.is_empty());
+            let due = if is_waiting { tables.next_due().await } else { Ok(None) };
+            let due = due.unwrap_or_else(|error| {
+                self.tables_failed("what is kept aside", &error);
+                None
+            });
             let now = clock::now();
             let wait = due.map(|due| now.instant + due.since(now.wall));
             tokio::select! {

@@ -1,7 +1,7 @@
 //! Those who write at the same time: programs of all kinds, on all agents.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -71,10 +71,10 @@ impl Writer {
                 Program::Api | Program::Ctl => 1,
                 Program::Shell | Program::Python => (1 + self.dice.below(BATCH_MAX)).min(count),
             };
-            count -= batch;
             let writes: Vec<Write> = (0..batch).map(|_| self.draw()).collect();
             let log = Arc::clone(&self.log);
             if self.program == Program::Api {
+                count -= batch;
                 let is_done = self.ask(writes).await;
                 if !is_done {
                     self.wait_for_agent().await;
@@ -89,6 +89,7 @@ impl Writer {
                 Program::Python => by_python(&database, writes),
             });
             let outcomes = run.await.unwrap();
+            count -= outcomes.len() as u64;
             let is_lost = outcomes.iter().any(|outcome| !outcome.is_acknowledged);
             log.add(outcomes);
             if self.program == Program::Ctl && is_lost {
@@ -108,6 +109,7 @@ impl Writer {
                     });
                     Outcome::acknowledged(write, values)
                 }
+                Ok(SqlReply::Changes { changes: 0 }) => Outcome::acknowledged(write, None),
                 Ok(SqlReply::Changes { .. }) | Err(_) => {
                     is_done = false;
                     Outcome::unknown(write)
@@ -132,20 +134,25 @@ fn text(value: SqlValue) -> String {
 }
 
 /// The line `NO|a|b|c` of each write that was made, in their order; `end` stands behind each write that was
-/// carried out, whatever it found.
-fn told(writes: Vec<Write>, said: &str) -> Vec<Outcome> {
+/// carried out, whatever it found. The first that fails ends the program: those behind it were not begun.
+fn told(writes: Vec<Write>, output: &Output) -> Vec<Outcome> {
+    let said = String::from_utf8_lossy(&output.stdout);
     let mut lines = said.lines().peekable();
-    let outcomes = writes.into_iter().map(|write| {
+    let mut outcomes = Vec::new();
+    for write in writes {
         let prefix = format!("{}|", write.no);
         let row = lines.next_if(|line| line.starts_with(&prefix)).map(str::to_owned);
         let end = format!("end {}", write.no);
         if lines.next_if(|line| *line == end).is_none() {
-            return Outcome::unknown(write);
+            let why = String::from_utf8_lossy(&output.stderr);
+            eprintln!("write {} failed ({}): {}", write.no, output.status, why.trim());
+            outcomes.push(Outcome::unknown(write));
+            break;
         }
         let values = row.map(|row| row.split('|').skip(1).map(str::to_owned).collect());
-        Outcome::acknowledged(write, values)
-    });
-    outcomes.collect()
+        outcomes.push(Outcome::acknowledged(write, values));
+    }
+    outcomes
 }
 
 fn by_shell(database: &std::path::Path, writes: Vec<Write>) -> Vec<Outcome> {
@@ -153,7 +160,7 @@ fn by_shell(database: &std::path::Path, writes: Vec<Write>) -> Vec<Outcome> {
         writes.iter().map(|write| format!("{};\nSELECT 'end {}';\n", write.sql, write.no));
     let script = format!(".mode list\n{}", statements.collect::<String>());
     let output = shell(database, &script);
-    told(writes, &String::from_utf8_lossy(&output.stdout))
+    told(writes, &output)
 }
 
 fn by_python(database: &std::path::Path, writes: Vec<Write>) -> Vec<Outcome> {
@@ -164,7 +171,7 @@ fn by_python(database: &std::path::Path, writes: Vec<Write>) -> Vec<Outcome> {
         )
     });
     let output = python(database, &statements.collect::<String>());
-    told(writes, &String::from_utf8_lossy(&output.stdout))
+    told(writes, &output)
 }
 
 fn by_ctl(socket: &std::path::Path, writes: Vec<Write>) -> Vec<Outcome> {

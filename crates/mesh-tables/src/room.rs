@@ -91,3 +91,6 @@ async fn write_beside(path: &Path, bytes: usize) -> io::Result<()> {
     };
     tokio::task::spawn_blocking(trial).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests;

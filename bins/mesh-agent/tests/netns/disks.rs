@@ -117,10 +117,9 @@ async fn is_in(agent: &Agent, state: DataState) -> Duration {
 }
 
 fn code_of<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ErrorCode {
-    match result.unwrap_err() {
-        ClientError::Api(error) => error.code,
-        other => panic!("{other:?}"),
-    }
+    let error = result.unwrap_err();
+    let ClientError::Api(error) = error else { panic!("{error:?}") };
+    error.code
 }
 
 /// What a member does whose disk takes nothing: it says so, steadily, serves what it has, takes nothing, and

@@ -18,8 +18,8 @@ use crate::shared::{Shared, lock};
 /// Bytes that may wait to be applied; what comes beyond stays in the flow control of its sender.
 pub(super) const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// Bytes that go into one commit.
-const COMMIT_BYTES_MAX: usize = 4 << 20;
+/// Bytes that go into one commit: a hundred times what makes the commit itself cheap, and little memory.
+const COMMIT_BYTES_MAX: usize = 1 << 20;
 
 /// How long to wait before a full disk is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -78,7 +78,9 @@ impl Shared {
     }
 
     async fn apply_batch(self: &Arc<Self>, batch: Vec<Arrival>, held: &mut Held) {
-        let senders: BTreeSet<PeerId> = batch.iter().map(|arrival| arrival.from).collect();
+        // What is held is tried too, and lost with the rest when the database refuses.
+        let senders: BTreeSet<PeerId> =
+            batch.iter().map(|arrival| arrival.from).chain(held.senders()).collect();
         let mut incoming = Vec::new();
         // Held until the commit: what waits is bounded by what is not applied yet.
         let mut rooms = Vec::with_capacity(batch.len());

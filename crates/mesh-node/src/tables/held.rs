@@ -32,6 +32,11 @@ impl Held {
         self.parts.is_empty()
     }
 
+    /// Whoever sent what is kept.
+    pub(super) fn senders(&self) -> impl Iterator<Item = PeerId> {
+        self.parts.iter().map(|part| part.member)
+    }
+
     /// Takes everything out, to try it once more. The moment to ask stays.
     pub(super) fn take(&mut self) -> Vec<IncomingPart> {
         self.bytes = 0;

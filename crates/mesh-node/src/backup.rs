@@ -13,7 +13,8 @@ use mesh_protocol::ErrorCode;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::error::NodeError;
+use crate::data_dir::{DataDir, LOCK_FILE};
+use crate::error::{NodeError, StartError};
 use crate::shared::Shared;
 
 /// What is in an archive, in this order: the key first, which is small and makes the rest worth having.
@@ -141,6 +142,13 @@ pub enum RestoreError {
         #[source]
         source: io::Error,
     },
+    /// The directory cannot be taken: an agent runs in it, or it cannot be written. Nothing was changed.
+    #[error("the data directory cannot be taken")]
+    Held {
+        /// Why.
+        #[source]
+        source: StartError,
+    },
     /// The directory holds an agent already, or something of one.
     #[error("{} holds an agent already ({name} is there); nothing was changed", path.display())]
     Occupied {
@@ -165,20 +173,29 @@ pub enum RestoreError {
 /// # Errors
 /// [`RestoreError`]; a directory that holds an agent is never touched.
 pub fn restore(archive: &Path, data_dir: &Path) -> Result<(), RestoreError> {
-    let is_there = |name: &&str| data_dir.join(name).symlink_metadata().is_ok();
-    if let Some(name) = MEMBERS.iter().chain(&BESIDE).copied().find(is_there) {
-        let (path, name) = (data_dir.to_owned(), name.to_owned());
-        return Err(RestoreError::Occupied { path, name });
-    }
+    check_is_free(data_dir)?;
     let file = File::open(archive).map_err(at(archive))?;
     let is_new = !data_dir.exists();
-    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(at(data_dir))?;
-    let restored = unpack_all(archive, file, data_dir);
+    // No agent starts in it meanwhile.
+    let held = DataDir::open(data_dir).map_err(|source| RestoreError::Held { source })?;
+    let restored = check_is_free(data_dir).and_then(|()| unpack_all(archive, file, data_dir));
     if restored.is_err() && is_new {
+        let _kept = fs::remove_file(data_dir.join(LOCK_FILE));
         // Only an empty one can be removed: what has come into it since stays.
         let _kept = fs::remove_dir(data_dir);
     }
+    drop(held);
     restored
+}
+
+fn check_is_free(data_dir: &Path) -> Result<(), RestoreError> {
+    let is_there = |name: &&str| data_dir.join(name).symlink_metadata().is_ok();
+    match MEMBERS.iter().chain(&BESIDE).copied().find(is_there) {
+        None => Ok(()),
+        Some(name) => {
+            Err(RestoreError::Occupied { path: data_dir.to_owned(), name: name.to_owned() })
+        }
+    }
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
@@ -208,8 +225,8 @@ fn unpack_all(archive: &Path, file: File, data_dir: &Path) -> Result<(), Restore
     if let Some(name) = missing.first() {
         return Err(not_a_backup(format!("{name} is missing")));
     }
-    // The key last: without it a start says what is missing instead of taking the directory for an agent's.
-    for name in MEMBERS.iter().rev() {
+    // The key last: beside a database and without its key nothing starts as another member.
+    for name in MEMBERS.iter().skip(1).chain(MEMBERS.first()) {
         fs::rename(copies.folder.join(name), data_dir.join(name)).map_err(at(data_dir))?;
     }
     File::open(data_dir).and_then(|folder| folder.sync_all()).map_err(at(data_dir))

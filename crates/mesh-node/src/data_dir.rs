@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 use crate::clock;
 use crate::error::StartError;
 
+/// Locked for as long as a process holds the directory.
+pub(crate) const LOCK_FILE: &str = "agent.lock";
+
 /// A key file is a few hundred bytes; more is not one.
 const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
 
@@ -43,7 +46,7 @@ impl DataDir {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(path.join("agent.lock"))
+            .open(path.join(LOCK_FILE))
             .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}

@@ -92,6 +92,11 @@ impl Shared {
         self.links().get(peer).cloned()
     }
 
+    /// Whether this is still the member's link: what went over another one may be lost.
+    pub(crate) fn is_current(&self, entry: &LinkEntry) -> bool {
+        self.links().get(&entry.peer).is_some_and(|current| current.id == entry.id)
+    }
+
     pub(crate) fn keyring(&self) -> MutexGuard<'_, Keyring> {
         lock(&self.keyring)
     }

@@ -12,7 +12,7 @@ mod snapshot;
 mod source;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,6 +40,13 @@ pub(crate) use self::source::TablesSource;
 /// The log is looked at no more often than this: that reads all of its index.
 const TRIM_EVERY_LEAST: Duration = Duration::from_secs(1);
 
+/// Statements of what is here that wait for room in a link's lane; more are left out, and comparing now and
+/// then makes up for it.
+const HAVES_WAITING_MAX: usize = 64;
+
+/// How long to wait after the database could not take another name.
+const RENEW_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// The database and what waits for it.
 #[derive(Debug)]
 pub(crate) struct Replication {
@@ -54,7 +61,9 @@ pub(crate) struct Replication {
     snapshots: Snapshots,
     digests: PendingDigests,
     /// Held while tables are read through for a member.
-    digesting: Arc<Semaphore>,
+    digesting: Semaphore,
+    /// For whom that is done, or is to be: whether to answer or to mend what differs here.
+    digests_wanted: Mutex<BTreeSet<(PeerId, bool)>>,
     /// Where transactions came from that are being applied.
     sources: Mutex<Vec<(Dot, PeerId)>>,
     /// Transactions of others that were applied since the start.
@@ -88,7 +97,8 @@ impl Replication {
             feeders: Mutex::default(),
             snapshots: Snapshots::default(),
             digests: PendingDigests::default(),
-            digesting: Arc::new(Semaphore::new(1)),
+            digesting: Semaphore::new(1),
+            digests_wanted: Mutex::default(),
             sources: Mutex::default(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -175,34 +185,49 @@ impl Shared {
         let Some(entry) = self.link(&to) else { return };
         let frame = Frame::SyncHave(have);
         // In the lane of the changes, so that what it says is behind what was sent before.
-        if entry.sender.try_send(Lane::Bulk, &frame).is_err() {
-            let entry = Arc::clone(&entry);
-            self.tasks.spawn(async move {
-                let _closed = entry.sender.send(Lane::Bulk, &frame).await;
-            });
+        if entry.sender.try_send(Lane::Bulk, &frame).is_ok() {
+            return;
         }
+        if entry.haves_waiting.fetch_add(1, Ordering::Relaxed) >= HAVES_WAITING_MAX {
+            entry.haves_waiting.fetch_sub(1, Ordering::Relaxed);
+            tracing::debug!(peer = %to.short(), "a member does not read, so it is not told what is here");
+            return;
+        }
+        self.tasks.spawn(async move {
+            let _closed = entry.sender.send(Lane::Bulk, &frame).await;
+            entry.haves_waiting.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 
     /// A member says what it, or another one, has.
     pub(crate) fn take_have(self: &Arc<Self>, entry: &LinkEntry, have: SyncHave) {
         if self.view().verdict.is_member(&entry.peer) {
-            self.name_origin(&have);
+            self.name_origin(&entry.peer, &have);
             self.drive(|core, now| core.have_received(entry.peer, have, now));
             entry.haves_heard.fetch_add(1, Ordering::Relaxed);
             self.replication.compared.send_modify(|count| *count += 1);
         }
     }
 
-    /// Remembers whose database an origin is, for as long as anything of it is kept.
-    fn name_origin(self: &Arc<Self>, have: &SyncHave) {
+    /// Remembers whose database an origin is, for as long as anything of it is kept. What one says of
+    /// another is believed as long as nothing else is known, so that nobody makes this write for ever.
+    fn name_origin(self: &Arc<Self>, from: &PeerId, have: &SyncHave) {
         let (origin, member) = (have.database, have.member);
         let is_known = {
             let own = self.replication.tables.have();
             let own = own.borrow();
             own.origins.iter().any(|known| known.origin == origin)
         };
-        if !is_known || lock(&self.replication.named).insert(origin, member) == Some(member) {
+        if !is_known || !self.view().verdict.is_member(&member) {
             return;
+        }
+        {
+            let mut named = lock(&self.replication.named);
+            let known = named.get(&origin);
+            if known == Some(&member) || (known.is_some() && member != *from) {
+                return;
+            }
+            named.insert(origin, member);
         }
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -250,16 +275,17 @@ impl Shared {
         );
         let shared = Arc::clone(self);
         self.tasks.spawn(async move {
-            let now = clock::now().wall;
             let tables = &shared.replication.tables;
-            match tables.renew_origin(shared_upto, fresh_origin()).await {
-                Ok(()) => shared.events.emit(
-                    now,
-                    "tables_origin_renewed",
-                    serde_json::json!({ "shared_upto": shared_upto }),
-                ),
-                Err(error) => shared.tables_failed("the origin", &error),
+            // Nothing is sent to anybody before this is done, and it is wished for once.
+            while let Err(error) = tables.renew_origin(shared_upto, fresh_origin()).await {
+                shared.tables_failed("the origin", &error);
+                tokio::time::sleep(RENEW_AGAIN_AFTER).await;
             }
+            shared.events.emit(
+                clock::now().wall,
+                "tables_origin_renewed",
+                serde_json::json!({ "shared_upto": shared_upto }),
+            );
         });
     }
 

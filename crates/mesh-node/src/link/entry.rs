@@ -58,6 +58,8 @@ pub(crate) struct LinkEntry {
     pub(crate) records_given: AtomicU64,
     /// How often the peer has said what its tables have.
     pub(crate) haves_heard: AtomicU64,
+    /// Statements of what the tables here have that wait for room.
+    pub(crate) haves_waiting: AtomicUsize,
     pings: Mutex<BTreeMap<u64, PendingPing>>,
     lives: Mutex<BTreeMap<u64, oneshot::Sender<LiveResult>>>,
 }
@@ -78,6 +80,7 @@ impl LinkEntry {
             probes: AtomicUsize::new(0),
             records_given: AtomicU64::new(0),
             haves_heard: AtomicU64::new(0),
+            haves_waiting: AtomicUsize::new(0),
             pings: Mutex::default(),
             lives: Mutex::default(),
         }

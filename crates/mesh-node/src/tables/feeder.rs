@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mesh_protocol::{Frame, PARTS_PER_FRAME_MAX, SyncParts, VersionVector};
 use mesh_tables::LogCursor;
@@ -14,6 +15,9 @@ use crate::shared::{Shared, lock};
 
 /// Bytes of the log that are read, and sent, at a time.
 const READ_BYTES: usize = 512 << 10;
+
+/// How long to wait before the log is read again that could not be.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The feeder of a link.
 #[derive(Debug)]
@@ -86,7 +90,9 @@ impl Shared {
             Ok(batch) => batch,
             Err(error) => {
                 self.tables_failed("changes for members", &error);
-                return false;
+                // Nobody else says that there is still something to send.
+                tokio::time::sleep(RETRY_AFTER).await;
+                return true;
             }
         };
         if !self.send_parts(entry, batch.bodies).await {
@@ -96,7 +102,11 @@ impl Shared {
         let passed = if batch.is_done { feed.goal } else { VersionVector::default() };
         *progress = Some(Progress { cursor: batch.cursor, passed });
         self.replication.sent.fetch_add(batch.sent.len() as u64, Ordering::Relaxed);
-        self.drive(|core, now| core.tables_fed(entry.peer, &batch.sent, now));
+        self.drive(|core, now| {
+            if self.is_current(entry) {
+                core.tables_fed(entry.peer, &batch.sent, now);
+            }
+        });
         // What the log does not have comes with a snapshot.
         !batch.sent.is_empty() || !batch.is_done
     }

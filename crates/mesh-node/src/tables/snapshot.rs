@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesh_protocol::{ErrorCode, Frame, PeerId, SnapshotChunk, SnapshotRequest};
-use mesh_tables::View;
+use mesh_tables::{TablesError, View};
 use mesh_transport::Lane;
 use serde_bytes::ByteBuf;
 use serde_json::json;
@@ -60,6 +60,31 @@ impl Snapshots {
     }
 }
 
+/// The number of no view: nothing can be read at the moment, and whoever asked need not wait.
+const NO_VIEW: u64 = 0;
+
+fn refusal(request_id: u64) -> SnapshotChunk {
+    SnapshotChunk {
+        request_id,
+        session: NO_VIEW,
+        have: Vec::new(),
+        contexts: Vec::new(),
+        schema: Vec::new(),
+        coverage: Vec::new(),
+        from: None,
+        columns: Vec::new(),
+        rows: Vec::new(),
+        losers: Vec::new(),
+        is_table_end: false,
+        next: None,
+        progress: (0, 0),
+    }
+}
+
+fn link_gone() -> NodeError {
+    NodeError::new(ErrorCode::PeerUnreachable, "the link to the member is gone")
+}
+
 impl Shared {
     /// Answers a request for a piece of the state, in a task of its own.
     pub(crate) fn serve_snapshot(
@@ -81,20 +106,19 @@ impl Shared {
         }
         let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
         self.tasks.spawn(async move {
-            if let Err(error) = shared.answer_snapshot(&entry, &request).await {
-                shared.tables_failed("a snapshot for a member", &error);
-            }
+            shared.answer_snapshot(&entry, &request).await;
             answering.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
-    async fn answer_snapshot(
-        self: &Arc<Self>,
-        entry: &LinkEntry,
-        request: &SnapshotRequest,
-    ) -> Result<(), mesh_tables::TablesError> {
-        let view = self.served_view(entry.peer, request.session).await?;
-        let chunk = view.lock().await.chunk(request).await?;
+    async fn answer_snapshot(self: &Arc<Self>, entry: &LinkEntry, request: &SnapshotRequest) {
+        let chunk = match self.read_piece(entry.peer, request).await {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                self.tables_failed("a snapshot for a member", &error);
+                refusal(request.request_id)
+            }
+        };
         if chunk.next.is_none() {
             self.end_view(chunk.session);
         }
@@ -105,7 +129,24 @@ impl Shared {
             }
             Err(error) => tracing::error!(%error, "a piece of a snapshot cannot be encoded"),
         }
-        Ok(())
+    }
+
+    /// The piece from the view that the member reads. One that ends meanwhile is followed by another one:
+    /// whoever asked would wait for nothing.
+    async fn read_piece(
+        self: &Arc<Self>,
+        peer: PeerId,
+        request: &SnapshotRequest,
+    ) -> Result<SnapshotChunk, TablesError> {
+        let view = self.served_view(peer, request.session).await?;
+        let chunk = view.lock().await.chunk(request).await;
+        match chunk {
+            Err(TablesError::Unknown { .. }) => {
+                let view = self.served_view(peer, 0).await?;
+                view.lock().await.chunk(request).await
+            }
+            chunk => chunk,
+        }
     }
 
     /// The view that a member reads, or a new one.
@@ -113,7 +154,7 @@ impl Shared {
         self: &Arc<Self>,
         peer: PeerId,
         session: u64,
-    ) -> Result<Arc<tokio::sync::Mutex<View>>, mesh_tables::TablesError> {
+    ) -> Result<Arc<tokio::sync::Mutex<View>>, TablesError> {
         let is_its = |served: &&Served| served.session == session && served.peer == peer;
         let known = lock(&self.replication.snapshots.served)
             .iter()
@@ -167,52 +208,49 @@ impl Shared {
     /// Asks a member for a piece of its state.
     pub(super) async fn ask_for_piece(
         &self,
-        from: PeerId,
+        entry: &LinkEntry,
         request: SnapshotRequest,
     ) -> Result<oneshot::Receiver<SnapshotChunk>, NodeError> {
-        let unreachable =
-            || NodeError::new(ErrorCode::PeerUnreachable, "the link to the member is gone");
-        let entry = self.link(&from).ok_or_else(unreachable)?;
         let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, chunk) = oneshot::channel();
         {
             let mut asked = lock(&self.replication.snapshots.asked);
             asked.retain(|_, (_, answer)| !answer.is_closed());
-            asked.insert(request_id, (from, answer));
+            asked.insert(request_id, (entry.peer, answer));
         }
         let frame = Frame::SnapshotRequest(SnapshotRequest { request_id, ..request });
-        entry.sender.send(Lane::Bulk, &frame).await.map_err(|_| unreachable())?;
+        entry.sender.send(Lane::Bulk, &frame).await.map_err(|_| link_gone())?;
         Ok(chunk)
     }
 
     /// Waits for an answer, as long as the link stands.
     pub(super) async fn await_piece(
         &self,
-        from: PeerId,
+        entry: &LinkEntry,
         chunk: oneshot::Receiver<SnapshotChunk>,
     ) -> Result<SnapshotChunk, NodeError> {
-        let gone = async {
-            if let Some(entry) = self.link(&from) {
-                entry.closed().await;
-            }
+        let failed = |why| NodeError::new(ErrorCode::PeerUnreachable, why);
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(ANSWER_WAIT, chunk) => answer.ok().and_then(Result::ok),
+            () = entry.closed() => return Err(link_gone()),
         };
-        let silent = || {
-            NodeError::new(ErrorCode::PeerUnreachable, "the member does not send the snapshot on")
-        };
-        tokio::select! {
-            answer = tokio::time::timeout(ANSWER_WAIT, chunk) => {
-                answer.ok().and_then(Result::ok).ok_or_else(silent)
+        match answer {
+            None => Err(failed("the member does not send the snapshot on")),
+            Some(chunk) if chunk.session == NO_VIEW => {
+                Err(failed("the member cannot give its tables at the moment"))
             }
-            () = gone => Err(silent()),
+            Some(chunk) => Ok(chunk),
         }
     }
 
     /// Takes the state over from a member, then tells the engine how it went.
     pub(crate) async fn take_snapshot(self: Arc<Self>, from: PeerId) {
+        // Without a link the engine knows already that nothing comes of it.
+        let Some(entry) = self.link(&from) else { return };
         let label = self.view().label(&from);
         tracing::info!(from = label, "taking the state of the tables from a member");
         let started = clock::now();
-        let taken = self.try_snapshot(from).await;
+        let taken = self.try_snapshot(&entry).await;
         let now = clock::now();
         match &taken {
             Ok(rows) => {
@@ -228,16 +266,22 @@ impl Shared {
                 );
             }
         }
-        self.drive(|core, now| core.tables_snapshot_ended(from, taken.is_ok(), now));
+        self.drive(|core, now| {
+            // With another link another attempt has begun, and this is not its end.
+            if self.is_current(&entry) {
+                core.tables_snapshot_ended(from, taken.is_ok(), now);
+            }
+        });
     }
 
-    async fn try_snapshot(self: &Arc<Self>, from: PeerId) -> Result<u64, NodeError> {
+    async fn try_snapshot(self: &Arc<Self>, entry: &LinkEntry) -> Result<u64, NodeError> {
         let tables = &self.replication.tables;
+        let from = entry.peer;
         let mut rows = 0;
         let request = tables.begin_snapshot(from).await?;
-        let mut asked = self.ask_for_piece(from, request).await?;
+        let mut asked = self.ask_for_piece(entry, request).await?;
         loop {
-            let chunk = self.await_piece(from, asked).await?;
+            let chunk = self.await_piece(entry, asked).await?;
             // The member reads the next piece while this one is written.
             let ahead = match &chunk.next {
                 None => None,
@@ -249,7 +293,7 @@ impl Shared {
                         position,
                         buckets: Vec::new(),
                     };
-                    Some(self.ask_for_piece(from, request).await?)
+                    Some(self.ask_for_piece(entry, request).await?)
                 }
             };
             self.replication.snapshots.note_progress(chunk.progress);

@@ -166,7 +166,7 @@ impl Shared {
         let mut compared: BTreeMap<TableId, Compared> =
             on_both.map(|our| (our.table, Compared::default())).collect();
         for (table, buckets) in differing(&ours, &theirs) {
-            let repaired = self.repair_ranges(entry.peer, vec![(table, buckets)]).await?;
+            let repaired = self.repair_ranges(entry, vec![(table, buckets)]).await?;
             compared.entry(table).or_default().repaired = repaired;
         }
         // What is wrong there is for the member to mend: it compares with what is here now.
@@ -184,7 +184,7 @@ impl Shared {
 
     async fn repair_ranges(
         self: &Arc<Self>,
-        from: PeerId,
+        entry: &LinkEntry,
         differing: Differing,
     ) -> Result<u64, NodeError> {
         let mut repaired = 0;
@@ -198,14 +198,14 @@ impl Shared {
                     position: Some(next),
                     buckets: buckets.clone(),
                 };
-                let asked = self.ask_for_piece(from, request).await?;
-                let chunk = self.await_piece(from, asked).await?;
+                let asked = self.ask_for_piece(entry, request).await?;
+                let chunk = self.await_piece(entry, asked).await?;
                 session = chunk.session;
                 position = chunk.next.clone().filter(|next| next.table == table);
                 let result = self
                     .replication
                     .tables
-                    .repair_chunk(from, &buckets, chunk, clock::now().wall)
+                    .repair_chunk(entry.peer, &buckets, chunk, clock::now().wall)
                     .await;
                 self.note_tables(&result);
                 repaired += result?;
@@ -230,14 +230,17 @@ impl Shared {
                 if !self.view().verdict.is_member(&entry.peer) {
                     return;
                 }
-                // Reading through all tables is work: one member at a time has it done.
-                let Ok(turn) = Arc::clone(&self.replication.digesting).try_acquire_owned() else {
+                let wanted = (entry.peer, theirs.is_none());
+                if !lock(&self.replication.digests_wanted).insert(wanted) {
                     return;
-                };
+                }
                 let (shared, entry) = (Arc::clone(self), Arc::clone(entry));
                 self.tasks.spawn(async move {
+                    // Reading through all tables is work: one member at a time has it done.
+                    let turn = shared.replication.digesting.acquire().await;
                     shared.answer_digests(&entry, request_id, theirs).await;
                     drop(turn);
+                    lock(&shared.replication.digests_wanted).remove(&wanted);
                 });
             }
         }
@@ -259,7 +262,7 @@ impl Shared {
                 let _closed = entry.sender.send(Lane::Bulk, &answer).await;
             }
             Some(theirs) => {
-                let repaired = self.repair_ranges(entry.peer, differing(&ours, &theirs)).await;
+                let repaired = self.repair_ranges(entry, differing(&ours, &theirs)).await;
                 match repaired {
                     Ok(0) => {}
                     Ok(rows) => {

@@ -106,19 +106,25 @@ pub fn judge_tables(reading: &TablesReading) -> Finding {
         );
     } else if *parked > 0 {
         remarks.note(
-            format!("{parked} transactions of others are parked"),
+            format!("{} of others parked", counted(*parked, "transaction")),
             "`mesh-ctl parked` says why",
         );
     }
     if *unsent > 0 {
         remarks.fault(
-            format!("{unsent} rows are too large to travel and are on this member alone"),
-            "the agent's log names them: make them smaller, below 2 MiB",
+            format!(
+                "on this member alone, because too large to travel: {}",
+                counted(*unsent, "row")
+            ),
+            "the agent's log names their tables: make them smaller than 2 MiB",
         );
     }
     if *aside > 0 {
         remarks.note(
-            format!("{aside} tables are kept under another name, because another definition was made earlier"),
+            format!(
+                "kept under another name, because another definition was made earlier: {}",
+                counted(*aside, "table")
+            ),
             "copy what you need of NAME__mesh_aside_… into the table NAME with SQL",
         );
     }
@@ -129,9 +135,18 @@ pub fn judge_tables(reading: &TablesReading) -> Finding {
         );
     }
     if remarks.details.is_empty() {
-        return Finding::good(Check::Tables, format!("{tables} tables, written and in order"));
+        return Finding::good(
+            Check::Tables,
+            format!("{} can be written", counted(*tables, "table")),
+        );
     }
     remarks.finding()
+}
+
+/// `1 table`, `2 tables`.
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 const fn mend(trouble: TablesTrouble) -> &'static str {
@@ -188,7 +203,7 @@ mod tests {
     #[test]
     fn tables_without_a_fault_are_well() {
         let found = judge_tables(&TablesReading { tables: 3, ..TablesReading::default() });
-        assert_eq!((found.ok, found.detail.as_str()), (true, "3 tables, written and in order"));
+        assert_eq!((found.ok, found.detail.as_str()), (true, "3 tables can be written"));
         assert_eq!(found.hint, "");
     }
 
@@ -204,7 +219,9 @@ mod tests {
             ..TablesReading::default()
         });
         assert!(!found.ok);
-        for part in ["the disk is full", "mint by 3600 s", "its triggers", "1 rows are too large"] {
+        for part in
+            ["the disk is full", "mint by 3600 s", "its triggers", "too large to travel: 1 row"]
+        {
             assert!(found.detail.contains(part), "{found:?}");
         }
         for part in ["make room", "parked accept", "sync --force", "make them smaller"] {

@@ -1,10 +1,12 @@
-//! Two members in one program: found, join, send, receive, acknowledge.
+//! Two members in one program: found, join, send, receive, acknowledge, share a table.
 //!
 //! Run it with `cargo run -p mesh-node --example embed`.
 
 use std::time::Duration;
 
-use mesh_node::{CustomJson, Filter, JsonText, Node, Outgoing, Payload, Target};
+use mesh_node::{
+    CustomJson, FeedItem, Filter, JsonText, Node, Outgoing, Payload, SqlValue, Statement, Target,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,6 +51,20 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             say(&format!("{} says {}", received.from_hostname, custom.data.as_str()));
         }
         inbox.ack(received.message.message_id).await?;
+    }
+
+    // A table is the same on every member, each of which writes its own copy, linked or not.
+    mint.create_table("CREATE TABLE ports (name TEXT NOT NULL PRIMARY KEY, port INTEGER)").await?;
+    let mut changes = baulder.changes(None, None).await?;
+    let insert = "INSERT INTO ports VALUES (?1, ?2)".to_owned();
+    let params = vec![SqlValue::Text("web".into()), SqlValue::Integer(80)];
+    mint.execute(vec![Statement { sql: insert, params }]).await?;
+    if let Some(FeedItem::Change(change)) = changes.next().await.transpose()? {
+        for (column, value) in change.key {
+            if let SqlValue::Text(value) = value {
+                say(&format!("baulder sees in {}: {column} = {value}", change.table));
+            }
+        }
     }
 
     for peer in baulder.peers() {

@@ -73,16 +73,17 @@ fn tables(data: &DataView) -> String {
             styled(ODD, &format!("taking in a member's state ({percent} %)"))
         }
         (DataState::Snapshot, None) => styled(ODD, "taking in a member's state"),
-        (DataState::DiskFull, _) => styled(BAD, "no room: the disk is full, or database_bytes_max is reached"),
+        (DataState::DiskFull, _) => {
+            styled(BAD, "no room: the disk is full, or database_bytes_max is reached")
+        }
         (DataState::ReadOnly, _) => styled(BAD, "the file cannot be written"),
         (DataState::Locked, _) => styled(BAD, "another program keeps the database locked"),
-        (DataState::Failed, _) => styled(BAD, "the database refuses"),
+        (DataState::Failed, _) => {
+            styled(BAD, &format!("the database refuses: {}", plain(&data.detail)))
+        }
     };
     let DataView { tables, log_bytes, parked, conflicts, behind, .. } = data;
     let mut text = format!("{tables}, log of {}, {state}", bytes(*log_bytes));
-    if !data.detail.is_empty() {
-        text.push_str(&format!(": {}", plain(&data.detail)));
-    }
     let figures = [("behind", *behind), ("parked", *parked), ("conflicts", *conflicts)];
     for (word, count) in figures.into_iter().filter(|(_, count)| *count > 0) {
         text.push_str(&styled(ODD, &format!(", {word}: {count}")));

@@ -76,13 +76,13 @@ impl Shared {
                         return;
                     }
                 }
-                () = clock::sleep_until(wait) => match tables.retry_parked(clock::now().wall).await {
-                    Ok(_) => {}
-                    Err(error) => {
+                () = clock::sleep_until(wait) => {
+                    if let Err(error) = tables.retry_parked(clock::now().wall).await {
                         self.tables_failed("what is kept aside", &error);
-                        tokio::time::sleep(RETRY_AFTER).await;
                     }
-                },
+                    // What is due may have to wait all the same, for the end of a snapshot.
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
             }
         }
     }

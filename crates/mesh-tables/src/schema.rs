@@ -5,6 +5,7 @@
 
 mod bounds;
 mod columns;
+mod lost;
 mod standing;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
 
 pub(crate) use bounds::{exceeds, name_exceeds};
 pub(crate) use columns::note_added;
+pub(crate) use lost::lost;
 pub(crate) use standing::{is_taken, make_triggers};
 
 pub(crate) use crate::write::adopt;
@@ -152,6 +154,9 @@ async fn create_table(
         );
     }
     let is_free = desk.state.catalog.named(&facts.name).is_none();
+    if is_free {
+        columns::give_up_index(desk, &facts.name).await?;
+    }
     if is_free && is_taken(desk, &facts.name).await? {
         return impossible(format!(
             "something that is not replicated has the name {:?}",
@@ -216,6 +221,8 @@ async fn drop_table(desk: &mut Desk, id: TableId) -> Result<SchemaOutcome, Table
         return Ok(SchemaOutcome::Same);
     }
     standing::forget(desk, known.no).await?;
+    let oddities = Arc::make_mut(&mut desk.state.oddities);
+    oddities.retain(|odd| !odd.table.eq_ignore_ascii_case(&known.name));
     standing::settle(desk, &known.name).await?;
     Ok(SchemaOutcome::Applied)
 }
@@ -245,8 +252,16 @@ fn live(desk: &Desk, id: TableId) -> Option<Table> {
     desk.state.catalog.tables.get(&id).cloned()
 }
 
-/// Drops a table or index by a name that was put together.
+/// Drops a table, index or trigger by a name that was put together, unless another program has given that
+/// name to something else.
 async fn drop_if_there(desk: &mut Desk, kind: &str, name: &str) -> Result<(), TablesError> {
+    let other = "SELECT 1 FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE AND type <> lower(?2) \
+                 AND NOT EXISTS (SELECT 1 FROM sqlite_schema \
+                                 WHERE name = ?1 COLLATE NOCASE AND type = lower(?2))";
+    let values = [SqlValue::Text(name.to_owned()), SqlValue::Text(kind.to_owned())];
+    if fetch_optional(&mut desk.conn, other, values).await?.is_some() {
+        return Ok(());
+    }
     let sql = format!("DROP {kind} IF EXISTS {}", quoted(name));
     execute(&mut desk.conn, sql, []).await.map(drop)
 }

@@ -62,8 +62,8 @@ impl Affinity {
     }
 }
 
-/// Creates the three tables beside `table`, and the index that finds the memories of its deleted rows.
-pub(crate) fn create_shadows(table: &Table, facts: &TableFacts) -> Vec<String> {
+/// Names and statements of the three tables beside `table`, and of the index that finds the memories of its deleted rows.
+pub(crate) fn create_shadows(table: &Table, facts: &TableFacts) -> [(String, String); 4] {
     let key = listed(&facts.key, |column| {
         let name = quoted(&column.name);
         let kind = Affinity::of(column, facts.is_strict).declared();
@@ -99,12 +99,10 @@ pub(crate) fn create_shadows(table: &Table, facts: &TableFacts) -> Vec<String> {
         quoted(&table.new_table())
     );
     // Named by number: it stays when the table is renamed. Living rows are not in it and do not pay for it.
-    let dead = format!(
-        "CREATE INDEX mesh_dead_{} ON {} (origin, seq) WHERE {IS_DEAD}",
-        table.no,
-        quoted(&table.row_table())
-    );
-    vec![row, cell, new, dead]
+    let index = format!("mesh_dead_{}", table.no);
+    let row_table = quoted(&table.row_table());
+    let dead = format!("CREATE INDEX {index} ON {row_table} (origin, seq) WHERE {IS_DEAD}");
+    [(table.row_table(), row), (table.cell_table(), cell), (table.new_table(), new), (index, dead)]
 }
 
 fn key_names(facts: &TableFacts) -> String {

@@ -30,6 +30,13 @@ pub(crate) async fn is_taken(desk: &mut Desk, name: &str) -> Result<bool, Tables
     Ok(row.is_some())
 }
 
+/// Whether an index has that name.
+pub(super) async fn is_index(desk: &mut Desk, name: &str) -> Result<bool, TablesError> {
+    let sql = "SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type = 'index'";
+    let row = fetch_optional(&mut desk.conn, sql, [SqlValue::Text(name.to_owned())]).await?;
+    Ok(row.is_some())
+}
+
 /// Gives `name` to the earliest of its tables. Says which one has to do without it because of that, if any.
 pub(super) async fn settle(desk: &mut Desk, name: &str) -> Result<Option<TableId>, TablesError> {
     let mut all = standing(desk, name).await?;
@@ -98,7 +105,7 @@ async fn raise(desk: &mut Desk, table: &Standing) -> Result<(), TablesError> {
     if table.stored_as.is_none() {
         let facts = introspect::read(&mut desk.conn, &table.name).await?;
         let facts = facts.ok_or(TablesError::Malformed { what: "table" })?;
-        for sql in triggers::create_shadows(live, &facts) {
+        for (_, sql) in triggers::create_shadows(live, &facts) {
             execute(&mut desk.conn, sql, []).await?;
         }
     }
@@ -141,6 +148,19 @@ async fn drop_triggers(desk: &mut Desk, table: &str) -> Result<(), TablesError> 
     Ok(())
 }
 
+/// Drops the triggers that were made for a table, even where another program has renamed it: they would write
+/// to tables that are gone.
+async fn drop_triggers_of(desk: &mut Desk, table: &str) -> Result<(), TablesError> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' \
+               AND substr(name, 1, length(?1)) = ?1 COLLATE NOCASE";
+    let prefix = SqlValue::Text(format!("{table}__mesh_"));
+    for row in fetch_all(&mut desk.conn, sql, [prefix]).await? {
+        let name = Columns::of(&row).text()?;
+        drop_if_there(desk, "TRIGGER", &name).await?;
+    }
+    Ok(())
+}
+
 async fn rename(desk: &mut Desk, from: &str, to: &str) -> Result<(), TablesError> {
     for suffix in BESIDE {
         let (from, to) = (format!("{from}{suffix}"), format!("{to}{suffix}"));
@@ -150,7 +170,11 @@ async fn rename(desk: &mut Desk, from: &str, to: &str) -> Result<(), TablesError
     Ok(())
 }
 
-async fn indexes(desk: &mut Desk, no: i64) -> Result<Vec<(String, String)>, TablesError> {
+/// Names and statements of the indexes of a table.
+pub(super) async fn indexes(
+    desk: &mut Desk,
+    no: i64,
+) -> Result<Vec<(String, String)>, TablesError> {
     let sql = "SELECT name, sql FROM mesh_indexes WHERE table_no = ? ORDER BY name";
     let rows = fetch_all(&mut desk.conn, sql, [SqlValue::Integer(no)]).await?;
     rows.iter()
@@ -179,6 +203,7 @@ pub(super) async fn forget(desk: &mut Desk, no: i64) -> Result<(), TablesError> 
     let row = fetch_optional(&mut desk.conn, sql, [SqlValue::Integer(no)]).await?;
     let stored_as = row.map_or(Ok(None), |row| Columns::of(&row).text_or_none())?;
     if let Some(stored_as) = stored_as {
+        drop_triggers_of(desk, &stored_as).await?;
         for suffix in BESIDE {
             drop_if_there(desk, "TABLE", &format!("{stored_as}{suffix}")).await?;
         }

@@ -192,7 +192,8 @@ impl Captured {
     fn add(&mut self, noted: Noted, table: &Table) {
         self.bytes = self.bytes.saturating_add(noted.bytes);
         if noted.column < 0 {
-            self.whole = Some(noted.values);
+            // A living row that is gone was taken away behind the triggers, with the table for one.
+            self.whole = (noted.is_there || noted.life % 2 == 0).then_some(noted.values);
             return;
         }
         // A column that was written and then the row with it has no version of its own any more.

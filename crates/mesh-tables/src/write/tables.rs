@@ -60,8 +60,12 @@ async fn change(
     at: UnixMillis,
 ) -> Result<(), TablesError> {
     seal::seal_if_dirty(desk, at).await?;
-    let Some(change) = planned(desk, kind, sql).await? else { return Ok(()) };
-    carry_out(desk, change, at).await?;
+    let before = desk.state.schema_version;
+    if let Some(change) = planned(desk, kind, sql).await? {
+        carry_out(desk, change, at).await?;
+    } else if desk.state.schema_version == before {
+        return Ok(());
+    }
     if desk.state.vector.holes().is_empty() {
         return Ok(());
     }
@@ -123,8 +127,13 @@ async fn planned(
                 let (table, name) = (table.id, table.name.clone());
                 Ok(Some(SchemaChange::DropTable { table, name }))
             }
-            Err(TablesError::Unknown { .. }) if if_exists => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => match (schema::lost(desk, &name).await?, error) {
+                (Some(lost), _) => {
+                    Ok(Some(SchemaChange::DropTable { table: lost.id, name: lost.name }))
+                }
+                (None, TablesError::Unknown { .. }) if if_exists => Ok(None),
+                (None, error) => Err(error),
+            },
         },
         Kind::Read | Kind::Write { .. } | Kind::Refused { .. } => Ok(None),
     }
@@ -141,6 +150,12 @@ async fn created(
     if_not_exists: bool,
 ) -> Result<Option<SchemaChange>, TablesError> {
     let facts = introspect::table(&sql).await?;
+    if let Some(lost) = schema::lost(desk, &facts.name).await? {
+        if !if_not_exists || !schema::is_taken(desk, &facts.name).await? {
+            lost.bring_back(desk, &facts).await?;
+        }
+        return Ok(None);
+    }
     let replaces = schema::predecessor(desk, &facts.name).await?;
     let table = introspect::table_id(&facts, replaces)?;
     match desk.state.catalog.named(&facts.name) {

@@ -239,3 +239,52 @@ async fn what_is_too_long_to_travel_is_refused_or_told_and_blocks_nothing() {
     let sealed = setup.run(&[&format!("INSERT INTO {fits} (id) VALUES (1)")]).await;
     assert_eq!(sealed, format!("put 1 life 1 {fits}=NULL"));
 }
+
+#[tokio::test]
+async fn a_table_that_another_program_dropped_or_altered_can_be_dropped_everywhere() {
+    for sql in [
+        "DROP TABLE t",
+        "ALTER TABLE t RENAME COLUMN a TO c",
+        "ALTER TABLE t RENAME TO s",
+        "DROP TABLE t; CREATE VIEW t AS SELECT 1 AS id",
+        "DROP TABLE t; DROP TABLE t__mesh_row; DROP TABLE t__mesh_cell",
+    ] {
+        let setup = Setup::with(&[T]).await;
+        setup.run(&["INSERT INTO t VALUES (1, 'x')"]).await;
+        setup.shell_runs(sql).await;
+        assert_eq!(setup.tables.notice(AT).await.unwrap().oddities.len(), 1, "{sql}");
+        assert_eq!(setup.run(&["DROP TABLE t"]).await, "drop t", "{sql}");
+        let left = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 't\\_\\_mesh%' ESCAPE '\\'";
+        assert_eq!(setup.number(left).await, 0, "{sql}");
+        assert!(setup.tables.notice(AT).await.unwrap().oddities.is_empty(), "{sql}");
+        // What another program made of it works on without triggers of ours.
+        setup
+            .shell_runs("CREATE TABLE IF NOT EXISTS s (id, a); INSERT INTO s VALUES (2, 'y')")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_another_program_dropped_is_the_same_when_it_is_created_again() {
+    let index = "CREATE INDEX t_a ON t (a)";
+    for drops in ["DROP TABLE t", "DROP TABLE t; DROP TABLE t__mesh_new; DROP TABLE t__mesh_cell"] {
+        let setup = Setup::with(&[T]).await;
+        setup.run(&["INSERT INTO t VALUES (1, 'x'), (2, 'y')"]).await;
+        setup.run(&["ALTER TABLE t ADD COLUMN n DEFAULT 7"]).await;
+        setup.run(&[index]).await;
+        let id = setup.tables.tables().await.unwrap()[0].id;
+        // Not even sealed: it goes with the table.
+        setup.shell_runs("UPDATE t SET a = 'z' WHERE id = 1; REPLACE INTO t (id) VALUES (2)").await;
+        setup.shell_runs(drops).await;
+        let other = "CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT)";
+        assert!(refusal(&setup, other).await.contains("another definition"), "{drops}");
+        assert_eq!(setup.run(&[T]).await, "", "{drops}");
+        assert_eq!(setup.tables.tables().await.unwrap()[0].id, id);
+        assert_eq!(setup.number("SELECT count(*) FROM t__mesh_row").await, 2);
+        assert_eq!(setup.number("SELECT count(*) FROM sqlite_schema WHERE name = 't_a'").await, 1);
+        let put = setup.run(&["INSERT INTO t (id, a) VALUES (1, 'w')"]).await;
+        assert_eq!(put, "put 1 life 1 a='w' n=7");
+        let noticed = setup.tables.notice(AT).await.unwrap();
+        assert!(noticed.oddities[0].what.contains("sync --force"), "{noticed:?}");
+    }
+}

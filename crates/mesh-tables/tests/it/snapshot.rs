@@ -423,6 +423,24 @@ async fn rows_that_were_altered_behind_the_triggers_are_mended() {
     assert!(one.notes().await.iter().any(|note| note.starts_with("000002|note 2|")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_table_that_another_program_dropped_come_back_from_a_member() {
+    let [one, two] = Peer::with_notes().await;
+    fill(&one, 0..300).await;
+    one.give(&two).await;
+    two.run("UPDATE notes SET a = 'by two' WHERE b = 5").await;
+    two.give(&one).await;
+    let mut shell = two.shell().await;
+    sqlx::query("DROP TABLE notes").execute(&mut shell).await.unwrap();
+    drop(shell);
+    two.run(crate::peer::NOTES).await;
+    assert_eq!(two.notes().await.len(), 0);
+    // The one that has them is not led astray.
+    assert_eq!(repair(&one, &two).await, 0);
+    assert_eq!(repair(&two, &one).await, 300);
+    assert_same(&one, &two).await;
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Put(u8, u8),

@@ -73,6 +73,8 @@ fn writer_options(path: &Path, config: &TablesConfig) -> SqliteConnectOptions {
         .pragma("checkpoint_fullfsync", "ON")
         .pragma("journal_size_limit", "67108864")
         .pragma("cache_size", "-4096")
+        // What a large statement would have to take back does not have to fit into memory.
+        .pragma("temp_store", "FILE")
         .pragma("max_page_count", pages_max.to_string())
         // No replicated table has foreign keys, and rows come in the order of transactions.
         .foreign_keys(false)

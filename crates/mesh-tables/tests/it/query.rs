@@ -291,6 +291,25 @@ async fn what_is_sorted_does_not_have_to_fit_into_memory() {
 }
 
 #[tokio::test]
+async fn what_one_statement_writes_does_not_have_to_fit_into_memory() {
+    let config = TablesConfig { heap_bytes_max: 32 << 20, ..TablesConfig::default() };
+    let setup = Setup::with(config).await;
+    let run = async |sql: &str| {
+        let statement = mesh_tables::Statement { sql: sql.to_owned(), params: vec![] };
+        let at = mesh_protocol::UnixMillis(1_800_000_000_000);
+        setup.tables.execute(vec![statement], at).await.unwrap().remove(0).changes
+    };
+    // The bound holds from the first query on.
+    assert_eq!(setup.all("SELECT 1").await.unwrap().len(), 1);
+    run("CREATE TABLE big (id INTEGER PRIMARY KEY, a TEXT)").await;
+    let fill = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 200000) \
+                INSERT INTO big SELECT x, printf('%0100d', x) FROM c";
+    assert_eq!(run(fill).await, 200_000);
+    assert_eq!(run("UPDATE big SET a = a || 'x'").await, 200_000);
+    assert_eq!(setup.all("SELECT 1 FROM big WHERE a LIKE '%x'").await.unwrap().len(), 200_000);
+}
+
+#[tokio::test]
 async fn a_column_that_is_added_shows_in_the_next_query() {
     let config = TablesConfig { readers: 1, ..TablesConfig::default() };
     let setup = Setup::with(config).await;

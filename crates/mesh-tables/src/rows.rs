@@ -76,7 +76,10 @@ impl PlannedRow {
                     Visible::Nothing
                 }
             }
-            Some(after) if before.is_none_or(|before| before.life < after.life) => Visible::Birth,
+            // Whoever has forgotten a deletion begins at the first life again, below the one remembered here.
+            Some(after) if before.is_none_or(|before| !was_alive || before.life < after.life) => {
+                Visible::Birth
+            }
             Some(_) | None if self.plan.write.is_empty() && self.defaulted.is_empty() => {
                 Visible::Nothing
             }

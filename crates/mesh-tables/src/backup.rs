@@ -70,10 +70,17 @@ impl Half<'_> {
 
 impl Drop for Half<'_> {
     fn drop(&mut self) {
-        if let Some(path) = self.0
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            tracing::warn!(%error, "half a backup could not be deleted");
+        let Some(path) = self.0 else { return };
+        // With what SQLite may have put beside it.
+        for suffix in ["", "-journal", "-wal", "-shm"] {
+            let mut file = path.as_os_str().to_owned();
+            file.push(suffix);
+            match std::fs::remove_file(file) {
+                Err(error) if suffix.is_empty() || error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(%error, "half a backup could not be deleted");
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
     }
 }

@@ -41,6 +41,25 @@ async fn a_backup_is_whole_private_and_never_overwrites() {
 }
 
 #[tokio::test]
+async fn a_backup_that_fails_half_way_leaves_nothing() {
+    let one = Member::new(1).await;
+    one.run(TABLE).await;
+    for id in 0..4 {
+        one.run(&format!("INSERT INTO t VALUES ({id}, randomblob(1000000), {id})")).await;
+    }
+    let folder = one.close().await;
+    // The middle of the file cannot be read as what it is.
+    let path = folder.path().join("data.db");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let begin = file.metadata().unwrap().len() / 2;
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 40_960], begin).unwrap();
+    let one = Member::in_folder(folder, 1, TablesConfig::default()).await;
+    let target = TempDir::new().unwrap();
+    one.tables.backup(&target.path().join("backup.db")).await.unwrap_err();
+    assert_eq!(std::fs::read_dir(target.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_restored_copy_and_its_original_go_on_side_by_side() {
     let (one, two) = (Member::new(1).await, Member::new(2).await);
     one.run(TABLE).await;

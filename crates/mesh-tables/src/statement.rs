@@ -11,7 +11,7 @@ use sqlite3_parser::ast::{
 use sqlite3_parser::lexer::sql::Parser;
 use sqlite3_parser::{Bump, FallibleIterator as _};
 
-pub(crate) use tokens::{bindable, normalised};
+pub(crate) use tokens::{bindable, nameless, normalised};
 
 /// Longest text of a statement.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 1 << 20;

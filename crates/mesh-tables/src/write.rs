@@ -4,8 +4,11 @@ mod info;
 mod notice;
 mod tables;
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt as _;
 use mesh_protocol::{SqlValue, TableId, UnixMillis};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, query_with};
 
 pub use self::info::TableInfo;
@@ -48,11 +51,46 @@ pub struct Written {
     pub rows: Vec<Vec<SqlValue>>,
 }
 
+/// How many statements of the same text make one trip to SQLite's thread. Each of them is compiled and kept
+/// by itself.
+const TOGETHER: usize = 8;
+
 /// A statement that writes rows, ready to run.
 struct Prepared {
-    table: String,
-    sql: String,
+    table: Arc<str>,
+    sql: Arc<str>,
     params: Vec<SqlValue>,
+    /// Its parameters have no names or numbers: others of the same text can stand behind it.
+    is_nameless: bool,
+}
+
+/// What is known of a text that may come again and again, with other values.
+struct Shape {
+    given: String,
+    table: Arc<str>,
+    sql: Arc<str>,
+    parameters: usize,
+}
+
+impl Shape {
+    fn of(given: &str, table: &str) -> Option<Self> {
+        let (sql, parameters) = statement::nameless(given)?;
+        Some(Self { given: given.to_owned(), table: table.into(), sql: sql.into(), parameters })
+    }
+
+    /// None when it is another text, or has to be written otherwise for these values.
+    fn prepared(&self, given: &Statement) -> Option<Prepared> {
+        let is_raw = |value: &SqlValue| matches!(value, SqlValue::RawText(_));
+        let fits = self.given == given.sql
+            && self.parameters == given.params.len()
+            && !given.params.iter().any(is_raw);
+        fits.then(|| Prepared {
+            table: Arc::clone(&self.table),
+            sql: Arc::clone(&self.sql),
+            params: Vec::new(),
+            is_nameless: true,
+        })
+    }
 }
 
 impl Tables {
@@ -72,11 +110,26 @@ impl Tables {
         }
         let is_alone = statements.len() == 1;
         let mut prepared = Vec::with_capacity(statements.len());
-        for Statement { sql, params } in statements {
-            match statement::classify(&sql) {
+        let mut shape: Option<Shape> = None;
+        for statement in statements {
+            if let Some(known) = shape.as_ref().and_then(|shape| shape.prepared(&statement)) {
+                prepared.push(Prepared { params: statement.params, ..known });
+                continue;
+            }
+            let kind = statement::classify(&statement.sql);
+            if let Kind::Write { table } = &kind {
+                shape = Shape::of(&statement.sql, table);
+                if let Some(known) = shape.as_ref().and_then(|shape| shape.prepared(&statement)) {
+                    prepared.push(Prepared { params: statement.params, ..known });
+                    continue;
+                }
+            }
+            let Statement { sql, params } = statement;
+            match kind {
                 Kind::Write { table } => {
                     let (sql, params) = statement::bindable(&sql, &params)?;
-                    prepared.push(Prepared { table, sql, params });
+                    let (table, sql) = (table.into(), sql.into());
+                    prepared.push(Prepared { table, sql, params, is_nameless: false });
                 }
                 Kind::Read => return Err(refused("the statement only reads; give it as a query")),
                 Kind::Refused { reason } => return Err(TablesError::Refused { reason }),
@@ -114,7 +167,7 @@ async fn write(
     let mut tables: Vec<TableId> = Vec::new();
     for statement in &statements {
         let table = desk.state.catalog.named(&statement.table).ok_or_else(|| {
-            TablesError::Unknown { what: Thing::Table, name: statement.table.clone() }
+            TablesError::Unknown { what: Thing::Table, name: statement.table.to_string() }
         })?;
         if !tables.contains(&table.id) {
             tables.push(table.id);
@@ -128,12 +181,23 @@ async fn write(
         _ => None,
     };
     let mut ahead = Ahead::default();
-    for mut statement in statements {
-        if let Some(table) = &alone {
-            statement.sql.push(';');
-            statement.sql.push_str(&Ahead::sql(table));
+    let behind = alone.as_ref().map(Ahead::sql);
+    let mut rest = statements.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        let mut group = vec![first];
+        while group.len() < TOGETHER
+            && let Some(next) = rest.next_if(|next| goes_with(&group, next))
+        {
+            group.push(next);
         }
-        written.push(run(desk, statement, &mut budget, &mut ahead).await?);
+        // Texts of few lengths, so that few are compiled.
+        if group.len() == TOGETHER {
+            run(desk, group, None, &mut budget, &mut ahead, &mut written).await?;
+            continue;
+        }
+        for one in group {
+            run(desk, vec![one], behind.as_deref(), &mut budget, &mut ahead, &mut written).await?;
+        }
     }
     let sealed = match alone {
         Some(table) => seal::seal_ahead(desk, &table, ahead, at).await?,
@@ -154,41 +218,60 @@ struct Budget {
     bytes: usize,
 }
 
+fn goes_with(group: &[Prepared], next: &Prepared) -> bool {
+    let is_same = |one: &Prepared| one.is_nameless && Arc::ptr_eq(&one.sql, &next.sql);
+    !next.params.is_empty() && group.first().is_some_and(is_same)
+}
+
+/// Runs statements of the same text, and what is to be read behind them.
 async fn run(
     desk: &mut Desk,
-    statement: Prepared,
+    statements: Vec<Prepared>,
+    behind: Option<&str>,
     budget: &mut Budget,
     ahead: &mut Ahead,
-) -> Result<Written, TablesError> {
-    let mut written = Written::default();
-    let query = query_with(AssertSqlSafe(statement.sql), arguments(statement.params)?);
+    written: &mut Vec<Written>,
+) -> Result<(), TablesError> {
+    let texts = statements.iter().map(|statement| &*statement.sql);
+    let sql = texts.chain(behind).collect::<Vec<_>>().join(";");
+    let mut left = statements.len();
+    let values = statements.into_iter().flat_map(|statement| statement.params);
+    let query = query_with(AssertSqlSafe(sql), arguments(values)?);
     let mut answers = desk.conn.fetch_many(query);
-    // The user's statement is the first one of the text.
-    let mut is_over = false;
+    let mut current = Written::default();
     while let Some(answer) = answers.try_next().await? {
         match answer {
-            Either::Left(_) if is_over => {}
+            Either::Left(_) if left == 0 => {}
             Either::Left(done) => {
-                written.changes = done.rows_affected();
-                is_over = true;
+                left -= 1;
+                current.changes = done.rows_affected();
+                written.push(std::mem::take(&mut current));
             }
-            Either::Right(row) if is_over => ahead.add(row),
-            Either::Right(row) => {
-                if written.columns.is_empty() {
-                    let names = row.columns().iter().map(|column| column.name().to_owned());
-                    written.columns = names.collect();
-                }
-                let values = Columns::of(&row).values(row.columns().len())?;
-                let bytes = values.iter().map(SqlValue::bytes).sum();
-                let is_within = budget.rows > 0 && budget.bytes >= bytes;
-                if !is_within {
-                    return Err(TablesError::TooManyRows { rows_max: RETURNED_ROWS_MAX as u64 });
-                }
-                budget.rows -= 1;
-                budget.bytes -= bytes;
-                written.rows.push(values);
-            }
+            Either::Right(row) if left == 0 => ahead.add(row),
+            Either::Right(row) => returned(&row, &mut current, budget)?,
         }
     }
-    Ok(written)
+    Ok(())
+}
+
+/// Adds a row that a statement returned.
+fn returned(
+    row: &SqliteRow,
+    written: &mut Written,
+    budget: &mut Budget,
+) -> Result<(), TablesError> {
+    if written.columns.is_empty() {
+        let names = row.columns().iter().map(|column| column.name().to_owned());
+        written.columns = names.collect();
+    }
+    let values = Columns::of(row).values(row.columns().len())?;
+    let bytes = values.iter().map(SqlValue::bytes).sum();
+    let is_within = budget.rows > 0 && budget.bytes >= bytes;
+    if !is_within {
+        return Err(TablesError::TooManyRows { rows_max: RETURNED_ROWS_MAX as u64 });
+    }
+    budget.rows -= 1;
+    budget.bytes -= bytes;
+    written.rows.push(values);
+    Ok(())
 }

@@ -151,3 +151,13 @@ fn deep_nesting_is_survived() {
     let deep = format!("SELECT {}1{}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(matches!(classify(&deep), Statement::Read | Statement::Refused { .. }));
 }
+
+#[test]
+fn parameters_that_stand_in_order_need_no_names() {
+    let sql = "INSERT INTO t VALUES (?, '?2', ?2, ?) ; ";
+    let expected = ("INSERT INTO t VALUES (?, '?2', ?, ?)".to_owned(), 3);
+    assert_eq!(super::nameless(sql), Some(expected));
+    for sql in ["SELECT ?2, ?1", "SELECT ?1, ?1", "SELECT :a", "SELECT ?3"] {
+        assert_eq!(super::nameless(sql), None, "{sql}");
+    }
+}

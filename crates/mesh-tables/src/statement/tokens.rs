@@ -132,3 +132,23 @@ pub(crate) fn bindable(
     values.resize(largest, SqlValue::Null);
     Ok((text, values))
 }
+
+/// The statement alone with nameless parameters, and how many: for statements that are run one behind the
+/// other in one text. None where the parameters do not stand in order, each once.
+pub(crate) fn nameless(sql: &str) -> Option<(String, usize)> {
+    let tokens = tokens(sql)?;
+    let end = tokens.iter().rev().find(|token| token.kind != TokenType::TK_SEMI)?.end;
+    let (mut text, mut copied, mut count) = (String::with_capacity(sql.len()), 0, 0_usize);
+    for token in tokens.iter().filter(|token| token.kind == TokenType::TK_VARIABLE) {
+        count += 1;
+        let number = token.text.strip_prefix('?')?;
+        if !number.is_empty() && number.parse() != Ok(count) {
+            return None;
+        }
+        text.push_str(sql.get(copied..token.start)?);
+        text.push('?');
+        copied = token.end;
+    }
+    text.push_str(sql.get(copied..end)?);
+    (count <= PARAMETERS_MAX).then_some((text, count))
+}

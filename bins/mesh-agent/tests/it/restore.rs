@@ -59,7 +59,7 @@ async fn a_whole_backup_becomes_a_data_directory_for_its_user_alone() {
     let mut names: Vec<_> =
         fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["data.db", "mesh.db", "node.key"], "and no copies are left");
+    assert_eq!(names, ["agent.lock", "data.db", "mesh.db", "node.key"], "and no copies are left");
     for name in names {
         assert_eq!(mode(&data_dir.join(name)), 0o600);
     }

@@ -508,3 +508,17 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_row_comes_back_where_its_deletion_is_remembered_and_its_maker_has_forgotten_it() {
+    let [one, two] = Peer::with_notes().await;
+    one.run("INSERT INTO notes VALUES ('x', 'first', 1, NULL)").await;
+    one.give(&two).await;
+    one.run("DELETE FROM notes").await;
+    one.give(&two).await;
+    forget_tombstones(&one).await;
+    one.run("INSERT INTO notes VALUES ('x', 'again', 2, NULL)").await;
+    one.give(&two).await;
+    assert_eq!(two.notes().await, ["x|again|2|-"]);
+    assert_same(&one, &two).await;
+}

@@ -88,6 +88,11 @@ pub(crate) fn classify(sql: &str) -> Statement {
             "a statement is at most {STATEMENT_BYTES_MAX} bytes long; large values travel as parameters"
         ));
     }
+    if sql.contains(tokens::MARK) && tokens::has_mark(sql) {
+        return Statement::refused(
+            "there is a byte order mark between the words of the statement; take it out",
+        );
+    }
     let bump = Bump::new();
     let mut parser = Parser::new(&bump, sql.as_bytes());
     let first = match parser.next() {

@@ -155,6 +155,18 @@ async fn cover(
     execute(&mut desk.conn, sql, values).await.map(drop)
 }
 
+/// Takes a replicated index away whose name a table needs. Where the table came first the index was never made.
+pub(super) async fn give_up_index(desk: &mut Desk, name: &str) -> Result<(), TablesError> {
+    let sql = "SELECT 1 FROM mesh_indexes WHERE name = ? COLLATE NOCASE LIMIT 1";
+    let row = fetch_optional(&mut desk.conn, sql, [SqlValue::Text(name.to_owned())]).await?;
+    match row {
+        Some(_) if standing::is_index(desk, name).await? => {
+            super::drop_if_there(desk, "INDEX", name).await
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 pub(super) async fn create_index(
     desk: &mut Desk,
     id: TableId,

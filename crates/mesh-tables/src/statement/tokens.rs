@@ -49,6 +49,15 @@ fn variable_length(sql: &str, end: usize, bytes: &[u8]) -> usize {
     if !is_marked && has_question { bytes.len() + 1 } else { bytes.len() }
 }
 
+/// A byte order mark.
+pub(super) const MARK: char = '\u{feff}';
+
+/// Whether a word begins with a byte order mark: SQLite passes over it, the parser makes it a part of the name.
+/// Also when `sql` cannot be taken apart.
+pub(super) fn has_mark(sql: &str) -> bool {
+    tokens(sql).is_none_or(|tokens| tokens.iter().any(|token| token.text.starts_with(MARK)))
+}
+
 /// What stands behind `ALTER TABLE name ADD [COLUMN]`.
 pub(super) fn added_column(sql: &str) -> Option<String> {
     let tokens = tokens(sql)?;

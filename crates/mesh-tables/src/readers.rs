@@ -50,7 +50,8 @@ impl Reading {
             // What is sorted or kept for joins goes to files without a name rather than into memory.
             .pragma("temp_store", "FILE")
             // Values that a query makes cannot be bounded one by one. This holds for the whole process and
-            // can only be lowered.
+            // can only be lowered. What else asks for memory while a query is at the bound is refused too, and
+            // sqlx gives up the connection of a query whose row it cannot copy, with the message of a panic.
             .pragma("hard_heap_limit", config.heap_bytes_max.to_string())
             // A statement is prepared in the view that it reads: a cached one may know older columns.
             .statement_cache_capacity(0)

@@ -110,7 +110,10 @@ impl Tables {
         let (size, bounds, does_any_go) = look.await?;
         reading.log_count.set(size);
         let mut gone = 0;
-        while does_any_go {
+        if !does_any_go {
+            return Ok(gone);
+        }
+        loop {
             let passed = Arc::clone(passed);
             let step = self
                 .transact(move |desk| async move { trim_log(desk, &passed, bounds).await }.boxed());

@@ -193,7 +193,7 @@ impl Captured {
         self.bytes = self.bytes.saturating_add(noted.bytes);
         if noted.column < 0 {
             // A living row that is gone was taken away behind the triggers, with the table for one.
-            self.whole = (noted.is_there || noted.life % 2 == 0).then_some(noted.values);
+            self.whole = (noted.is_there || noted.life.is_multiple_of(2)).then_some(noted.values);
             return;
         }
         // A column that was written and then the row with it has no version of its own any more.

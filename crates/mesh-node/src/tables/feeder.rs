@@ -99,7 +99,14 @@ impl Shared {
             return false;
         }
         // As long as the member lacks what is behind the cursor alone, the search goes on from there.
-        let passed = if batch.is_done { feed.goal } else { VersionVector::default() };
+        let passed = if batch.is_done {
+            feed.goal
+        } else {
+            // A member that forgets what it was sent is searched for from the start again.
+            let mut passed = feed.have;
+            batch.sent.iter().for_each(|(origin, sequence)| passed.advance(*origin, *sequence));
+            passed
+        };
         *progress = Some(Progress { cursor: batch.cursor, passed });
         self.replication.sent.fetch_add(batch.sent.len() as u64, Ordering::Relaxed);
         self.drive(|core, now| {

@@ -109,7 +109,9 @@ impl SyncSource for TablesSource {
             let mut found = SyncFound::default();
             let mut compared = BTreeMap::new();
             for entry in peers {
-                match self.exchange(entry).await {
+                let exchanged = self.exchange(entry).await;
+                let answered = exchanged.is_some();
+                match exchanged {
                     Some((received, sent)) => {
                         found.compared += 1;
                         found.received += received;
@@ -118,7 +120,20 @@ impl SyncSource for TablesSource {
                     None => found.silent += 1,
                 }
                 if force {
-                    let tables = self.shared.repair_from(entry).await?;
+                    let Some(tables) =
+                        self.shared.repair_from(entry).await.unwrap_or_else(|error| {
+                            // The others may do better.
+                            Shared::log_failure(
+                                "the tables cannot be compared with a member",
+                                &error,
+                            );
+                            None
+                        })
+                    else {
+                        found.compared = found.compared.saturating_sub(usize::from(answered));
+                        found.silent += usize::from(answered);
+                        continue;
+                    };
                     found.repaired += tables.values().map(|table| table.repaired).sum::<u64>();
                     for (id, table) in tables {
                         let known: &mut Compared = compared.entry(id).or_default();
@@ -148,20 +163,25 @@ impl SyncSource for TablesSource {
 
 impl Shared {
     /// Compares the tables with a member's by digest, takes over what is right there and wrong here, and
-    /// has the member do the same. Says of each table how many rows were wrong here.
+    /// has the member do the same. Says of each table how many rows were wrong here; none when the member
+    /// does not answer.
     async fn repair_from(
         self: &Arc<Self>,
         entry: &Arc<LinkEntry>,
-    ) -> Result<BTreeMap<TableId, Compared>, NodeError> {
+    ) -> Result<Option<BTreeMap<TableId, Compared>>, NodeError> {
         let request_id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (answer, theirs) = oneshot::channel();
-        lock(&self.replication.digests).insert(request_id, (entry.peer, answer));
+        {
+            let mut pending = lock(&self.replication.digests);
+            pending.retain(|_, (_, answer)| !answer.is_closed());
+            pending.insert(request_id, (entry.peer, answer));
+        }
         let ask = Frame::TableDigests(TableDigests { request_id, tables: None });
         let _closed = entry.sender.send(Lane::Bulk, &ask).await;
         let ours = self.replication.tables.digests().await?;
         let theirs = tokio::time::timeout(DIGEST_WAIT, theirs).await;
         lock(&self.replication.digests).remove(&request_id);
-        let Ok(Ok(theirs)) = theirs else { return Ok(BTreeMap::new()) };
+        let Ok(Ok(theirs)) = theirs else { return Ok(None) };
         let on_both = ours.iter().filter(|our| theirs.iter().any(|their| their.table == our.table));
         let mut compared: BTreeMap<TableId, Compared> =
             on_both.map(|our| (our.table, Compared::default())).collect();
@@ -179,7 +199,7 @@ impl Shared {
             let tell = Frame::TableDigests(TableDigests { request_id: 0, tables: Some(ours) });
             let _closed = entry.sender.send(Lane::Bulk, &tell).await;
         }
-        Ok(compared)
+        Ok(Some(compared))
     }
 
     async fn repair_ranges(

@@ -14,6 +14,14 @@ impl Exchange {
             return;
         }
         let asks = is_whole && have.wants_answer;
+        // Two that waited for room may come in another order than they were made in.
+        let is_old = self.known.get(&from).is_some_and(|known| known.revision > have.revision);
+        if is_old && !is_first {
+            if asks {
+                self.answer(from, now);
+            }
+            return;
+        }
         let before = self.known.remove(&from);
         let stated = Stated::from(have, before.clone());
         link.is_heard = true;

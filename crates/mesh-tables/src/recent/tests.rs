@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
 use mesh_protocol::{Dot, OriginId, VersionVector};
 
 use super::{BYTES_MAX, NewEntry, Recent, Uncommitted};

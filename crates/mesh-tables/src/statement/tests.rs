@@ -156,8 +156,8 @@ fn deep_nesting_is_survived() {
 fn parameters_that_stand_in_order_need_no_names() {
     let sql = "INSERT INTO t VALUES (?, '?2', ?2, ?) ; ";
     let expected = ("INSERT INTO t VALUES (?, '?2', ?, ?)".to_owned(), 3);
-    assert_eq!(super::nameless(sql), Some(expected));
+    assert_eq!(nameless(sql), Some(expected));
     for sql in ["SELECT ?2, ?1", "SELECT ?1, ?1", "SELECT :a", "SELECT ?3"] {
-        assert_eq!(super::nameless(sql), None, "{sql}");
+        assert_eq!(nameless(sql), None, "{sql}");
     }
 }

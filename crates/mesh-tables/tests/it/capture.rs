@@ -173,6 +173,23 @@ async fn rows_come_back_from_statements() {
 }
 
 #[tokio::test]
+async fn many_statements_of_one_text_each_get_their_values_and_their_answer() {
+    let setup = Setup::with(&[T]).await;
+    let insert = "INSERT INTO t (id, b) VALUES (?, ?2) RETURNING b;";
+    let numbered = |id: i64| statement(insert, &[SqlValue::Integer(id), SqlValue::Integer(-id)]);
+    let written = setup.tables.execute((1..=19).map(numbered).collect(), AT).await.unwrap();
+    assert_eq!(written.len(), 19);
+    for (written, id) in written.iter().zip(1..) {
+        assert_eq!((written.changes, &written.rows), (1, &vec![vec![SqlValue::Integer(-id)]]));
+    }
+    assert_eq!(setup.number("SELECT count(*) FROM t WHERE b = -id").await, 19);
+    let twice = [20, 21, 22, 5, 23, 24, 25, 26, 27, 28].map(numbered).to_vec();
+    let error = setup.tables.execute(twice, AT).await.unwrap_err();
+    assert!(matches!(error, TablesError::Constraint { .. }), "{error:?}");
+    assert_eq!(setup.number("SELECT count(*) FROM t").await, 19);
+}
+
+#[tokio::test]
 async fn more_than_may_come_back_is_an_error_and_nothing_is_written() {
     let setup = Setup::with(&[T]).await;
     let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= 10000) \

@@ -127,10 +127,8 @@ impl Writer {
 }
 
 fn text(value: SqlValue) -> String {
-    match value {
-        SqlValue::Text(text) => text,
-        other => panic!("{other:?} is no text"),
-    }
+    let SqlValue::Text(text) = value else { panic!("{value:?} is no text") };
+    text
 }
 
 /// The line `NO|a|b|c` of each write that was made, in their order; `end` stands behind each write that was

@@ -175,6 +175,8 @@ async fn run(
             is_new
         });
     }
+    // Queries end with this, and the database is tidied up when nobody reads any more.
+    drop(published);
     if let Err(error) = desk.close().await {
         tracing::error!(%error, "the replicated tables did not close cleanly");
     }

@@ -433,7 +433,7 @@ async fn rows_of_a_table_that_another_program_dropped_come_back_from_a_member() 
     let mut shell = two.shell().await;
     sqlx::query("DROP TABLE notes").execute(&mut shell).await.unwrap();
     drop(shell);
-    two.run(crate::peer::NOTES).await;
+    two.run(NOTES).await;
     assert_eq!(two.notes().await.len(), 0);
     // The one that has them is not led astray.
     assert_eq!(repair(&one, &two).await, 0);

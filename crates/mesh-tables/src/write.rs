@@ -3,6 +3,7 @@
 mod info;
 mod notice;
 mod tables;
+mod unseen;
 
 use std::sync::Arc;
 

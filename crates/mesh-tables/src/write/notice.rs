@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use mesh_protocol::{SchemaChange, SqlValue, TableId, UnixMillis, Version};
 
+use super::unseen::capture_unseen;
 use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
 use crate::introspect::{self, ColumnFacts, TableFacts};
@@ -111,10 +112,12 @@ pub(crate) async fn adopt(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesE
         }
         let table = desk.state.catalog.tables.get(&id).cloned().unwrap_or(table);
         if schema::make_triggers(desk, &table).await? {
-            tell(
-                "another program had removed its triggers: what it wrote meanwhile was not noted; \
-                 compare with the other members (sync --force)",
-            );
+            let rows = capture_unseen(desk, &table).await?;
+            seal::seal(desk, Extra::default(), at).await?;
+            tell(&format!(
+                "another program had removed its triggers: {rows} rows that came or went meanwhile were \
+                 noted now, values that it changed in others were not (sync --force finds them)"
+            ));
         }
     }
     schema::reload(desk).await?;

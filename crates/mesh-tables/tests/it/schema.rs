@@ -189,6 +189,26 @@ async fn triggers_that_were_removed_are_made_again() {
 }
 
 #[tokio::test]
+async fn rows_that_came_or_went_without_triggers_are_captured_when_they_are_back() {
+    let setup = Setup::with(&[T]).await;
+    setup.run(&["INSERT INTO t VALUES (1, 'x'), (2, 'x'), (3, 'x'), (4, 'x')"]).await;
+    setup
+        .try_run(&["UPDATE t SET a = 'y' WHERE id = 2", "DELETE FROM t WHERE id = 3"])
+        .await
+        .unwrap();
+    setup
+        .shell_runs(
+            "DROP TRIGGER t__mesh_insert; DROP TRIGGER t__mesh_delete; \
+             DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (3, 'back'), (5, 'new')",
+        )
+        .await;
+    let captured = "delete 2 life 2; put 3 life 3 a='back'; put 5 life 1 a='new'";
+    assert_eq!(setup.noticed().await, captured);
+    assert_eq!(setup.run(&["UPDATE t SET a = 'z' WHERE id = 5"]).await, "edit 5 life 1 a='z'");
+    assert_eq!(setup.number("SELECT count(*) FROM t__mesh_cell WHERE id = 2").await, 0);
+}
+
+#[tokio::test]
 async fn a_statement_that_names_no_columns_returns_those_that_there_are() {
     let setup = Setup::with(&[T]).await;
     let insert = "REPLACE INTO t (id, a) VALUES (1, 'x') RETURNING *";

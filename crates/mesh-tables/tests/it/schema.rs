@@ -203,7 +203,8 @@ async fn rows_that_came_or_went_without_triggers_are_captured_when_they_are_back
         )
         .await;
     let captured = "delete 2 life 2; put 3 life 3 a='back'; put 5 life 1 a='new'";
-    assert_eq!(setup.noticed().await, captured);
+    let noticed = setup.noticed().await;
+    assert!(noticed.ends_with(captured), "{noticed}");
     assert_eq!(setup.run(&["UPDATE t SET a = 'z' WHERE id = 5"]).await, "edit 5 life 1 a='z'");
     assert_eq!(setup.number("SELECT count(*) FROM t__mesh_cell WHERE id = 2").await, 0);
 }

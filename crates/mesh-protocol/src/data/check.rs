@@ -7,6 +7,9 @@ use super::{Dot, HybridClock, OriginHave, SchemaChange, SqlValue, Version};
 use crate::codec::check_count;
 use crate::{COLUMNS_MAX, HOLES_MAX, ORIGINS_MAX, SQL_BYTES_MAX, SQL_NAME_BYTES_MAX};
 
+/// Nobody deletes and inserts a row so often.
+const LIFE_MAX: u64 = 1 << 48;
+
 pub(super) type Check = Result<(), &'static str>;
 
 pub(super) const fn holds(what: &'static str, is_so: bool) -> Check {
@@ -22,9 +25,13 @@ pub(super) fn dot(dot: &Dot) -> Check {
     holds("sequence", (1..=HybridClock::MAX.0).contains(&dot.sequence))
 }
 
+/// Births and deaths of a row. Databases count on from what they are told: far from where SQLite's numbers end.
+pub(super) fn life(life: u64) -> Check {
+    holds("life", (1..=LIFE_MAX).contains(&life))
+}
+
 pub(super) fn version(version: &Version) -> Check {
-    holds("life", version.life > 0)?;
-    number("life", version.life)?;
+    life(version.life)?;
     number("clock", version.clock.0)?;
     dot(&version.dot())
 }
@@ -44,6 +51,20 @@ pub(super) fn have(origins: &[OriginHave]) -> Check {
 pub(super) fn key(key: &[SqlValue]) -> Check {
     holds("key", !key.is_empty())?;
     check_count("key", key.len(), COLUMNS_MAX)
+}
+
+/// The same for a row that is to be written. None of its key is NULL, in whose place each database would put
+/// a number of its own; what is not a number becomes NULL.
+pub(super) fn written_key(key: &[SqlValue]) -> Check {
+    let is_null = |value: &SqlValue| match value {
+        SqlValue::Null => true,
+        SqlValue::Real(number) => number.is_nan(),
+        SqlValue::Integer(_) | SqlValue::Text(_) | SqlValue::Blob(_) | SqlValue::RawText(_) => {
+            false
+        }
+    };
+    holds("key", !key.iter().any(is_null))?;
+    self::key(key)
 }
 
 pub(super) const fn name(name: &str) -> Check {

@@ -228,7 +228,7 @@ impl SnapshotChunk {
 
 impl RowState {
     fn check(&self, columns: usize) -> Check {
-        check::key(&self.key)?;
+        check::written_key(&self.key)?;
         check::version(&self.version)?;
         let is_alive = self.version.is_alive();
         let is_whole = is_alive && self.values.len() == columns;

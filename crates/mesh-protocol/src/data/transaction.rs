@@ -273,7 +273,11 @@ impl TransactionHeader {
     fn check(&self) -> Check {
         check::number("clock", self.clock.0)?;
         check_count("origins", self.advanced.len(), ORIGINS_MAX)?;
-        self.advanced.iter().try_for_each(|(_, upto)| check::number("sequence", *upto))?;
+        // Whoever says nothing of a database does not name it: names are kept.
+        self.advanced.iter().try_for_each(|(_, upto)| {
+            holds("sequence", *upto > 0)?;
+            check::number("sequence", *upto)
+        })?;
         check_count("holes", self.holes.len(), HOLES_MAX)?;
         self.holes.iter().try_for_each(check::dot)?;
         check_count("schema", self.schema.len(), SCHEMA_CHANGES_MAX)?;
@@ -304,16 +308,16 @@ impl Section {
 
 impl RowChange {
     fn check(&self, columns: usize) -> Check {
-        check::key(self.key())?;
+        check::written_key(self.key())?;
         let life = self.life();
-        check::number("life", life)?;
+        check::life(life)?;
         check::number("clock", self.clock().0)?;
         match self {
             Self::Put { values, .. } => {
                 holds("life", life % 2 == 1)?;
                 holds("values", values.len() == columns)
             }
-            Self::Delete { .. } => holds("life", life.is_multiple_of(2) && life > 0),
+            Self::Delete { .. } => holds("life", life.is_multiple_of(2)),
             Self::Edit { cells, .. } => {
                 holds("life", life % 2 == 1)?;
                 let is_column = |cell: &CellWrite| usize::from(cell.column) < columns;

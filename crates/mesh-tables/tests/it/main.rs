@@ -14,6 +14,7 @@ mod conflicts;
 mod convergence;
 mod digest;
 mod feed;
+mod hostile;
 mod member;
 mod no_rules;
 mod parked;

@@ -199,15 +199,15 @@ fn a_part_holds_so_many_sections_changes_and_columns() {
     };
     check_sections(SECTIONS_PER_PART_MAX, |count| vec![section(0, vec![]); count]);
     check_sections(CHANGES_PER_PART_MAX, |count| {
-        vec![section(0, vec![deletion(vec![SqlValue::Null]); count])]
+        vec![section(0, vec![deletion(vec![SqlValue::Integer(0)]); count])]
     });
     check_sections(COLUMNS_MAX, |count| vec![section(count, vec![])]);
     check_sections(COLUMNS_MAX, |count| {
-        vec![section(0, vec![deletion(vec![SqlValue::Null; count])])]
+        vec![section(0, vec![deletion(vec![SqlValue::Integer(0); count])])]
     });
     check_sections(COLUMNS_MAX, |count| {
         let clock = crate::HybridClock(1);
-        let (key, values) = (vec![SqlValue::Null], vec![SqlValue::Null; count]);
+        let (key, values) = (vec![SqlValue::Integer(0)], vec![SqlValue::Null; count]);
         vec![section(count, vec![RowChange::Put { key, life: 1, clock, values }])]
     });
     check_sections(COLUMNS_MAX, |count| {
@@ -216,7 +216,7 @@ fn a_part_holds_so_many_sections_changes_and_columns() {
             clock: crate::HybridClock(1),
             value: SqlValue::Null,
         };
-        let (key, cells) = (vec![SqlValue::Null], (0..count).map(cell).collect());
+        let (key, cells) = (vec![SqlValue::Integer(0)], (0..count).map(cell).collect());
         vec![section(count, vec![RowChange::Edit { key, life: 1, cells }])]
     });
 }
@@ -283,7 +283,7 @@ fn a_piece_of_a_snapshot_holds_so_much_of_everything() {
         from: Dot { origin: HERE, sequence: 1 },
     };
     check_chunk(SCHEMA_CHANGES_MAX, |chunk, count| chunk.coverage = vec![coverage(""); count]);
-    let key = |count| vec![SqlValue::Null; count];
+    let key = |count| vec![SqlValue::Integer(0); count];
     check_chunk(COLUMNS_MAX, |chunk, count| chunk.next = Some(behind(count)));
     check_chunk(COLUMNS_MAX, |chunk, count| chunk.from = Some(behind(count)));
     check_chunk(COLUMNS_MAX, |chunk, count| chunk.rows[0].key = key(count));

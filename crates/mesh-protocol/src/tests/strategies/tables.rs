@@ -36,18 +36,17 @@ fn dot() -> impl Strategy<Value = Dot> + Clone {
         .prop_map(|(origin, sequence)| Dot { origin, sequence })
 }
 
-fn life() -> impl Strategy<Value = u64> + Clone {
-    number().prop_map(|life| life.max(1))
-}
-
 fn version() -> impl Strategy<Value = Version> + Clone {
-    (life(), clock(), dot()).prop_map(|(life, clock, dot)| Version {
+    (1..=LIFE_MAX, clock(), dot()).prop_map(|(life, clock, dot)| Version {
         life,
         clock,
         origin: dot.origin,
         sequence: dot.sequence,
     })
 }
+
+/// More than any row has.
+const LIFE_MAX: u64 = 1 << 48;
 
 fn value() -> impl Strategy<Value = SqlValue> + Clone {
     let bytes = || vec(any::<u8>(), 0..40);
@@ -65,7 +64,7 @@ fn value() -> impl Strategy<Value = SqlValue> + Clone {
 }
 
 fn key() -> impl Strategy<Value = Vec<SqlValue>> + Clone {
-    vec(value(), 1..4)
+    vec(value().prop_filter("a key is not NULL", |value| *value != SqlValue::Null), 1..4)
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -105,8 +104,8 @@ fn some_columns<T: std::fmt::Debug + Clone + 'static>(
 }
 
 fn change(columns: usize) -> impl Strategy<Value = RowChange> {
-    let odd = || life().prop_map(|life| life | 1);
-    let even = (2..=HybridClock::MAX.0).prop_map(|life| life & !1);
+    let odd = || (1..LIFE_MAX).prop_map(|life| life | 1);
+    let even = (2..=LIFE_MAX).prop_map(|life| life & !1);
     let put = (key(), odd(), clock(), vec(value(), columns));
     let edit = (key(), odd(), some_columns(columns, (clock(), value())));
     prop_oneof![
@@ -145,7 +144,8 @@ fn section() -> impl Strategy<Value = Section> {
 fn header() -> impl Strategy<Value = TransactionHeader> {
     let resolved = (table(), key(), option::of(name()), version())
         .prop_map(|(table, key, column, version)| Resolved { table, key, column, version });
-    let advanced = vec((origin(), number()), 0..4);
+    let upto = number().prop_map(|upto| upto.max(1));
+    let advanced = vec((origin(), upto), 0..4);
     (clock(), advanced, vec(dot(), 0..4), vec(schema_change(), 0..3), vec(resolved, 0..3)).prop_map(
         |(clock, advanced, holes, schema, resolved)| TransactionHeader {
             clock,

@@ -324,8 +324,7 @@ impl<'t> Meeting<'t> {
                 planned.push(row.planned);
             }
         }
-        let listed =
-            write_plans(&mut desk.conn, &origins, self.table, &planned, self.at).await?;
+        let listed = write_plans(&mut desk.conn, &origins, self.table, &planned, self.at).await?;
         conflicts::note_listed(desk, listed).await?;
         let is_seen = |row: &&PlannedRow| row.visible() != Visible::Nothing;
         Ok(planned.iter().filter(is_seen).count() as u64)

@@ -167,7 +167,7 @@ async fn columns_keep_their_order() {
 async fn what_lost_and_what_waits_is_listed_and_settled() {
     let server = Server::start().await;
     let (client, agent) = (server.client(), &server.agent);
-    for (table, count) in [(None, 2), (Some("notes"), 2), (Some("ot her"), 0)] {
+    for (table, count) in [(None, 2), (Some("notes"), 2), (Some("no table"), 0)] {
         let query = ConflictQuery { table: table.map(str::to_owned) };
         let conflicts = client.conflict_list(&query).await.unwrap();
         assert_eq!(conflicts.len(), count);

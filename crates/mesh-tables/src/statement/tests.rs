@@ -59,7 +59,7 @@ fn what_is_not_allowed_says_why() {
         ("", "no statement"),
         ("SELECT 1; SELECT 2", "more than one"),
         ("SELECT 1; DROP", "more than one"),
-        ("SELEC 1", "not understood"),
+        ("CHOOSE 1", "not understood"),
         ("INSERT INTO t VALUES ('a\0b')", "zero byte"),
         ("ATTACH 'x' AS y", "attached"),
         ("PRAGMA user_version = 1", "settings"),

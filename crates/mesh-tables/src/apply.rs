@@ -153,7 +153,13 @@ async fn take_part(
         batch.applied.duplicates += 1;
         return Ok(());
     }
+    if !desk.state.has_room_for(&dot.origin) {
+        batch.applied.refused.push(dot);
+        return Ok(());
+    }
     if part.part == 0 && part.is_last {
+        // It is whole: parts of another form of it are none of it.
+        drop_parts(desk, dot).await?;
         let header = part.header.take().unwrap_or_default();
         return take(desk, batch, Transaction { dot, header, bodies: Bodies::One(part, body) })
             .await;

@@ -20,6 +20,9 @@ use crate::sql::{Columns, execute, fetch_all, fetch_optional, listed, number, pl
 use crate::state::load_origins;
 use crate::{Tables, TablesError};
 
+/// One database can take this part of the places of what is kept aside: the others have to wait at times too.
+const PARKED_SHARE: u64 = 4;
+
 /// Why a transaction is kept aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParkReason {
@@ -191,7 +194,10 @@ pub(crate) async fn park(
     let dot = transaction.dot;
     // Members are told of every hole, and so is everybody who reads a transaction of this database.
     let parked_max = desk.config.parked_max.min(HOLES_MAX as u64);
-    let mut has_room = (desk.state.vector.holes().len() as u64) < parked_max;
+    let holes = desk.state.vector.holes();
+    let of_origin = holes.iter().filter(|hole| hole.origin == dot.origin).count();
+    let mut has_room = (holes.len() as u64) < parked_max
+        && (of_origin as u64) < (parked_max / PARKED_SHARE).max(1);
     batch.name_origins(desk, &transaction).await?;
     let rows = rows_of(desk, &transaction).await?;
     let Transaction { header, bodies, .. } = transaction;

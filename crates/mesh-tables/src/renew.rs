@@ -62,7 +62,7 @@ async fn renew(desk: &mut Desk, shared_upto: u64, fresh: OriginId) -> Result<(),
     let upto = desk.state.vector.upto(&old);
     let floor = desk.state.floors.get(&old).copied().unwrap_or(0);
     let shared = shared_upto.max(floor).min(upto);
-    let fresh_no = desk.state.origin_no(&mut desk.conn, fresh).await?;
+    let fresh_no = desk.state.own_origin_no(&mut desk.conn, fresh).await?;
     let mover = Move { old, old_no, fresh, fresh_no, shared, count: upto - shared };
     let context = mover.shared_context(desk).await?;
     mover.move_versions(desk).await?;

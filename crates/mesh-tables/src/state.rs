@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mesh_protocol::{Dot, OriginHave, OriginId, PeerId, VersionVector};
+use mesh_protocol::{Dot, ORIGINS_MAX, OriginHave, OriginId, PeerId, VersionVector};
 use sqlx::SqliteConnection;
 
 use crate::TablesError;
@@ -26,6 +26,10 @@ pub struct Have {
     /// Whether a snapshot is being taken in.
     pub in_snapshot: bool,
 }
+
+/// Most databases of others that are given a number. Members can be told of [`ORIGINS_MAX`]; the rest is for the
+/// origins that this database takes itself.
+const OTHERS_MAX: usize = ORIGINS_MAX - 64;
 
 /// Databases by the numbers that stand for them here.
 #[derive(Clone, Debug, Default)]
@@ -166,8 +170,27 @@ impl State {
         Have { database: self.me, origins, log_head: self.log_head, in_snapshot: self.in_snapshot }
     }
 
-    /// The number that stands for an origin, given out now if need be.
+    /// Whether an origin has its number, or can be given one.
+    pub(crate) fn has_room_for(&self, id: &OriginId) -> bool {
+        self.origins.by_no.len() < OTHERS_MAX || self.origins.no(id).is_some()
+    }
+
+    /// The number that stands for an origin, given out now if need be. Whoever takes in what others say asks
+    /// [`State::has_room_for`] before, where it should not fail.
     pub(crate) async fn origin_no(
+        &mut self,
+        conn: &mut SqliteConnection,
+        id: OriginId,
+    ) -> Result<i64, TablesError> {
+        if !self.has_room_for(&id) {
+            let reason = format!("there are {OTHERS_MAX} databases already: no more can be known");
+            return Err(TablesError::Refused { reason });
+        }
+        self.own_origin_no(conn, id).await
+    }
+
+    /// Like [`State::origin_no`] for an origin that this database takes itself.
+    pub(crate) async fn own_origin_no(
         &mut self,
         conn: &mut SqliteConnection,
         id: OriginId,

@@ -27,7 +27,8 @@ pub(super) async fn add(
         return Ok(None);
     }
     desk.state.origin_no(&mut desk.conn, dot.origin).await?;
-    if !keep(desk, dot, part.part, part.is_last, body).await? {
+    let is_behind_last = is_behind_last(desk, &part).await?;
+    if is_behind_last || !keep(desk, dot, part.part, part.is_last, body).await? {
         drop_parts(desk, dot).await?;
         batch.applied.refused.push(dot);
         return Ok(None);
@@ -68,6 +69,17 @@ pub(crate) async fn keep(
 fn named(desk: &Desk, dot: Dot) -> Result<[SqlValue; 2], TablesError> {
     let no = desk.state.origins.no(&dot.origin).ok_or(TablesError::Malformed { what: "origin" })?;
     Ok([SqlValue::Integer(no), number(dot.sequence)])
+}
+
+/// Whether a part comes behind one that says it is the last, or says so of itself with others behind it.
+async fn is_behind_last(desk: &mut Desk, part: &TransactionPart) -> Result<bool, TablesError> {
+    let sql = "SELECT 1 FROM mesh_spool WHERE origin = ?1 AND sequence = ?2 \
+               AND ((is_last AND part < ?3) OR (?4 AND part > ?3)) LIMIT 1";
+    let [origin, sequence] = named(desk, part.dot)?;
+    let (no, is_last) =
+        (SqlValue::Integer(part.part.into()), SqlValue::Integer(part.is_last.into()));
+    let row = fetch_optional(&mut desk.conn, sql, [origin, sequence, no, is_last]).await?;
+    Ok(row.is_some())
 }
 
 async fn is_whole(desk: &mut Desk, dot: Dot) -> Result<bool, TablesError> {

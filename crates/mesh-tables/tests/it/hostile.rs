@@ -1,10 +1,11 @@
 //! What members may send and no honest one does: it must not stop anybody.
 
 use mesh_protocol::{
-    Dot, HybridClock, OriginId, RowChange, SchemaChange, Section, SqlValue, TableId,
-    TransactionHeader, TransactionPart,
+    Dot, HybridClock, ORIGINS_MAX, OriginId, RowChange, SchemaChange, Section, SqlValue, TableId,
+    TransactionHeader, TransactionPart, UnixMillis,
 };
-use mesh_tables::Applied;
+use mesh_tables::{Applied, TablesConfig};
+use sqlx::{AssertSqlSafe, query};
 
 use crate::peer::Peer;
 
@@ -100,4 +101,82 @@ async fn a_table_takes_its_name_from_an_index() {
     one.give(&two).await;
     let applied = two.give(&one).await;
     assert!(applied.parked.is_empty(), "{applied:?}");
+}
+
+#[tokio::test]
+async fn databases_that_are_made_up_are_taken_up_to_a_bound_only() {
+    let peer = Peer::new(1).await;
+    let fill = format!(
+        "INSERT INTO mesh_origins (origin) WITH RECURSIVE n(i) AS \
+         (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ORIGINS_MAX} - 66) SELECT randomblob(16) FROM n",
+    );
+    query(AssertSqlSafe(fill)).execute(&mut peer.shell().await).await.unwrap();
+    let peer = peer.restart().await;
+    let header = || TransactionHeader { clock: HybridClock(1), ..TransactionHeader::default() };
+    assert_eq!(send(&peer, &part(1, header(), Vec::new())).await.applied.len(), 1);
+    let count = peer.count("mesh_origins").await;
+    for is_last in [true, false] {
+        let mut more = part(1, header(), Vec::new());
+        more.dot.origin = OriginId::from_bytes([8; 16]);
+        more.is_last = is_last;
+        assert_eq!(send(&peer, &more).await.refused, [more.dot]);
+    }
+    assert_eq!((peer.count("mesh_origins").await, peer.count("mesh_spool").await), (count, 0));
+    // Whoever is known goes on.
+    assert_eq!(send(&peer, &part(2, header(), Vec::new())).await.applied.len(), 1);
+    peer.run("CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
+}
+
+#[tokio::test]
+async fn one_database_does_not_take_all_places_of_what_is_kept_aside() {
+    let config = TablesConfig { parked_max: 16, ..TablesConfig::default() };
+    let peer = Peer::with(1, config).await;
+    let header = || TransactionHeader { clock: HybridClock(1), ..TransactionHeader::default() };
+    let unknown = |key| put(TableId::from_bytes([7; 16]), SqlValue::Integer(key), 1);
+    for sequence in 1..=4 {
+        let applied = send(&peer, &part(sequence, header(), unknown(1))).await;
+        assert_eq!(applied.parked.len(), 1, "{applied:?}");
+    }
+    let fifth = part(5, header(), unknown(1));
+    assert_eq!(send(&peer, &fifth).await.refused, [fifth.dot]);
+    assert_eq!(peer.count("mesh_spool").await, 4);
+    let mut honest = part(1, header(), unknown(2));
+    honest.dot.origin = OriginId::from_bytes([8; 16]);
+    assert_eq!(send(&peer, &honest).await.parked.len(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_has_one_last_part_and_nothing_behind_it() {
+    let peer = Peer::new(1).await;
+    let header = TransactionHeader { clock: HybridClock(1), ..TransactionHeader::default() };
+    let piece = |number, is_last| {
+        let mut piece = part(1, header.clone(), Vec::new());
+        (piece.part, piece.is_last) = (number, is_last);
+        if number > 0 {
+            piece.header = None;
+        }
+        piece
+    };
+    for (one, two) in [((2, true), (1, true)), ((1, true), (2, true)), ((1, true), (2, false))] {
+        assert_eq!(send(&peer, &piece(one.0, one.1)).await.spooled, 1);
+        let applied = send(&peer, &piece(two.0, two.1)).await;
+        assert_eq!(applied.refused.len(), 1, "{one:?} {two:?}");
+        assert_eq!(peer.count("mesh_spool").await, 0);
+    }
+    assert_eq!(send(&peer, &piece(1, true)).await.spooled, 1);
+    assert_eq!(send(&peer, &piece(0, false)).await.applied.len(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_of_one_part_takes_nothing_from_parts_that_came_before() {
+    let peer = Peer::new(1).await;
+    let clock = HybridClock::at(UnixMillis(peer.now().await.0 + 3_600_000));
+    let header = TransactionHeader { clock, ..TransactionHeader::default() };
+    let mut first = part(1, header.clone(), Vec::new());
+    first.is_last = false;
+    assert_eq!(send(&peer, &first).await.spooled, 1);
+    assert_eq!(send(&peer, &part(1, header, Vec::new())).await.parked.len(), 1);
+    let later = UnixMillis(peer.now().await.0 + 3_600_000);
+    assert_eq!(peer.tables.retry_parked(later).await.unwrap().applied.len(), 1);
+    assert_eq!(peer.count("mesh_spool").await, 0);
 }

@@ -192,7 +192,8 @@ async fn an_operator_can_accept_clocks_that_are_ahead() {
 
 #[tokio::test]
 async fn no_more_is_kept_aside_than_there_is_room_for() {
-    let config = TablesConfig { parked_max: 3, ..TablesConfig::default() };
+    // A quarter of it for each database.
+    let config = TablesConfig { parked_max: 12, ..TablesConfig::default() };
     let (one, two) = (Peer::new(1).await, Peer::with(2, config).await);
     one.run(NOTES).await;
     one.give(&two).await;

@@ -23,7 +23,7 @@ use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
 pub(crate) use bounds::{exceeds, name_exceeds};
 pub(crate) use columns::note_added;
 pub(crate) use lost::lost;
-pub(crate) use standing::{is_taken, make_triggers};
+pub(crate) use standing::{foreign_triggers, is_taken, make_triggers};
 
 pub(crate) use crate::write::adopt;
 

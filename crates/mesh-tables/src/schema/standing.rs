@@ -138,6 +138,22 @@ pub(crate) async fn make_triggers(desk: &mut Desk, table: &Table) -> Result<bool
     Ok(is_gone)
 }
 
+/// Triggers of a table that other programs made.
+pub(crate) async fn foreign_triggers(
+    desk: &mut Desk,
+    table: &Table,
+) -> Result<Vec<String>, TablesError> {
+    let facts = introspect::read(&mut desk.conn, &table.name).await?;
+    let facts = facts.ok_or(TablesError::Malformed { what: "table" })?;
+    let ours = triggers::triggers(table, &facts);
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' \
+               AND tbl_name = ? COLLATE NOCASE ORDER BY name";
+    let rows = fetch_all(&mut desk.conn, sql, [SqlValue::Text(table.name.clone())]).await?;
+    let names: Result<Vec<_>, _> = rows.iter().map(|row| Columns::of(row).text()).collect();
+    let is_ours = |name: &String| ours.iter().any(|(our, _)| our.eq_ignore_ascii_case(name));
+    Ok(names?.into_iter().filter(|name| !is_ours(name)).collect())
+}
+
 async fn drop_triggers(desk: &mut Desk, table: &str) -> Result<(), TablesError> {
     let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE \
                AND name LIKE '%\\_\\_mesh\\_%' ESCAPE '\\'";

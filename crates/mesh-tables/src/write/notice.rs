@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use mesh_protocol::{SchemaChange, SqlValue, TableId, UnixMillis, Version};
 
-use super::unseen::capture_unseen;
+use super::unseen::{capture_unseen, renumber};
 use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
 use crate::introspect::{self, ColumnFacts, TableFacts};
@@ -54,6 +54,19 @@ impl Tables {
         }
         self.transact(move |desk| Box::pin(take_up(desk, at))).await
     }
+
+    /// Looks at all tables anew, so that what was odd about them and is mended is told no more. For whoever
+    /// has compared all tables with the members: what could have been missed is found by that.
+    ///
+    /// # Errors
+    /// [`TablesError`] of the database.
+    pub async fn forget_oddities(&self, at: UnixMillis) -> Result<Noticed, TablesError> {
+        self.transact(move |desk| {
+            desk.state.schema_version = -1;
+            Box::pin(take_up(desk, at))
+        })
+        .await
+    }
 }
 
 fn mark(path: &Path) -> Option<(u64, SystemTime)> {
@@ -79,7 +92,11 @@ async fn take_up(desk: &mut Desk, at: UnixMillis) -> Result<Noticed, TablesError
 /// triggers that are gone made again, and what cannot be replicated is told.
 pub(crate) async fn adopt(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesError> {
     // What was captured by the triggers of before knows nothing of new columns.
-    desk.state.catalog = Arc::new(Catalog::load(&mut desk.conn).await?);
+    let catalog = Arc::new(Catalog::load(&mut desk.conn).await?);
+    desk.state.catalog = Arc::clone(&catalog);
+    for table in catalog.tables.values() {
+        renumber(desk, table).await?;
+    }
     seal::seal(desk, Extra::default(), at).await?;
     let mut oddities = Vec::new();
     for (id, name) in live_tables(desk).await? {
@@ -117,6 +134,12 @@ pub(crate) async fn adopt(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesE
             tell(&format!(
                 "another program had removed its triggers: {rows} rows that came or went meanwhile were \
                  noted now, values that it changed in others were not (sync --force finds them)"
+            ));
+        }
+        for trigger in schema::foreign_triggers(desk, &table).await? {
+            tell(&format!(
+                "another program made the trigger {trigger:?} on it, which also runs when a member's writes \
+                 are applied, and what it writes then is not replicated; drop the trigger"
             ));
         }
     }

@@ -1,9 +1,10 @@
-//! Rows that came or went while a table had no triggers: they are captured when it has them again.
+//! Rows that came or went while a table had no triggers, and those that were captured while nobody looked: they
+//! are taken up when the table is whole again.
 
 use crate::TablesError;
 use crate::catalog::Table;
 use crate::desk::Desk;
-use crate::sql::{execute, listed, quoted};
+use crate::sql::{execute, fetch_optional, listed, quoted};
 use crate::triggers::{IS_DEAD, TICK};
 
 /// Captures the rows that have no version and the versions of living rows that are gone. Values that were
@@ -59,4 +60,27 @@ pub(super) async fn capture_unseen(desk: &mut Desk, table: &Table) -> Result<u64
     );
     execute(&mut desk.conn, born, []).await?;
     Ok(count)
+}
+
+/// Rows that were captured while the table could not be used have the number of the transaction that was open
+/// then, which was sealed without them: they get that of the one which is open now.
+pub(super) async fn renumber(desk: &mut Desk, table: &Table) -> Result<(), TablesError> {
+    let (row, new) = (quoted(&table.row_table()), quoted(&table.new_table()));
+    let cell = quoted(&table.cell_table());
+    let keys = listed(&table.key, |column| quoted(&column.name));
+    let find = format!("SELECT 1 FROM {new} LIMIT 1");
+    if fetch_optional(&mut desk.conn, find, []).await?.is_none() {
+        return Ok(());
+    }
+    // That transaction took the mark with it.
+    execute(&mut desk.conn, TICK, []).await?;
+    let open = "SET (origin, seq) = (SELECT origin, sequence FROM mesh_state WHERE id = 1)";
+    let rows =
+        format!("UPDATE {row} {open} WHERE ({keys}) IN (SELECT {keys} FROM {new} WHERE col = -1)");
+    let cells =
+        format!("UPDATE {cell} {open} WHERE ({keys}, col) IN (SELECT {keys}, col FROM {new})");
+    for sql in [rows, cells] {
+        execute(&mut desk.conn, sql, []).await?;
+    }
+    Ok(())
 }

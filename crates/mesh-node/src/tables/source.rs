@@ -142,7 +142,11 @@ impl SyncSource for TablesSource {
                     }
                 }
             }
-            let names = self.shared.replication.tables.table_names().await?;
+            let tables = &self.shared.replication.tables;
+            if force && found.compared > 0 {
+                tables.forget_oddities(clock::now().wall).await?;
+            }
+            let names = tables.table_names().await?;
             let named = compared.into_iter().filter_map(|(id, table)| {
                 Some(TableSyncView {
                     table: names.get(&id)?.clone(),

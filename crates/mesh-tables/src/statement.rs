@@ -2,15 +2,15 @@
 //!
 //! A parser of SQLite's grammar decides; what it does not understand is refused, whatever SQLite would say.
 
+mod definition;
+mod functions;
 mod tokens;
 
-use sqlite3_parser::ast::{
-    AlterTableBody, Cmd, ColumnConstraint, ColumnDefinition, CreateTableBody, Expr, Literal,
-    NamedTableConstraint, QualifiedName, ResolveType, Stmt, TableConstraint,
-};
+use sqlite3_parser::ast::{AlterTableBody, Cmd, QualifiedName, Stmt};
 use sqlite3_parser::lexer::sql::Parser;
 use sqlite3_parser::{Bump, FallibleIterator as _};
 
+pub(crate) use definition::{FOREIGN_KEY, column_of};
 pub(crate) use tokens::{bindable, nameless, normalised};
 
 /// Longest text of a statement.
@@ -93,6 +93,12 @@ pub(crate) fn classify(sql: &str) -> Statement {
             "there is a byte order mark between the words of the statement; take it out",
         );
     }
+    if tokens::is_deep(sql) {
+        return Statement::refused(format!(
+            "there are more than {} parentheses in one another; write the statement flatter",
+            tokens::DEPTH_MAX
+        ));
+    }
     let bump = Bump::new();
     let mut parser = Parser::new(&bump, sql.as_bytes());
     let first = match parser.next() {
@@ -136,7 +142,7 @@ fn of_statement(statement: &Stmt<'_>, sql: &str) -> Statement {
         Stmt::CreateTable { temporary: true, .. } => {
             Statement::refused("temporary tables are not kept; leave out TEMPORARY")
         }
-        Stmt::CreateTable { if_not_exists, tbl_name, body, .. } => match refused_body(body) {
+        Stmt::CreateTable { if_not_exists, tbl_name, body, .. } => match definition::refused_body(body) {
             Some(reason) => Statement::refused(reason),
             None => on_table(tbl_name, |name| Statement::CreateTable {
                 name,
@@ -148,7 +154,10 @@ fn of_statement(statement: &Stmt<'_>, sql: &str) -> Statement {
             "a unique index is not possible: two members could each be right and the merge wrong; \
              make the columns the primary key, or leave out UNIQUE",
         ),
-        Stmt::CreateIndex { if_not_exists, idx_name, tbl_name, .. } => {
+        Stmt::CreateIndex { if_not_exists, idx_name, tbl_name, columns, where_clause, .. } => {
+            if let Some(reason) = definition::refused_index(columns, where_clause.as_ref()) {
+                return Statement::refused(reason);
+            }
             let table = QualifiedName::single(sqlite3_parser::ast::Name(tbl_name.0));
             on_table(idx_name, |name| {
                 on_table(&table, |table| Statement::CreateIndex {
@@ -221,7 +230,7 @@ fn refused_kind(statement: &Stmt<'_>) -> &'static str {
 
 fn alter(table: &QualifiedName<'_>, body: &AlterTableBody<'_>, sql: &str) -> Statement {
     match body {
-        AlterTableBody::AddColumn(column) => match refused_column(column) {
+        AlterTableBody::AddColumn(column) => match definition::refused_column(column) {
             Some(reason) => Statement::refused(reason),
             None => match tokens::added_column(sql) {
                 Some(definition) => on_table(table, |table| Statement::AddColumn {
@@ -277,152 +286,6 @@ pub(crate) fn reserved(name: &str) -> Option<String> {
              agent_peers); choose another one"
         )
     })
-}
-
-/// Why a table cannot be made that way, as far as only its text tells.
-fn refused_body(body: &CreateTableBody<'_>) -> Option<&'static str> {
-    const CONFLICT: &str = "ON CONFLICT cannot stand in a definition: it would also decide over rows that \
-                            come from other members; write INSERT OR … in the statement";
-    match body {
-        CreateTableBody::AsSelect(_) => {
-            Some("CREATE TABLE … AS has no primary key; create the table, then insert the rows")
-        }
-        CreateTableBody::ColumnsAndConstraints { columns, constraints, .. } => {
-            let by_column = (columns.iter())
-                .flat_map(|column| column.constraints.iter())
-                .any(|named| is_resolving(&named.constraint));
-            let by_table = constraints.iter().flat_map(|list| list.iter()).any(is_table_resolving);
-            (by_column || by_table).then_some(CONFLICT)
-        }
-    }
-}
-
-fn resolves(clause: Option<ResolveType>) -> bool {
-    clause.is_some_and(|clause| !matches!(clause, ResolveType::Abort))
-}
-
-fn is_resolving(constraint: &ColumnConstraint<'_>) -> bool {
-    match constraint {
-        ColumnConstraint::PrimaryKey { conflict_clause, .. }
-        | ColumnConstraint::NotNull { conflict_clause, .. }
-        | ColumnConstraint::Unique(conflict_clause) => resolves(*conflict_clause),
-        ColumnConstraint::Check(_)
-        | ColumnConstraint::Default(_)
-        | ColumnConstraint::Defer(_)
-        | ColumnConstraint::Collate { .. }
-        | ColumnConstraint::ForeignKey { .. }
-        | ColumnConstraint::Generated { .. } => false,
-    }
-}
-
-fn is_table_resolving(named: &NamedTableConstraint<'_>) -> bool {
-    match &named.constraint {
-        TableConstraint::PrimaryKey { conflict_clause, .. }
-        | TableConstraint::Unique { conflict_clause, .. } => resolves(*conflict_clause),
-        TableConstraint::Check(..) | TableConstraint::ForeignKey { .. } => false,
-    }
-}
-
-/// What of a column's definition in a CREATE TABLE SQLite does not tell by itself, as it would stand behind
-/// ADD COLUMN. None when there is no such column.
-pub(crate) fn column_of(create: &str, column: &str) -> Option<Option<String>> {
-    let bump = Bump::new();
-    let first = Parser::new(&bump, create.as_bytes()).next().ok()??;
-    let Cmd::Stmt(Stmt::CreateTable {
-        body: CreateTableBody::ColumnsAndConstraints { columns, .. },
-        ..
-    }) = &first
-    else {
-        return None;
-    };
-    let definition =
-        columns.iter().find(|one| unquoted(one.col_name.0).eq_ignore_ascii_case(column))?;
-    let mut parts = Vec::new();
-    for named in definition.constraints {
-        match &named.constraint {
-            ColumnConstraint::Collate { collation_name } => {
-                parts.push(format!("COLLATE {}", collation_name.0));
-            }
-            // Told for the refusal, which names the reason.
-            ColumnConstraint::Check(_) => parts.push("CHECK (1)".to_owned()),
-            ColumnConstraint::ForeignKey { .. } => parts.push("REFERENCES t (c)".to_owned()),
-            ColumnConstraint::PrimaryKey { .. }
-            | ColumnConstraint::NotNull { .. }
-            | ColumnConstraint::Unique(_)
-            | ColumnConstraint::Default(_)
-            | ColumnConstraint::Defer(_)
-            | ColumnConstraint::Generated { .. } => {}
-        }
-    }
-    Some((!parts.is_empty()).then(|| parts.join(" ")))
-}
-
-/// Why a column cannot be added that way.
-fn refused_column(column: &ColumnDefinition<'_>) -> Option<&'static str> {
-    let constraints = column.constraints.iter().map(|named| &named.constraint);
-    let mut is_never_null = false;
-    let mut has_default = false;
-    for constraint in constraints {
-        match constraint {
-            ColumnConstraint::Default(default) if !is_constant(default) => {
-                return Some(
-                    "the default of an added column must be a constant: every member gives it to the \
-                     rows it has; add the column without it, then update the rows",
-                );
-            }
-            ColumnConstraint::Default(default) => has_default = !is_null(default),
-            ColumnConstraint::NotNull { nullable, .. } => is_never_null |= !nullable,
-            ColumnConstraint::PrimaryKey { .. } | ColumnConstraint::Unique(_) => {
-                return Some("an added column can be neither key nor UNIQUE; create a new table");
-            }
-            ColumnConstraint::ForeignKey { .. } => return Some(FOREIGN_KEY),
-            ColumnConstraint::Check(_) => {
-                return Some(
-                    "an added column has no CHECK: rows of other members may contradict; \
-                     create a new table",
-                );
-            }
-            ColumnConstraint::Generated { .. } => {
-                return Some(
-                    "a generated column is a part of the table's first definition; \
-                     write the expression in the query",
-                );
-            }
-            ColumnConstraint::Defer(_) | ColumnConstraint::Collate { .. } => {}
-        }
-    }
-    let resolves = column.constraints.iter().any(|named| is_resolving(&named.constraint));
-    if resolves {
-        return Some(
-            "ON CONFLICT cannot stand in a definition; write INSERT OR … in the statement",
-        );
-    }
-    (is_never_null && !has_default).then_some(
-        "an added column that is NOT NULL needs a default: the rows that are there have no value for it",
-    )
-}
-
-/// Why foreign keys are refused.
-pub(crate) const FOREIGN_KEY: &str = "foreign keys are not possible: a row and the one it refers to may \
-                                      come from different members, in any order; join in the query instead";
-
-fn is_constant(expr: &Expr<'_>) -> bool {
-    if let Expr::Literal(literal) = expr {
-        let is_clock = matches!(
-            literal,
-            Literal::CurrentDate | Literal::CurrentTime | Literal::CurrentTimestamp
-        );
-        return !is_clock;
-    }
-    if let Expr::Unary(_, inner) = expr {
-        return is_constant(inner);
-    }
-    matches!(expr, Expr::Parenthesized(list) if list.iter().all(is_constant))
-}
-
-fn is_null(expr: &Expr<'_>) -> bool {
-    matches!(expr, Expr::Literal(Literal::Null))
-        || matches!(expr, Expr::Parenthesized(list) if list.iter().any(is_null))
 }
 
 /// A name without its quotes.

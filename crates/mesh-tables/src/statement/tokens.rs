@@ -58,6 +58,26 @@ pub(super) fn has_mark(sql: &str) -> bool {
     tokens(sql).is_none_or(|tokens| tokens.iter().any(|token| token.text.starts_with(MARK)))
 }
 
+/// Most parentheses in one another: the parser's tree of an expression is as deep, and taken down by recursion.
+pub(super) const DEPTH_MAX: usize = 256;
+
+/// Whether parentheses stand deeper in one another than [`DEPTH_MAX`]. Also when `sql` cannot be taken apart.
+pub(super) fn is_deep(sql: &str) -> bool {
+    if sql.bytes().filter(|byte| *byte == b'(').count() <= DEPTH_MAX {
+        return false;
+    }
+    let Some(tokens) = tokens(sql) else { return true };
+    let mut depth = 0_usize;
+    tokens.iter().any(|token| {
+        match token.text {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEPTH_MAX
+    })
+}
+
 /// What stands behind `ALTER TABLE name ADD [COLUMN]`.
 pub(super) fn added_column(sql: &str) -> Option<String> {
     let tokens = tokens(sql)?;

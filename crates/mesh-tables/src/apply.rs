@@ -8,10 +8,12 @@ mod batch;
 mod content;
 mod spool;
 
+use std::sync::Arc;
+
 use futures_util::FutureExt as _;
 use mesh_protocol::{Dot, PeerId, Readiness, TransactionHeader, TransactionPart, UnixMillis};
 
-pub(crate) use self::batch::{Batch, context_of};
+pub(crate) use self::batch::{Batch, TooLarge, context_of};
 pub(crate) use self::content::{Bodies, Transaction, attempt};
 pub(crate) use self::spool::{BYTES_SQL, drop_parts, forget_passed, keep, read};
 use crate::desk::{Desk, Last};
@@ -79,31 +81,54 @@ impl Tables {
         incoming: Vec<IncomingPart>,
         at: UnixMillis,
     ) -> Result<Applied, TablesError> {
-        self.transact(move |desk| apply(desk, incoming, at).boxed()).await
+        let incoming = Arc::new(incoming);
+        without_too_large(async |too_large| {
+            let incoming = Arc::clone(&incoming);
+            self.transact(move |desk| apply(desk, incoming, at, too_large).boxed()).await
+        })
+        .await
+    }
+}
+
+/// Does a batch, and again for as long as there turns out to be too little memory for one more transaction.
+pub(crate) async fn without_too_large<T>(
+    mut attempt: impl AsyncFnMut(TooLarge) -> Result<T, TablesError>,
+) -> Result<T, TablesError> {
+    let too_large = TooLarge::default();
+    loop {
+        let count = too_large.count();
+        match attempt(too_large.clone()).await {
+            Err(error) if content::is_of_memory(&error) && too_large.count() > count => {
+                tracing::warn!(%error, "too little memory for a transaction: it has to come again");
+            }
+            outcome => return outcome,
+        }
     }
 }
 
 async fn apply(
     desk: &mut Desk,
-    incoming: Vec<IncomingPart>,
+    incoming: Arc<Vec<IncomingPart>>,
     at: UnixMillis,
+    too_large: TooLarge,
 ) -> Result<Applied, TablesError> {
     if desk.state.in_snapshot {
         // A part of the rows is ahead of the rest: it is sent again when they are all here.
         return Ok(Applied::default());
     }
-    let mut batch = Batch::begin(desk, at, desk.state.vector.holes().is_empty()).await?;
+    let is_bold = desk.state.vector.holes().is_empty();
+    let mut batch = Batch::begin(desk, at, is_bold, too_large.clone()).await?;
     if batch.is_bold {
         let before = desk.state.clone();
-        take_all(desk, &mut batch, incoming.clone()).await?;
+        take_all(desk, &mut batch, &incoming).await?;
         if batch.has_failed {
             execute(&mut desk.conn, "ROLLBACK TO mesh_apply;RELEASE mesh_apply", []).await?;
             desk.state = before;
-            batch = Batch::new(at, false);
+            batch = Batch::new(at, false, too_large);
         }
     }
     if !batch.is_bold {
-        take_all(desk, &mut batch, incoming).await?;
+        take_all(desk, &mut batch, &incoming).await?;
     }
     let (applied, last) = batch.finish(desk).await?;
     desk.write_last(last);
@@ -113,11 +138,11 @@ async fn apply(
 async fn take_all(
     desk: &mut Desk,
     batch: &mut Batch,
-    incoming: Vec<IncomingPart>,
+    incoming: &[IncomingPart],
 ) -> Result<(), TablesError> {
     for part in incoming {
         match TransactionPart::decode(&part.body) {
-            Ok(decoded) => take_part(desk, batch, decoded, part.body).await?,
+            Ok(decoded) => take_part(desk, batch, decoded, part.body.clone()).await?,
             Err(error) => {
                 tracing::debug!(%error, member = %part.member, "not a part of a transaction");
                 batch.applied.malformed.push(part.member);
@@ -132,10 +157,19 @@ async fn take_all(
 
 /// Runs `work` as a batch of its own, without anything coming in.
 pub(crate) async fn retry(desk: &mut Desk, at: UnixMillis) -> Result<Applied, TablesError> {
+    retry_without(desk, at, TooLarge::default()).await
+}
+
+/// Like [`retry`], leaving out what there was too little memory for.
+pub(crate) async fn retry_without(
+    desk: &mut Desk,
+    at: UnixMillis,
+    too_large: TooLarge,
+) -> Result<Applied, TablesError> {
     if desk.state.in_snapshot {
         return Ok(Applied::default());
     }
-    let mut batch = Batch::begin(desk, at, false).await?;
+    let mut batch = Batch::begin(desk, at, false, too_large).await?;
     parked::retry(desk, &mut batch).await?;
     let (applied, last) = batch.finish(desk).await?;
     desk.write(last).await?;
@@ -152,6 +186,12 @@ async fn take_part(
     if dot.sequence <= desk.state.vector.upto(&dot.origin) {
         batch.applied.duplicates += 1;
         return Ok(());
+    }
+    if batch.too_large.has(&dot) {
+        if !batch.applied.refused.contains(&dot) {
+            batch.applied.refused.push(dot);
+        }
+        return drop_parts(desk, dot).await;
     }
     if !desk.state.has_room_for(&dot.origin) {
         batch.applied.refused.push(dot);
@@ -241,13 +281,18 @@ fn report_missing(desk: &Desk, batch: &mut Batch, dot: Dot, header: Option<&Tran
 
 impl Batch {
     /// A bold one begins behind a savepoint.
-    async fn begin(desk: &mut Desk, at: UnixMillis, is_bold: bool) -> Result<Self, TablesError> {
+    async fn begin(
+        desk: &mut Desk,
+        at: UnixMillis,
+        is_bold: bool,
+        too_large: TooLarge,
+    ) -> Result<Self, TablesError> {
         // What was captured until now was made without knowing any of this.
         seal::seal_if_dirty(desk, at).await?;
         let savepoint = if is_bold { ";SAVEPOINT mesh_apply" } else { "" };
         let sql = format!("UPDATE mesh_state SET applying = 1 WHERE id = 1{savepoint}");
         execute(&mut desk.conn, sql, []).await?;
-        Ok(Self::new(at, is_bold))
+        Ok(Self::new(at, is_bold, too_large))
     }
 
     /// What became of it, and the statements that end it.

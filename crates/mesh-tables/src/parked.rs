@@ -12,7 +12,7 @@ use mesh_protocol::{
 };
 use sqlx::SqliteConnection;
 
-use crate::apply::{self, Applied, Batch, Bodies, ParkedNow, Transaction};
+use crate::apply::{self, Applied, Batch, Bodies, ParkedNow, TooLarge, Transaction};
 use crate::desk::Desk;
 use crate::key::{self, KeyHash};
 use crate::rows::portions;
@@ -104,7 +104,10 @@ impl Tables {
     /// # Errors
     /// [`TablesError`]; nothing has been applied then.
     pub async fn retry_parked(&self, at: UnixMillis) -> Result<Applied, TablesError> {
-        self.transact(move |desk| apply::retry(desk, at).boxed()).await
+        apply::without_too_large(async |too_large| {
+            self.transact(move |desk| apply::retry_without(desk, at, too_large).boxed()).await
+        })
+        .await
     }
 
     /// When the next transaction whose clock is ahead can be applied.
@@ -127,7 +130,11 @@ impl Tables {
         origins: Vec<OriginId>,
         at: UnixMillis,
     ) -> Result<(u64, Applied), TablesError> {
-        self.transact(move |desk| accept_ahead(desk, origins, at).boxed()).await
+        apply::without_too_large(async |too_large| {
+            let origins = origins.clone();
+            self.transact(move |desk| accept_ahead(desk, origins, at, too_large).boxed()).await
+        })
+        .await
     }
 }
 
@@ -169,6 +176,7 @@ async fn accept_ahead(
     desk: &mut Desk,
     origins: Vec<OriginId>,
     at: UnixMillis,
+    too_large: TooLarge,
 ) -> Result<(u64, Applied), TablesError> {
     let mut accepted = 0;
     for origin in origins {
@@ -180,7 +188,7 @@ async fn accept_ahead(
         let sql = "UPDATE mesh_parked SET accepted = 1 WHERE origin = ?";
         execute(&mut desk.conn, sql, [SqlValue::Integer(no)]).await?;
     }
-    Ok((accepted, apply::retry(desk, at).await?))
+    Ok((accepted, apply::retry_without(desk, at, too_large).await?))
 }
 
 /// Keeps a transaction aside, if there is room.
@@ -353,6 +361,9 @@ async fn retry_one(
     waiting: Waiting,
 ) -> Result<bool, TablesError> {
     let Waiting { id, dot, is_accepted, mut context } = waiting;
+    if batch.too_large.has(&dot) {
+        return Ok(false);
+    }
     let first = apply::read(desk, dot, 0).await?;
     let header = TransactionPart::decode(&first).ok().and_then(|part| part.header);
     let header = header.ok_or(TablesError::Malformed { what: "transaction" })?;

@@ -1,7 +1,7 @@
 //! What a batch of transactions has to write besides rows, gathered and written at once.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_protocol::{
     Dot, HybridClock, OriginId, SqlValue, TransactionHeader, UnixMillis, VersionVector,
@@ -27,7 +27,27 @@ pub(crate) struct Entry {
     pub(crate) effect: Option<Vec<u8>>,
 }
 
+/// Transactions for which SQLite had too little memory, over all attempts at one batch. It may have rolled back
+/// everything by then, so the batch begins anew without them.
+#[derive(Clone, Default)]
+pub(crate) struct TooLarge(Arc<Mutex<BTreeSet<Dot>>>);
+
+impl TooLarge {
+    pub(crate) fn add(&self, dot: Dot) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(dot);
+    }
+
+    pub(crate) fn has(&self, dot: &Dot) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(dot)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
 pub(crate) struct Batch {
+    pub(crate) too_large: TooLarge,
     pub(crate) at: UnixMillis,
     /// Nothing is kept aside, and it is hoped that nothing will be: transactions go without savepoints of
     /// their own, and the first that cannot be applied ends the attempt.
@@ -58,8 +78,9 @@ pub(crate) fn context_of(state: &State, dot: Dot, header: &TransactionHeader) ->
 }
 
 impl Batch {
-    pub(super) fn new(at: UnixMillis, is_bold: bool) -> Self {
+    pub(super) fn new(at: UnixMillis, is_bold: bool, too_large: TooLarge) -> Self {
         Self {
+            too_large,
             at,
             is_bold,
             has_failed: false,

@@ -74,6 +74,26 @@ pub(crate) async fn attempt(
     transaction: &mut Transaction,
     context: &VersionVector,
 ) -> Result<Result<(), (ParkReason, String)>, TablesError> {
+    let outcome = attempt_once(desk, batch, transaction, context).await;
+    if outcome.as_ref().is_err_and(is_of_memory) {
+        batch.too_large.add(transaction.dot);
+    }
+    outcome
+}
+
+/// Whether SQLite had too little memory. sqlx's thread may end of that.
+pub(super) fn is_of_memory(error: &TablesError) -> bool {
+    let TablesError::Database { source } = error else { return false };
+    primary_code(source) == Some(sqlite_code::NOMEM)
+        || matches!(**source, sqlx::Error::WorkerCrashed)
+}
+
+async fn attempt_once(
+    desk: &mut Desk,
+    batch: &mut Batch,
+    transaction: &mut Transaction,
+    context: &VersionVector,
+) -> Result<Result<(), (ParkReason, String)>, TablesError> {
     if matches!(transaction.bodies, Bodies::Spooled) {
         batch.flush_log(desk).await?;
     }

@@ -289,3 +289,27 @@ async fn a_column_that_was_added_is_sent_as_a_definition_alone() {
     );
     assert!(one.conflicts().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_transaction_that_needs_too_much_memory_holds_up_no_other() {
+    let config = TablesConfig { heap_bytes_max: 32 << 20, ..TablesConfig::default() };
+    let (one, two, three) = (Peer::new(1).await, Peer::new(2).await, Peer::with(3, config).await);
+    one.run(NOTES).await;
+    let many = "a || ".repeat(31);
+    one.run(&format!("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, g AS ({many} a) STORED)"))
+        .await;
+    one.give(&two).await;
+    one.run("INSERT INTO t (id, a) VALUES (1, hex(zeroblob(750000)))").await;
+    two.run("INSERT INTO notes (id) VALUES ('small')").await;
+    let bodies = [one.log().await, two.bodies_for(&one).await].concat();
+    let large = TransactionPart::decode(&bodies[2]).unwrap().dot;
+    // The bound holds from the first query on.
+    let ask = mesh_tables::Query { sql: "SELECT 1".to_owned(), ..Default::default() };
+    drop(three.tables.query(ask).await);
+    for _ in 0..2 {
+        let applied = three.take(bodies.clone(), &one).await;
+        assert_eq!(applied.refused, [large]);
+        assert_eq!(three.notes().await, ["small|none|-|-"]);
+    }
+    assert!(three.knows().holes().is_empty());
+}

@@ -13,6 +13,9 @@ pub struct TablesConfig {
     pub query_time_max: Duration,
     /// Most rows that a query may return.
     pub query_rows_max: u64,
+    /// Longest time that the statements of one write may run. There is one writer: everything else that
+    /// writes waits for it.
+    pub write_time_max: Duration,
     /// Bytes that SQLite may allocate for everything it does in this process, from the first query on. A
     /// query that needs more fails. SQLite can lower such a bound and not raise it again; 0 sets none.
     pub heap_bytes_max: u64,
@@ -46,6 +49,7 @@ impl Default for TablesConfig {
             readers: 4,
             query_time_max: Duration::from_secs(30),
             query_rows_max: 1_000_000,
+            write_time_max: Duration::from_secs(60),
             heap_bytes_max: 256 << 20,
             clock_ahead_max: Duration::from_secs(60),
             log_bytes_max: 1 << 30,

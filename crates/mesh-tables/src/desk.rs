@@ -1,17 +1,24 @@
 //! The writing connection with what goes with it.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use mesh_protocol::SqlValue;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _, SqliteConnection, query_with};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::recent::{NewEntry, Recent, Uncommitted};
-use crate::seal;
-use crate::sql::{Columns, execute, fetch_all};
+use crate::sql::{Columns, arguments, execute, fetch_all};
 use crate::state::State;
-use crate::{Rules, TablesConfig, TablesError};
+use crate::{Rules, TablesConfig, TablesError, open, seal};
+
+/// Whether the database is being closed.
+pub(crate) type Closing = watch::Receiver<bool>;
 
 /// The writing connection, the state that is true for it, the bounds and the rules.
 pub(crate) struct Desk {
@@ -28,6 +35,14 @@ pub(crate) struct Desk {
     pub(crate) may_have_losers: bool,
     /// What travels to SQLite's thread together with the COMMIT.
     last: Option<Last>,
+    /// Set while what runs on the connection is to end.
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) closing: Closing,
+    /// Cancelled when statements of users have been going on for too long since the database is being closed.
+    pub(crate) is_over: CancellationToken,
+    path: PathBuf,
+    /// SQLite's thread has ended, so the connection is of no more use.
+    is_dead: bool,
 }
 
 /// Statements at the end of a transaction.
@@ -59,7 +74,8 @@ impl Desk {
             Err(error) => Err(error),
         };
         if result.is_err() {
-            if let Err(error) = execute(&mut self.conn, "ROLLBACK", []).await {
+            if let Err(error) = run_to_end(&mut self.conn, "ROLLBACK".to_owned(), []).await {
+                self.is_dead = is_crash(&error);
                 tracing::debug!(%error, "nothing to roll back");
             }
             self.state = before;
@@ -81,7 +97,7 @@ impl Desk {
                 self.write(Last { sql, values, entry }).await?;
             }
             None => {
-                execute(&mut self.conn, "COMMIT", []).await?;
+                run_to_end(&mut self.conn, "COMMIT".to_owned(), []).await?;
             }
         }
         self.recent.commit(&mut self.uncommitted, self.state.log_head);
@@ -97,19 +113,42 @@ impl Desk {
     /// Runs statements, one of which may write an entry of the log.
     pub(crate) async fn write(&mut self, last: Last) -> Result<(), TablesError> {
         let Last { sql, values, entry } = last;
-        let rows = fetch_all(&mut self.conn, sql, values).await?;
-        if let (Some(row), Some(entry)) = (rows.first(), entry) {
-            self.state.log_head = Columns::of(row).int()?;
+        let row = run_to_end(&mut self.conn, sql, values).await?;
+        if let (Some(row), Some(entry)) = (row, entry) {
+            self.state.log_head = Columns::of(&row).int()?;
             self.uncommitted.add(self.state.log_head, entry);
         }
         Ok(())
     }
 
+    /// Opens the connection anew when SQLite's thread has ended, which sqlx lets happen when it runs out of
+    /// memory. What was open is rolled back, and the state read again: a commit may have gone unseen.
+    pub(crate) async fn mend(&mut self) {
+        if !self.is_dead {
+            return;
+        }
+        match self.reopen().await {
+            Ok(()) => tracing::warn!("the writing connection had ended and was opened anew"),
+            Err(error) => tracing::error!(%error, "the writing connection cannot be opened anew"),
+        }
+    }
+
+    async fn reopen(&mut self) -> Result<(), TablesError> {
+        self.conn = open::writer(&self.path, &self.config, &self.stop).await?;
+        self.state = State::load(&mut self.conn, self.state.me).await?;
+        self.recent.forget();
+        self.is_dead = false;
+        Ok(())
+    }
+
     pub(crate) fn new(
+        path: &Path,
         conn: SqliteConnection,
         state: State,
         config: TablesConfig,
         rules: Arc<dyn Rules>,
+        stop: Arc<AtomicBool>,
+        closing: Closing,
     ) -> Self {
         Self {
             conn,
@@ -121,6 +160,11 @@ impl Desk {
             begun: None,
             may_have_losers: true,
             last: None,
+            stop,
+            closing,
+            is_over: CancellationToken::new(),
+            path: path.to_owned(),
+            is_dead: false,
         }
     }
 
@@ -129,4 +173,26 @@ impl Desk {
         execute(&mut self.conn, "PRAGMA wal_checkpoint(TRUNCATE)", []).await?;
         Ok(self.conn.close().await?)
     }
+}
+
+/// Runs statements and says which row came first. sqlx ends the answers without a word when SQLite's thread
+/// ends: a COMMIT counts only when its end was seen.
+async fn run_to_end(
+    conn: &mut SqliteConnection,
+    sql: String,
+    values: impl IntoIterator<Item = SqlValue>,
+) -> Result<Option<SqliteRow>, TablesError> {
+    let mut answers = conn.fetch_many(query_with(AssertSqlSafe(sql), arguments(values)?));
+    let (mut first, mut is_ended) = (None, false);
+    while let Some(answer) = answers.try_next().await? {
+        is_ended = answer.is_left();
+        if let Either::Right(row) = answer {
+            first.get_or_insert(row);
+        }
+    }
+    if is_ended { Ok(first) } else { Err(sqlx::Error::WorkerCrashed.into()) }
+}
+
+fn is_crash(error: &TablesError) -> bool {
+    matches!(error, TablesError::Database { source } if matches!(**source, sqlx::Error::WorkerCrashed))
 }

@@ -131,9 +131,15 @@ pub enum TablesError {
         /// As it was named.
         name: String,
     },
-    /// The query ran longer than it may.
-    #[error("the query was stopped after {seconds} seconds")]
+    /// The query or write ran longer than it may.
+    #[error(
+        "the {} was stopped after {seconds} seconds{}",
+        if *is_write { "write" } else { "query" },
+        if *is_write { "; nothing was written" } else { "" }
+    )]
     TookTooLong {
+        /// Whether it was a write.
+        is_write: bool,
         /// Its bound.
         seconds: u64,
     },

@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -17,6 +19,10 @@ pub(crate) const APPLICATION_ID: i64 = 0x4d45_5344;
 
 /// How long a connection waits for another program that holds the database, such as a shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many steps of its program SQLite takes between two looks at whether a write should stop: less than a
+/// millisecond, and more than most statements take.
+const STEPS_PER_LOOK: i32 = 10_000;
 
 /// Most pages of 4 KiB that SQLite can address.
 const PAGES_LIMIT: u64 = u32::MAX as u64 - 1;
@@ -33,11 +39,12 @@ pub(crate) const SCHEMA_NEWEST: u32 = match MIGRATIONS.last() {
 pub(crate) async fn open(
     path: &Path,
     config: &TablesConfig,
+    stop: &Arc<AtomicBool>,
 ) -> Result<SqliteConnection, TablesOpenError> {
     prepare_file(path)?;
     let database =
         |source| TablesOpenError::Database { path: path.to_owned(), source: Box::new(source) };
-    let mut conn = writer_options(path, config).connect().await.map_err(database)?;
+    let mut conn = writer(path, config, stop).await.map_err(database)?;
     let application: i64 =
         query_scalar("PRAGMA application_id").fetch_one(&mut conn).await.map_err(database)?;
     let objects: i64 = query_scalar("SELECT count(*) FROM sqlite_schema")
@@ -49,6 +56,19 @@ pub(crate) async fn open(
         return Err(TablesOpenError::Foreign { path: path.to_owned() });
     }
     migrate(path, &mut conn).await?;
+    Ok(conn)
+}
+
+/// The connection that writes. What runs on it is interrupted while `stop` is set.
+pub(crate) async fn writer(
+    path: &Path,
+    config: &TablesConfig,
+    stop: &Arc<AtomicBool>,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let mut conn = writer_options(path, config).connect().await?;
+    let stop = Arc::clone(stop);
+    let goes_on = move || !stop.load(Ordering::Relaxed);
+    conn.lock_handle().await?.set_progress_handler(STEPS_PER_LOOK, goes_on);
     Ok(conn)
 }
 

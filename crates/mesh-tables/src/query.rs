@@ -115,7 +115,7 @@ impl Tables {
             let ended = tokio::select! {
                 ended = async { asked.answer(reading.queries.lend().await?).await } => ended,
                 () = tokio::time::sleep(time_max) => {
-                    Err(TablesError::TookTooLong { seconds: time_max.as_secs() })
+                    Err(TablesError::TookTooLong { is_write: false, seconds: time_max.as_secs() })
                 }
                 () = async { while have.changed().await.is_ok() {} } => Err(TablesError::Closed),
                 () = output.closed() => Err(TablesError::Closed),

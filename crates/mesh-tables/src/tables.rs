@@ -1,13 +1,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use futures_util::future::BoxFuture;
 use mesh_protocol::OriginId;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::desk::Desk;
+use crate::desk::{Closing, Desk};
 use crate::readers::Reading;
 use crate::recent::Recent;
 use crate::renew::after_restore;
@@ -24,7 +25,7 @@ struct Inner {
     path: PathBuf,
     config: TablesConfig,
     ops: mpsc::Sender<Op>,
-    closing: Arc<Notify>,
+    closing: watch::Sender<bool>,
     have: watch::Receiver<Arc<Have>>,
     reading: Reading,
     recent: Recent,
@@ -60,24 +61,27 @@ impl Tables {
         fresh: OriginId,
         tracker: &TaskTracker,
     ) -> Result<Self, TablesOpenError> {
-        let mut conn = open::open(path, &config).await?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut conn = open::open(path, &config, &stop).await?;
+        let (closing, when_closed) = watch::channel(false);
         let state = State::load(&mut conn, fresh).await.map_err(TablesOpenError::Content)?;
-        let mut desk = Desk::new(conn, state, config.clone(), rules);
+        let mut desk =
+            Desk::new(path, conn, state, config.clone(), rules, stop, when_closed.clone());
         after_restore(&mut desk, fresh).await.map_err(TablesOpenError::Content)?;
         let (published, have) = watch::channel(Arc::new(desk.state.have()));
         let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
-        let closing = Arc::new(Notify::new());
         let recent = desk.recent.clone();
-        tracker.spawn(run(desk, waiting, published, Arc::clone(&closing)));
+        tracker.spawn(run(desk, waiting, published, when_closed));
         let options = open::reader_options(path);
         let reading = Reading::new(options, &config, tracker.clone(), have.clone());
         let inner = Inner { path: path.to_owned(), config, ops, closing, have, reading, recent };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Takes nothing more in. The writing task ends when it has done what it took in before.
+    /// Takes nothing more in. The writing task ends when it has done what it took in before; statements of
+    /// users that go on for longer than a moment are stopped.
     pub fn close(&self) {
-        self.inner.closing.notify_one();
+        self.inner.closing.send_replace(true);
     }
 
     /// What this database has, told anew after every commit that changed it.
@@ -150,21 +154,28 @@ impl Tables {
     }
 }
 
+/// Waits until the database is to be closed, or nobody is left who could.
+pub(crate) async fn closed(closing: &mut Closing) {
+    // An error says that every handle is gone.
+    let _closed = closing.wait_for(|is_closing| *is_closing).await;
+}
+
 async fn run(
     mut desk: Desk,
     mut ops: mpsc::Receiver<Op>,
     published: watch::Sender<Arc<Have>>,
-    closing: Arc<Notify>,
+    mut closing: Closing,
 ) {
     loop {
         let op = tokio::select! {
             op = ops.recv() => op,
-            () = closing.notified() => {
+            () = closed(&mut closing), if !ops.is_closed() => {
                 ops.close();
                 continue;
             }
         };
         let Some(op) = op else { break };
+        desk.mend().await;
         op(&mut desk).await;
         let have = desk.state.have();
         published.send_if_modified(|before| {

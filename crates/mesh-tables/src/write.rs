@@ -1,6 +1,7 @@
 //! Writes of this member: rows, and the tables themselves.
 
 mod info;
+mod limit;
 mod notice;
 mod tables;
 mod unseen;
@@ -13,6 +14,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, query_with};
 
 pub use self::info::TableInfo;
+use self::limit::Limit;
 pub(crate) use self::notice::adopt;
 pub use self::notice::{FileMark, Noticed};
 
@@ -174,17 +176,39 @@ async fn write(
             tables.push(table.id);
         }
     }
-    let mut written = Vec::with_capacity(statements.len());
-    let mut budget = Budget { rows: RETURNED_ROWS_MAX, bytes: RETURNED_BYTES_MAX };
     // Statements with parameters come again, so that their texts are compiled once, with what follows them.
     let alone = match (statements.as_slice(), tables.as_slice()) {
         ([one], [id]) if !one.params.is_empty() => desk.state.catalog.tables.get(id).cloned(),
         _ => None,
     };
-    let mut ahead = Ahead::default();
     let behind = alone.as_ref().map(Ahead::sql);
+    let limit = Limit::of(desk);
+    let (written, ahead) = limit.hold(run_all(desk, statements, behind)).await?;
+    let sealed = match alone {
+        Some(table) => seal::seal_ahead(desk, &table, ahead, at).await?,
+        None => seal::seal_tables(desk, Extra::default(), Some(&tables), at).await?,
+    };
+    if sealed.unsent > 0 {
+        return Err(refused(
+            "a row is larger than what can travel to the other members (somewhat less than 2 MiB); \
+             send large content as a file and keep its name in the row",
+        ));
+    }
+    Ok(written)
+}
+
+/// Runs the statements, and what is to be read behind them.
+async fn run_all(
+    desk: &mut Desk,
+    statements: Vec<Prepared>,
+    behind: Option<String>,
+) -> Result<(Vec<Written>, Ahead), TablesError> {
+    let mut written = Vec::with_capacity(statements.len());
+    let mut budget = Budget { rows: RETURNED_ROWS_MAX, bytes: RETURNED_BYTES_MAX };
+    let mut ahead = Ahead::default();
     let mut rest = statements.into_iter().peekable();
     while let Some(first) = rest.next() {
+        Limit::check(desk)?;
         let mut group = vec![first];
         while group.len() < TOGETHER
             && let Some(next) = rest.next_if(|next| goes_with(&group, next))
@@ -200,17 +224,7 @@ async fn write(
             run(desk, vec![one], behind.as_deref(), &mut budget, &mut ahead, &mut written).await?;
         }
     }
-    let sealed = match alone {
-        Some(table) => seal::seal_ahead(desk, &table, ahead, at).await?,
-        None => seal::seal_tables(desk, Extra::default(), Some(&tables), at).await?,
-    };
-    if sealed.unsent > 0 {
-        return Err(refused(
-            "a row is larger than what can travel to the other members (somewhat less than 2 MiB); \
-             send large content as a file and keep its name in the row",
-        ));
-    }
-    Ok(written)
+    Ok((written, ahead))
 }
 
 /// What may still be returned.
@@ -251,6 +265,10 @@ async fn run(
             Either::Right(row) if left == 0 => ahead.add(row),
             Either::Right(row) => returned(&row, &mut current, budget)?,
         }
+    }
+    // The answers end early, and without a word, when SQLite's thread does.
+    if left > 0 {
+        return Err(sqlx::Error::WorkerCrashed.into());
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ pub(super) struct RawTables {
     readers: Option<u32>,
     query_seconds_max: Option<u64>,
     query_rows_max: Option<u64>,
+    write_seconds_max: Option<u64>,
     clock_ahead_seconds_max: Option<u64>,
     log_bytes_max: Option<u64>,
     log_seconds_max: Option<u64>,
@@ -45,6 +46,7 @@ impl RawTables {
         set(&mut tables.readers, self.readers);
         set(&mut tables.query_time_max, seconds(self.query_seconds_max));
         set(&mut tables.query_rows_max, self.query_rows_max);
+        set(&mut tables.write_time_max, seconds(self.write_seconds_max));
         set(&mut tables.clock_ahead_max, seconds(self.clock_ahead_seconds_max));
         set(&mut tables.log_bytes_max, self.log_bytes_max);
         set(&mut tables.log_age_max, seconds(self.log_seconds_max));

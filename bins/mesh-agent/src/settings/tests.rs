@@ -87,11 +87,13 @@ fn members_are_looked_for_everywhere_unless_a_flag_or_the_file_says_no() {
 fn every_bound_of_the_tables_can_be_set_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("agent.toml");
-    let text = "[tables]\nquery_seconds_max = 7\nlog_bytes_max = 8\ncompare_every_seconds = 9\n";
+    let text = "[tables]\nquery_seconds_max = 7\nwrite_seconds_max = 6\nlog_bytes_max = 8\n\
+                compare_every_seconds = 9\n";
     std::fs::write(&file, text).unwrap();
     let arguments = ["--data-dir", "/nowhere", "--config", file.to_str().unwrap()];
     let settings = read(&arguments).unwrap();
     assert_eq!(settings.tables.query_time_max.as_secs(), 7);
+    assert_eq!(settings.tables.write_time_max.as_secs(), 6);
     assert_eq!(settings.tables.log_bytes_max, 8);
     assert_eq!(settings.tables.parked_max, TablesConfig::default().parked_max);
     assert_eq!(settings.exchange.compare_every.as_secs(), 9);

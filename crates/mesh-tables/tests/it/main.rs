@@ -15,6 +15,7 @@ mod convergence;
 mod digest;
 mod feed;
 mod hostile;
+mod limit;
 mod member;
 mod no_rules;
 mod parked;

@@ -347,7 +347,10 @@ async fn a_consumer_that_stalls_does_not_stop_checkpoints_for_ever() {
     assert_eq!(busy, 0);
     assert_eq!(wal.metadata().unwrap().len(), 0);
     let rest = stalled.filter_map(async |row| row.err()).collect::<Vec<_>>().await;
-    assert!(matches!(rest[..], [TablesError::TookTooLong { seconds: 2 }]), "{rest:?}");
+    assert!(
+        matches!(rest[..], [TablesError::TookTooLong { is_write: false, seconds: 2 }]),
+        "{rest:?}"
+    );
 }
 
 #[tokio::test]

@@ -73,8 +73,12 @@ impl Desk {
             Ok(value) => self.commit(last).await.map(|()| value),
             Err(error) => Err(error),
         };
-        if result.is_err() {
-            if let Err(error) = run_to_end(&mut self.conn, "ROLLBACK".to_owned(), []).await {
+        if let Err(error) = &result {
+            // What is sent to a thread that is ending is never answered.
+            self.is_dead |= is_crash(error);
+            if self.is_dead {
+                tracing::debug!(%error, "the connection has ended, and its transaction with it");
+            } else if let Err(error) = run_to_end(&mut self.conn, "ROLLBACK".to_owned(), []).await {
                 self.is_dead = is_crash(&error);
                 tracing::debug!(%error, "nothing to roll back");
             }

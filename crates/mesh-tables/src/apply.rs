@@ -82,28 +82,29 @@ impl Tables {
         at: UnixMillis,
     ) -> Result<Applied, TablesError> {
         let incoming = Arc::new(incoming);
-        without_too_large(async |too_large| {
-            let incoming = Arc::clone(&incoming);
-            self.transact(move |desk| apply(desk, incoming, at, too_large).boxed()).await
-        })
-        .await
+        let too_large = TooLarge::default();
+        loop {
+            let count = too_large.count();
+            let (incoming, found) = (Arc::clone(&incoming), too_large.clone());
+            let outcome = self.transact(move |desk| apply(desk, incoming, at, found).boxed()).await;
+            if !is_to_begin_anew(&outcome, &too_large, count) {
+                return outcome;
+            }
+        }
     }
 }
 
-/// Does a batch, and again for as long as there turns out to be too little memory for one more transaction.
-pub(crate) async fn without_too_large<T>(
-    mut attempt: impl AsyncFnMut(TooLarge) -> Result<T, TablesError>,
-) -> Result<T, TablesError> {
-    let too_large = TooLarge::default();
-    loop {
-        let count = too_large.count();
-        match attempt(too_large.clone()).await {
-            Err(error) if content::is_of_memory(&error) && too_large.count() > count => {
-                tracing::warn!(%error, "too little memory for a transaction: it has to come again");
-            }
-            outcome => return outcome,
-        }
+/// Whether a batch failed because there was too little memory for one more transaction than before.
+pub(crate) fn is_to_begin_anew<T>(
+    outcome: &Result<T, TablesError>,
+    too_large: &TooLarge,
+    before: usize,
+) -> bool {
+    let is_new = outcome.as_ref().is_err_and(content::is_of_memory) && too_large.count() > before;
+    if is_new {
+        tracing::warn!("too little memory for a transaction: it is left out for now");
     }
+    is_new
 }
 
 async fn apply(

@@ -104,10 +104,17 @@ impl Tables {
     /// # Errors
     /// [`TablesError`]; nothing has been applied then.
     pub async fn retry_parked(&self, at: UnixMillis) -> Result<Applied, TablesError> {
-        apply::without_too_large(async |too_large| {
-            self.transact(move |desk| apply::retry_without(desk, at, too_large).boxed()).await
-        })
-        .await
+        let too_large = TooLarge::default();
+        loop {
+            let count = too_large.count();
+            let found = too_large.clone();
+
+            let outcome =
+                self.transact(move |desk| apply::retry_without(desk, at, found).boxed()).await;
+            if !apply::is_to_begin_anew(&outcome, &too_large, count) {
+                return outcome;
+            }
+        }
     }
 
     /// When the next transaction whose clock is ahead can be applied.
@@ -130,11 +137,17 @@ impl Tables {
         origins: Vec<OriginId>,
         at: UnixMillis,
     ) -> Result<(u64, Applied), TablesError> {
-        apply::without_too_large(async |too_large| {
+        let too_large = TooLarge::default();
+        loop {
+            let count = too_large.count();
+            let found = too_large.clone();
             let origins = origins.clone();
-            self.transact(move |desk| accept_ahead(desk, origins, at, too_large).boxed()).await
-        })
-        .await
+            let outcome =
+                self.transact(move |desk| accept_ahead(desk, origins, at, found).boxed()).await;
+            if !apply::is_to_begin_anew(&outcome, &too_large, count) {
+                return outcome;
+            }
+        }
     }
 }
 

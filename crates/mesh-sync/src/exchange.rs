@@ -1,6 +1,7 @@
 mod behind;
 mod chance;
 mod feeding;
+mod followed;
 mod link;
 mod listening;
 mod ports;
@@ -17,8 +18,9 @@ use mesh_protocol::{
 
 use chance::Chance;
 use feeding::Settled;
+use followed::Followed;
 use link::Link;
-use stated::{Stated, vector_of};
+use stated::Stated;
 
 pub use ports::{Behind, ExchangeConfig, ExchangeOutput, Feed};
 
@@ -55,6 +57,8 @@ pub struct Exchange {
     own: Option<Own>,
     /// What is known of members, linked or not.
     known: BTreeMap<PeerId, Stated>,
+    /// What of that is here as well.
+    followed: BTreeMap<PeerId, Followed>,
     /// Members with a link that is up.
     links: BTreeMap<PeerId, Link>,
     /// Whom members are linked with, as they say.
@@ -99,6 +103,7 @@ impl Exchange {
             members: BTreeSet::new(),
             own: None,
             known: BTreeMap::new(),
+            followed: BTreeMap::new(),
             links: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -126,6 +131,7 @@ impl Exchange {
         self.now = Some(now);
         members.remove(&self.me);
         self.known.retain(|peer, _| members.contains(peer));
+        self.followed.retain(|peer, _| members.contains(peer));
         self.neighbours.retain(|peer, _| members.contains(peer));
         let gone: Vec<PeerId> =
             self.links.keys().filter(|peer| !members.contains(peer)).copied().collect();
@@ -203,6 +209,7 @@ impl Exchange {
         if self.is_taken && !in_snapshot {
             (self.taking, self.is_taken) = (None, false);
         }
+        self.catch_up();
         let is_same = before.as_ref().is_some_and(|before| before.database == database);
         if !is_same {
             self.is_renewing = false;
@@ -294,20 +301,6 @@ impl Exchange {
     /// Gives the next wish out, oldest first.
     pub fn poll_output(&mut self) -> Option<ExchangeOutput> {
         self.outputs.pop_front()
-    }
-
-    /// What every member has, this one included. Empty as long as one of them has not been heard of.
-    #[must_use]
-    pub fn passed_by_all(&self) -> VersionVector {
-        let Some(own) = &self.own else { return VersionVector::default() };
-        let mut passed = vector_of(own.origins.values());
-        for member in &self.members {
-            match self.known.get(member) {
-                Some(stated) => passed.meet(&stated.vector()),
-                None => return VersionVector::default(),
-            }
-        }
-        passed
     }
 
     fn trim(&mut self) {

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use mesh_protocol::{PeerId, SyncHave};
+use mesh_protocol::{OriginHave, PeerId, SyncHave};
 
 use super::stated::Stated;
 use super::{Exchange, ExchangeOutput};
@@ -30,6 +30,10 @@ impl Exchange {
             link.answered();
         }
         self.known.insert(from, stated);
+        if is_first && let Some(followed) = self.followed.get_mut(&from) {
+            followed.give_up();
+        }
+        self.follow(from);
         self.watch_for_copies(from);
         if asks {
             self.answer(from, now);
@@ -58,9 +62,14 @@ impl Exchange {
         if self.links.contains_key(&member) || known.is_some_and(|known| known >= have.revision) {
             return;
         }
-        // It serves to forget what everybody has, and so only what is here matters.
-        have.origins.retain(|origin| own.origins.contains_key(&origin.origin));
+        // It serves to forget what everybody has, once all of it is here.
+        let is_known = |origin: &OriginHave| own.origins.contains_key(&origin.origin);
+        let is_all = have.origins.iter().all(is_known);
+        have.origins.retain(is_known);
         self.known.insert(member, Stated::from(have, None));
+        if is_all {
+            self.follow(member);
+        }
     }
 
     /// Nobody has more of a database than it has itself, unless it is an old copy; and no two members

@@ -129,7 +129,11 @@ async fn drop_tombstones(
     }
     let found = read_facts(&mut desk.conn, &origins, table, keys).await?;
     let gone: Vec<PlannedRow> = (found.into_iter().zip(keys))
-        .filter(|(row, _)| row.facts.version.is_some_and(|version| forgetting.covers(&version)))
+        // What lost against the deletion is only known to have lost as long as there is one to lose against.
+        .filter(|(row, _)| {
+            let is_passed = row.facts.version.is_some_and(|version| forgetting.covers(&version));
+            is_passed && row.facts.losers.is_empty()
+        })
         .map(|(before, key)| PlannedRow {
             key: key.clone(),
             before,

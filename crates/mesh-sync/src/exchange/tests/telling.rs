@@ -99,7 +99,7 @@ fn only_what_every_member_has_is_passed() {
     let mut desk = Desk::new();
     desk.engine.members([ME, id(1), id(2)].into(), desk.now);
     desk.own(&[origin(7, 9), origin(8, 2)]);
-    desk.linked(1, &[OriginHave { holes: vec![2], ..origin(7, 6) }, origin(8, u64::MAX)]);
+    desk.linked(1, &[OriginHave { holes: vec![2], ..origin(7, 6) }, origin(8, 2)]);
     desk.linked(2, &[origin(7, 4), origin(8, 1)]);
     let passed = desk.engine.passed_by_all();
     assert_eq!(passed.origins().collect::<Vec<_>>(), [(db(7), 4), (db(8), 1)]);
@@ -112,6 +112,30 @@ fn only_what_every_member_has_is_passed() {
     // Who does not belong any more need not have anything.
     desk.engine.members([ME, id(1)].into(), desk.now);
     assert_eq!(desk.engine.passed_by_all().upto(&db(7)), 6);
+}
+
+#[test]
+fn what_a_member_has_counts_as_passed_when_all_that_it_has_is_here() {
+    let mut desk = Desk::new();
+    desk.engine.members([ME, id(1)].into(), desk.now);
+    desk.own(&[origin(7, 9), origin(8, 2)]);
+    desk.linked(1, &[origin(7, 6), origin(8, 3)]);
+    let passed = |desk: &Desk| desk.engine.passed_by_all().upto(&db(7));
+    assert_eq!(passed(&desk), 0, "it may have made 8:3 before it had 7:6");
+    desk.own(&[origin(7, 9), origin(8, 3)]);
+    assert_eq!(passed(&desk), 6);
+    // Under steady writes the latest that it says is never here; what it said before is, after a while.
+    desk.whole(1, &[origin(7, 8), origin(8, 5)]);
+    desk.whole(1, &[origin(7, 9), origin(8, 7)]);
+    desk.own(&[origin(7, 9), origin(8, 6)]);
+    assert_eq!(passed(&desk), 8);
+    // What nobody can ever have is given up with the link.
+    desk.whole(1, &[origin(7, 9), origin(8, u64::MAX)]);
+    desk.whole(1, &[origin(7, 9), origin(8, 6)]);
+    assert_eq!(passed(&desk), 8);
+    desk.engine.link_down(id(1), desk.now);
+    desk.linked(1, &[origin(7, 9), origin(8, 6)]);
+    assert_eq!(passed(&desk), 9);
 }
 
 #[test]

@@ -71,8 +71,14 @@ fn failed(what: &str, error: &io::Error) -> NodeError {
 }
 
 impl Shared {
-    /// Copies both databases as they are at one moment each, and hands them out with the key.
+    /// Copies both databases as they are at one moment each, and hands them out with the key. One backup at a
+    /// time: the client that has its stream has to take it or to go away first.
     pub(crate) async fn backup(self: &Arc<Self>) -> Result<BackupStream, NodeError> {
+        let turn = Arc::clone(&self.replication.backing_up).try_acquire_owned().map_err(|_| {
+            NodeError::new(ErrorCode::QueueFull, "another backup is being made; this one was not begun")
+                .with_hint("wait until the other one is done, or end it")
+        })?;
+        let turn = Arc::new(turn);
         let folder =
             self.data_dir.path().join(format!("{FOLDER_PREFIX}{:016x}", clock::random_u64()));
         let made = DirBuilder::new().mode(0o700).create(&folder);
@@ -90,6 +96,7 @@ impl Shared {
             bytes_total += BLOCK + size.next_multiple_of(BLOCK);
         }
         let (chunks, waiting) = mpsc::channel(CHUNKS_WAITING);
+        let copying = Arc::clone(&turn);
         let _detached = self.tasks.tracker().spawn_blocking(move || {
             let written = write_archive(&copies, Outlet { chunks: chunks.clone() });
             if let Err(error) = written {
@@ -97,9 +104,11 @@ impl Shared {
                 let error = failed("the archive cannot be written", &error);
                 let _gone = chunks.blocking_send(Err(error.into()));
             }
+            // The next one may begin when there is room for it.
+            drop((copies, copying));
         });
-        let chunks = stream::unfold(waiting, |mut waiting| async move {
-            waiting.recv().await.map(|chunk| (chunk, waiting))
+        let chunks = stream::unfold((waiting, turn), |(mut waiting, turn)| async move {
+            waiting.recv().await.map(|chunk| (chunk, (waiting, turn)))
         });
         Ok(BackupStream { bytes_total: Some(bytes_total), chunks: chunks.boxed() })
     }

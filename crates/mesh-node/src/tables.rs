@@ -74,6 +74,8 @@ pub(crate) struct Replication {
     named: Mutex<BTreeMap<OriginId, PeerId>>,
     /// Counts statements of members about what they have.
     compared: watch::Sender<u64>,
+    /// Held while a backup is made: each needs as much room as the databases have.
+    pub(crate) backing_up: Arc<Semaphore>,
     /// Why the database does not take writes at the moment.
     trouble: watch::Sender<Option<Trouble>>,
 }
@@ -104,6 +106,7 @@ impl Replication {
             sent: AtomicU64::new(0),
             named: Mutex::default(),
             compared: watch::channel(0).0,
+            backing_up: Arc::new(Semaphore::new(1)),
             trouble,
         })
     }

@@ -8,6 +8,7 @@
     reason = "a test may fail, and says why"
 )]
 
+mod backups;
 mod bounds;
 mod discovery;
 mod handlers;

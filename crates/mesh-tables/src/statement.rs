@@ -142,13 +142,15 @@ fn of_statement(statement: &Stmt<'_>, sql: &str) -> Statement {
         Stmt::CreateTable { temporary: true, .. } => {
             Statement::refused("temporary tables are not kept; leave out TEMPORARY")
         }
-        Stmt::CreateTable { if_not_exists, tbl_name, body, .. } => match definition::refused_body(body) {
-            Some(reason) => Statement::refused(reason),
-            None => on_table(tbl_name, |name| Statement::CreateTable {
-                name,
-                if_not_exists: *if_not_exists,
-            }),
-        },
+        Stmt::CreateTable { if_not_exists, tbl_name, body, .. } => {
+            match definition::refused_body(body) {
+                Some(reason) => Statement::refused(reason),
+                None => on_table(tbl_name, |name| Statement::CreateTable {
+                    name,
+                    if_not_exists: *if_not_exists,
+                }),
+            }
+        }
         Stmt::AlterTable(table, body) => alter(table, body, sql),
         Stmt::CreateIndex { unique: true, .. } => Statement::refused(
             "a unique index is not possible: two members could each be right and the merge wrong; \

@@ -6,7 +6,7 @@ use mesh_protocol::{UnixMillis, VersionVector};
 use mesh_tables::TablesConfig;
 use sqlx::{Row as _, query};
 
-use crate::peer::{NOTES, Peer};
+use crate::peer::{NOTES, Peer, converge};
 
 const MINUTE: u64 = 60_000;
 
@@ -108,4 +108,23 @@ async fn the_size_of_the_log_is_known_without_counting_it_anew() {
     one.tables.trim(&one.knows(), one.now().await).await.unwrap();
     let stats = one.tables.stats(one.now().await).await.unwrap();
     assert!(stats.log_bytes > 0 && stats.log_bytes < 1000, "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_deletion_is_remembered_as_long_as_something_is_listed_that_lost_against_it() {
+    let [one, two] = Peer::with_notes().await;
+    one.run("INSERT INTO notes (id, a) VALUES ('x', 'old')").await;
+    one.give(&two).await;
+    one.run("DELETE FROM notes WHERE id = 'x'").await;
+    two.run("UPDATE notes SET a = 'new' WHERE id = 'x'").await;
+    converge(&[&one, &two]).await;
+    assert_eq!(one.conflicts().await.len(), 1);
+    one.tables.trim(&two.knows(), one.now().await).await.unwrap();
+    assert_eq!(one.count("notes__mesh_row").await, 1);
+    let conflict = one.tables.conflicts(None).await.unwrap().remove(0);
+    one.tables.restore_conflict(conflict.id, one.now().await).await.unwrap();
+    one.run("DELETE FROM notes WHERE id = 'x'").await;
+    converge(&[&one, &two]).await;
+    one.tables.trim(&two.knows(), one.now().await).await.unwrap();
+    assert_eq!(one.count("notes__mesh_row").await, 0);
 }

@@ -75,8 +75,11 @@ impl Shared {
     /// time: the client that has its stream has to take it or to go away first.
     pub(crate) async fn backup(self: &Arc<Self>) -> Result<BackupStream, NodeError> {
         let turn = Arc::clone(&self.replication.backing_up).try_acquire_owned().map_err(|_| {
-            NodeError::new(ErrorCode::QueueFull, "another backup is being made; this one was not begun")
-                .with_hint("wait until the other one is done, or end it")
+            NodeError::new(
+                ErrorCode::QueueFull,
+                "another backup is being made; this one was not begun",
+            )
+            .with_hint("wait until the other one is done, or end it")
         })?;
         let turn = Arc::new(turn);
         let folder =

@@ -66,7 +66,7 @@ fn render(reply: &SyncReply) -> String {
     }
     let mut columns = Columns::new(["TABLE", "STATE", "ROWS REPAIRED"]);
     for TableSyncView { table, in_step, rows_repaired } in &reply.tables {
-        let (style, state) = if *in_step { (NORMAL, "in step") } else { (ODD, "differed") };
+        let (style, state) = if *in_step { (NORMAL, "in step") } else { (ODD, "differs") };
         columns.row(style, [plain(table), state.to_owned(), rows_repaired.to_string()]);
     }
     text.push_str(&columns.render());

@@ -31,3 +31,6 @@ pub trait Rules: Send + Sync + fmt::Debug {
         theirs: &TheirRow<'_>,
     ) -> JoinPlan;
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

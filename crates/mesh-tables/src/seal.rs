@@ -236,7 +236,6 @@ async fn captured<'t>(
     Ok(found)
 }
 
-/// Writes the last part and gives the next number, in one trip to SQLite's thread. Says how many rows cannot
 /// The statements that write the last part and give the next number, for one trip to SQLite's thread; and how
 /// many rows cannot travel.
 async fn ending(

@@ -1,42 +1,11 @@
 use std::sync::Arc;
 
-use mesh_protocol::{
-    Dot, Incoming, JoinPlan, MergePlan, Readiness, RowFacts, TheirRow, TransactionHeader,
-    VersionVector,
-};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::{Rules, Statement, TablesConfig};
-
-#[derive(Debug)]
-struct NoRules;
-
-impl Rules for NoRules {
-    fn admit(
-        &self,
-        _known: &VersionVector,
-        _dot: Dot,
-        _header: &TransactionHeader,
-        _now: UnixMillis,
-    ) -> Readiness {
-        unreachable!("nothing comes from others")
-    }
-
-    fn merge(&self, _row: &RowFacts, _incoming: &Incoming<'_>) -> MergePlan {
-        unreachable!("nothing comes from others")
-    }
-
-    fn join(
-        &self,
-        _row: Option<&RowFacts>,
-        _known: &VersionVector,
-        _theirs: &TheirRow<'_>,
-    ) -> JoinPlan {
-        unreachable!("nothing comes from others")
-    }
-}
+use crate::rules::tests::NoRules;
+use crate::{Statement, TablesConfig};
 
 async fn open(folder: &TempDir) -> Tables {
     let path = folder.path().join("data.db");

@@ -2,43 +2,13 @@
 
 use std::sync::Arc;
 
-use mesh_protocol::{
-    Dot, HybridClock, Incoming, JoinPlan, MergePlan, OriginId, Readiness, RowFacts, TheirRow,
-    TransactionHeader, UnixMillis, VersionVector,
-};
+use mesh_protocol::{HybridClock, OriginId, UnixMillis};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::{Rules, Tables, TablesConfig};
-
-#[derive(Debug)]
-struct NoRules;
-
-impl Rules for NoRules {
-    fn admit(
-        &self,
-        _known: &VersionVector,
-        _dot: Dot,
-        _header: &TransactionHeader,
-        _now: UnixMillis,
-    ) -> Readiness {
-        unreachable!("only tables change")
-    }
-
-    fn merge(&self, _row: &RowFacts, _incoming: &Incoming<'_>) -> MergePlan {
-        unreachable!("only tables change")
-    }
-
-    fn join(
-        &self,
-        _row: Option<&RowFacts>,
-        _known: &VersionVector,
-        _theirs: &TheirRow<'_>,
-    ) -> JoinPlan {
-        unreachable!("only tables change")
-    }
-}
+use crate::rules::tests::NoRules;
+use crate::{Tables, TablesConfig};
 
 struct Setup {
     _folder: TempDir,

@@ -226,7 +226,7 @@ async fn a_batch_that_fails_changes_nothing_and_can_be_repeated() {
     let mut shell = two.shell().await;
     query("ALTER TABLE mesh_log RENAME TO away").execute(&mut shell).await.unwrap();
     let parts = bodies.iter().map(|body| IncomingPart { body: body.clone(), member: one.id() });
-    two.tables.apply(parts.collect(), two.now().await).await.unwrap_err();
+    two.tables.apply(parts.collect::<Vec<_>>(), two.now().await).await.unwrap_err();
     assert_eq!(two.knows(), before);
     assert_eq!(two.count("notes").await, 0);
     query("ALTER TABLE away RENAME TO mesh_log").execute(&mut shell).await.unwrap();

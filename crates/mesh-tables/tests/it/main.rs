@@ -17,10 +17,11 @@ mod feed;
 mod hostile;
 mod limit;
 mod member;
-mod no_rules;
+
 mod parked;
 mod peer;
 mod query;
+mod rules;
 mod schema;
 mod setup;
 mod snapshot;

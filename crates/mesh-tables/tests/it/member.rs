@@ -2,51 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use mesh_protocol::{
-    Dot, Incoming, JoinPlan, MergePlan, OriginId, PeerId, Readiness, RowFacts, SqlValue, TheirRow,
-    TransactionHeader, UnixMillis, VersionVector,
-};
-use mesh_tables::{
-    IncomingPart, LogCursor, Query, Rules, Statement, Tables, TablesConfig, checksum,
-};
+use mesh_protocol::{OriginId, PeerId, SqlValue, UnixMillis, VersionVector};
+use mesh_tables::{IncomingPart, LogCursor, Query, Statement, Tables, TablesConfig, checksum};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, query};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
+use crate::rules::RealRules;
+
 /// A moment of the clocks that triggers read is close to any real one; this one is far enough ahead of them.
 pub(crate) const AT: UnixMillis = UnixMillis(4_000_000_000_000);
-
-#[derive(Debug)]
-struct RealRules;
-
-impl Rules for RealRules {
-    fn admit(
-        &self,
-        known: &VersionVector,
-        dot: Dot,
-        header: &TransactionHeader,
-        now: UnixMillis,
-    ) -> Readiness {
-        mesh_sync::admit(known, dot, header, now, Duration::from_secs(60))
-    }
-
-    fn merge(&self, row: &RowFacts, incoming: &Incoming<'_>) -> MergePlan {
-        mesh_sync::merge(row, incoming)
-    }
-
-    fn join(
-        &self,
-        row: Option<&RowFacts>,
-        known: &VersionVector,
-        theirs: &TheirRow<'_>,
-    ) -> JoinPlan {
-        mesh_sync::join(row, known, theirs)
-    }
-}
 
 pub(crate) struct Member {
     pub(crate) folder: TempDir,
@@ -118,7 +86,7 @@ impl Member {
             let batch = self.tables.read_log(cursor, &known, &goal, 1 << 20).await.unwrap();
             let member = PeerId::from_bytes([9; 32]);
             let parts = batch.bodies.into_iter().map(|body| IncomingPart { body, member });
-            let applied = other.tables.apply(parts.collect(), AT).await.unwrap();
+            let applied = other.tables.apply(parts.collect::<Vec<_>>(), AT).await.unwrap();
             assert!(applied.missing.is_empty() && applied.parked.is_empty(), "{applied:?}");
             cursor = batch.cursor;
             if batch.is_done {

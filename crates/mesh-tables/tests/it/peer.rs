@@ -1,45 +1,15 @@
 //! Databases on real files that exchange transactions by hand, with the rules of the sync engine.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use mesh_protocol::{
-    Dot, Incoming, JoinPlan, MergePlan, OriginId, PeerId, Readiness, RowFacts, SqlValue, TheirRow,
-    TransactionHeader, UnixMillis, VersionVector,
-};
-use mesh_tables::{Applied, IncomingPart, LogCursor, Rules, Statement, Tables, TablesConfig};
+use mesh_protocol::{OriginId, PeerId, SqlValue, UnixMillis, VersionVector};
+use mesh_tables::{Applied, IncomingPart, LogCursor, Statement, Tables, TablesConfig};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection, query, query_scalar};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-#[derive(Debug)]
-pub(crate) struct RealRules;
-
-impl Rules for RealRules {
-    fn admit(
-        &self,
-        known: &VersionVector,
-        dot: Dot,
-        header: &TransactionHeader,
-        now: UnixMillis,
-    ) -> Readiness {
-        mesh_sync::admit(known, dot, header, now, Duration::from_secs(60))
-    }
-
-    fn merge(&self, row: &RowFacts, incoming: &Incoming<'_>) -> MergePlan {
-        mesh_sync::merge(row, incoming)
-    }
-
-    fn join(
-        &self,
-        row: Option<&RowFacts>,
-        known: &VersionVector,
-        theirs: &TheirRow<'_>,
-    ) -> JoinPlan {
-        mesh_sync::join(row, known, theirs)
-    }
-}
+use crate::rules::RealRules;
 
 pub(crate) struct Peer {
     pub(crate) tables: Tables,
@@ -138,7 +108,8 @@ impl Peer {
 
     pub(crate) async fn take(&self, bodies: Vec<Vec<u8>>, from: &Self) -> Applied {
         let member = from.id();
-        let parts = bodies.into_iter().map(|body| IncomingPart { body, member }).collect();
+        let parts =
+            bodies.into_iter().map(|body| IncomingPart { body, member }).collect::<Vec<_>>();
         self.tables.apply(parts, self.now().await).await.unwrap()
     }
 

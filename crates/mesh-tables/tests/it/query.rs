@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection, query, query_sc
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use crate::no_rules::NoRules;
+use crate::rules::NoRules;
 
 struct Setup {
     folder: TempDir,

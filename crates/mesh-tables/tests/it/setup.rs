@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection, query
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use crate::no_rules::NoRules;
+use crate::rules::NoRules;
 
 pub(crate) const AT: UnixMillis = UnixMillis(1_800_000_000_000);
 

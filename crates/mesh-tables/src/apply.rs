@@ -78,10 +78,10 @@ impl Tables {
     /// [`TablesError`]; nothing has been applied then.
     pub async fn apply(
         &self,
-        incoming: Vec<IncomingPart>,
+        incoming: impl Into<Arc<Vec<IncomingPart>>>,
         at: UnixMillis,
     ) -> Result<Applied, TablesError> {
-        let incoming = Arc::new(incoming);
+        let incoming = incoming.into();
         let too_large = TooLarge::default();
         loop {
             let count = too_large.count();

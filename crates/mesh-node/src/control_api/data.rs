@@ -125,10 +125,6 @@ impl Reading {
 }
 
 impl Node {
-    fn origin_name(&self, origin: &OriginId, member: Option<PeerId>) -> String {
-        self.shared.origin_name(origin, member)
-    }
-
     fn member_of(&self, origin: &OriginId, noted: Option<PeerId>) -> Option<String> {
         let member = noted.or_else(|| lock(&self.shared.core).member_of_origin(origin))?;
         Some(self.shared.view().label(&member))
@@ -146,7 +142,7 @@ impl Node {
             operation,
             key: named(change.key),
             data: named(change.data),
-            origin: self.origin_name(&change.origin, change.member),
+            origin: self.shared.origin_name(&change.origin, change.member),
             stamp: change.clock.0.to_string(),
             at: change.clock.time(),
         }
@@ -156,7 +152,7 @@ impl Node {
         let side = |value: SqlValue, deleted: bool, by: Option<WriteInfo>| ConflictSide {
             value: value.into(),
             deleted,
-            by: by.map(|by| self.origin_name(&by.origin, by.member)).unwrap_or_default(),
+            by: by.map(|by| self.shared.origin_name(&by.origin, by.member)).unwrap_or_default(),
             at: by.map_or(UnixMillis(0), |by| by.clock.time()),
         };
         let kept = side(conflict.kept, !conflict.is_row_there, conflict.kept_by);
@@ -192,7 +188,7 @@ impl Node {
         let have = Arc::clone(&replication.tables.have().borrow());
         let behind = lock(&self.shared.core).tables_behind();
         let clock_skew = stats.parked_ahead.iter().map(|ahead| ClockSkewView {
-            hostname: self.origin_name(&ahead.origin, ahead.member),
+            hostname: self.shared.origin_name(&ahead.origin, ahead.member),
             ahead_seconds: ahead.ahead_millis / 1000,
             transactions: ahead.count,
         });

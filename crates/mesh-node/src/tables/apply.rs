@@ -102,16 +102,16 @@ impl Shared {
         incoming: Vec<IncomingPart>,
         held: &mut Held,
     ) -> Result<(), TablesError> {
-        let mut tried = incoming;
+        let mut tried = Arc::new(incoming);
         loop {
             let senders: BTreeSet<PeerId> = tried.iter().map(|part| part.member).collect();
-            let applied = self.apply_once(tried.clone()).await?;
+            let applied = self.apply_once(Arc::clone(&tried)).await?;
             self.after_apply(&applied);
             if !applied.missing.is_empty() {
                 let have = Arc::clone(&self.replication.tables.have().borrow());
                 // While a snapshot is taken in, what comes is of no use.
                 if have.in_snapshot
-                    || !held.keep(tried, &applied.missing, &have, clock::now().instant)
+                    || !held.keep(&tried, &applied.missing, &have, clock::now().instant)
                 {
                     self.ask_again(&senders);
                 }
@@ -119,13 +119,13 @@ impl Shared {
             if applied.applied.is_empty() || held.is_empty() {
                 return Ok(());
             }
-            tried = held.take();
+            tried = Arc::new(held.take());
         }
     }
 
     async fn apply_once(
         self: &Arc<Self>,
-        incoming: Vec<IncomingPart>,
+        incoming: Arc<Vec<IncomingPart>>,
     ) -> Result<Applied, TablesError> {
         let sources = incoming.iter().filter_map(|part| {
             let (dot, _) = TransactionPart::peek(&part.body)?;

@@ -48,7 +48,7 @@ impl Held {
     /// transaction waits.
     pub(super) fn keep(
         &mut self,
-        tried: Vec<IncomingPart>,
+        tried: &[IncomingPart],
         missing: &[Dot],
         have: &Have,
         now: Instant,
@@ -64,7 +64,7 @@ impl Held {
                 continue;
             }
             self.bytes += part.body.len();
-            self.parts.push(part);
+            self.parts.push(part.clone());
         }
         self.until = match self.until {
             _ if self.parts.is_empty() => None,
@@ -118,11 +118,11 @@ mod tests {
     #[test]
     fn what_is_still_missing_is_tried_again_until_its_moment_is_over() {
         let (mut held, now) = (Held::default(), now());
-        assert!(held.keep(vec![part(3, true), part(4, true)], &[], &have(3), now));
+        assert!(held.keep(&[part(3, true), part(4, true)], &[], &have(3), now));
         assert_eq!(held.until(), Some(now + HOLD));
         let again = held.take();
         assert_eq!(again.len(), 1, "the third was had");
-        assert!(held.keep(again, &[], &have(3), now + HOLD / 2));
+        assert!(held.keep(&again, &[], &have(3), now + HOLD / 2));
         assert_eq!(held.until(), Some(now + HOLD), "the moment does not move");
         assert_eq!(held.give_up(), BTreeSet::from([sender()]));
         assert_eq!((held.until(), held.take().len()), (None, 0));
@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn what_has_come_leaves_nothing_behind() {
         let (mut held, now) = (Held::default(), now());
-        assert!(held.keep(vec![part(4, true)], &[], &have(3), now));
+        assert!(held.keep(&[part(4, true)], &[], &have(3), now));
         let again = held.take();
-        assert!(held.keep(again, &[], &have(4), now));
+        assert!(held.keep(&again, &[], &have(4), now));
         assert_eq!(held.until(), None);
     }
 
@@ -141,8 +141,8 @@ mod tests {
     fn pieces_of_large_transactions_are_not_kept_here_but_asked_for() {
         let mut held = Held::default();
         let missing = [Dot { origin: ORIGIN, sequence: 4 }];
-        assert!(!held.keep(vec![part(5, false)], &missing, &have(3), now()));
-        assert!(held.keep(vec![part(4, false)], &[], &have(3), now()), "it is being gathered");
+        assert!(!held.keep(&[part(5, false)], &missing, &have(3), now()));
+        assert!(held.keep(&[part(4, false)], &[], &have(3), now()), "it is being gathered");
         assert_eq!(held.until(), None);
     }
 
@@ -150,9 +150,10 @@ mod tests {
     fn beyond_its_bound_nothing_more_is_kept() {
         let mut held = Held::default();
         let one = part(4, true).body.len();
-        let many = (0..=BYTES_MAX / one).map(|number| part(4 + number as u64 % 100, true));
+        let many: Vec<IncomingPart> =
+            (0..=BYTES_MAX / one).map(|number| part(4 + number as u64 % 100, true)).collect();
         let missing = [Dot { origin: ORIGIN, sequence: 4 }];
-        assert!(!held.keep(many.collect(), &missing, &have(3), now()));
+        assert!(!held.keep(&many, &missing, &have(3), now()));
         assert!(held.bytes <= BYTES_MAX);
     }
 }

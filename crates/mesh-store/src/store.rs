@@ -64,7 +64,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let Opened { mut conn, lock } = open::open(path, &config).await?;
         let state = State::load(&mut conn, &config).await.map_err(OpenError::Content)?;
-        let readers = Arc::new(Readers::new(open::reader_options(path), config.readers));
+        let readers = Arc::new(Readers::new(open::reader_options(path), config.readers, tracker));
         let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
         let lazies = Arc::new(Lazies::default());
         let gauges = Arc::new(Gauges::default());

@@ -34,6 +34,29 @@ async fn every_file_is_the_owners_alone() {
 }
 
 #[tokio::test]
+async fn closing_waits_for_readers_and_closes_after_those_that_went_away() {
+    let home = Home::new();
+    let store = home.open(StoreConfig::default()).await;
+    store.append_outbox((1..500).map(outgoing).collect()).await.unwrap();
+    for _ in 0..8 {
+        let mut abandoned = Box::pin(store.list_outbox(500));
+        // Far enough to have a connection, and a statement that runs on it.
+        for _ in 0..3 {
+            tokio::select! {
+                biased;
+                _ = &mut abandoned => break,
+                () = tokio::task::yield_now() => {}
+            }
+            store.load_peers().await.unwrap();
+        }
+    }
+    // One that waits for its turn may be told that it came too late.
+    let (closed, _rows) = tokio::join!(store.close(), store.list_outbox(500));
+    closed.unwrap();
+    assert!(!home.file("mesh.db-wal").exists(), "a connection was still open");
+}
+
+#[tokio::test]
 async fn one_process_has_the_database_at_a_time() {
     let home = Home::new();
     let store = home.open(StoreConfig::default()).await;

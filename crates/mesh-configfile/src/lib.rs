@@ -1,0 +1,1 @@
+//! One file that people and programs edit, watched and rewritten.

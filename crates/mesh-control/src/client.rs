@@ -2,6 +2,7 @@
 
 mod data;
 mod http;
+mod kept;
 mod sse;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::data::BackupDownload;
 use self::http::{Call, encode};
+use self::kept::Kept;
 use crate::{
     CheckView, ClientError, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView,
     JoinProgress, JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest,
@@ -31,12 +33,15 @@ const WAIT_MARGIN: Duration = Duration::from_secs(15);
 /// Items as they happen. It ends when the agent says so, and with an error when the agent is lost.
 pub type ControlStream<T> = Pin<Box<dyn Stream<Item = Result<T, ClientError>> + Send>>;
 
-/// Asks an agent over its socket. A connection per request: nothing is held between them.
+/// Asks an agent over its socket. A few connections are kept between requests, by all clones together;
+/// what follows something has one of its own.
 ///
-/// Every future may be dropped half-way, which closes its connection.
+/// Every future may be dropped half-way, which closes its connection. A request that may have reached the
+/// agent is never sent a second time.
 #[derive(Clone, Debug)]
 pub struct ControlClient {
     path: PathBuf,
+    kept: Kept,
 }
 
 /// Every method fails with [`ClientError`].
@@ -45,7 +50,7 @@ impl ControlClient {
     /// A client of the agent whose socket is `path`. Nothing is opened yet.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), kept: Kept::default() }
     }
 
     /// The socket.
@@ -85,7 +90,7 @@ impl ControlClient {
     /// Withdraws a token.
     pub async fn token_revoke(&self, token_id: &str) -> Result<TokenView, ClientError> {
         let call = Call::delete(format!("/v1/tokens/{}", encode(token_id)));
-        http::ask(&self.path, call, WAIT_DEFAULT).await
+        self.ask(call, WAIT_DEFAULT).await
     }
 
     /// Joins the mesh of the token's issuer. The stream ends with `Done` or `Failed`.
@@ -164,7 +169,7 @@ impl ControlClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        http::ask(&self.path, Call::get(path.to_owned()), WAIT_DEFAULT).await
+        self.ask(Call::get(path.to_owned()), WAIT_DEFAULT).await
     }
 
     async fn post<T: DeserializeOwned>(
@@ -173,7 +178,11 @@ impl ControlClient {
         body: &(impl Serialize + Sync),
         wait: Duration,
     ) -> Result<T, ClientError> {
-        http::ask(&self.path, Call::post(path, body)?, wait).await
+        self.ask(Call::post(path, body)?, wait).await
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, call: Call, wait: Duration) -> Result<T, ClientError> {
+        http::ask(&self.path, &self.kept, call, wait).await
     }
 }
 

@@ -39,7 +39,7 @@ impl ControlClient {
             return self.get("/v1/tables").await;
         }
         let call = Call::get("/v1/tables?checksum=true".to_owned());
-        http::ask(&self.path, call, WAIT_ROWS).await
+        self.ask(call, WAIT_ROWS).await
     }
 
     /// Makes a replicated table.
@@ -50,7 +50,7 @@ impl ControlClient {
     /// Drops a replicated table with its rows, on every member.
     pub async fn table_drop(&self, name: &str) -> Result<TableView, ClientError> {
         let call = Call::delete(format!("/v1/tables/{}", encode(name)));
-        http::ask(&self.path, call, WAIT_ROWS).await
+        self.ask(call, WAIT_ROWS).await
     }
 
     /// One statement that reads or writes; its answer is bounded.

@@ -1,4 +1,4 @@
-//! One request over one connection, driven by the caller's own future: no task is started.
+//! Requests, each over a connection that the caller's own future drives: no task is started.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -22,6 +22,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::ControlStream;
+use super::kept::{Exchange, Kept, Line};
 use super::sse::{SseEvent, SseParser};
 use crate::{ClientError, ErrorDocument};
 
@@ -34,7 +35,8 @@ const HEAD_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a stream may be silent; among events the agent sends a comment every 15 seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-type Connection = http1::Connection<TokioIo<UnixStream>, Full<Bytes>>;
+pub(super) type Connection = http1::Connection<TokioIo<UnixStream>, Full<Bytes>>;
+pub(super) type Sender = http1::SendRequest<Full<Bytes>>;
 
 /// A request before it is sent.
 #[derive(Debug)]
@@ -70,21 +72,27 @@ impl Call {
     }
 }
 
-/// Sends `call` and reads the whole answer.
+/// Sends `call` and reads the whole answer, over a connection that is kept if there is one.
 pub(super) async fn ask<T: DeserializeOwned>(
     socket: &Path,
+    kept: &Kept,
     call: Call,
     wait: Duration,
 ) -> Result<T, ClientError> {
     let exchange = async {
-        let (mut sender, connection) = connect(socket).await?;
-        let request = call.into_request()?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(lost)?;
-            let status = response.status();
-            Ok((status, read_all(response).await?))
-        };
-        drive(connection, answer).await
+        let mut request = call.into_request()?;
+        while let Some(line) = kept.take().await {
+            match line.exchange(request, kept).await? {
+                Exchange::Answered(status, body) => return Ok((status, body)),
+                // The agent had closed it.
+                Exchange::Unsent(unsent) => request = *unsent,
+            }
+        }
+        let line = Line::new(connect(socket).await?);
+        match line.exchange(request, kept).await? {
+            Exchange::Answered(status, body) => Ok((status, body)),
+            Exchange::Unsent(_) => Err(ClientError::Lost { source: None }),
+        }
     };
     let (status, body) =
         timeout(wait, exchange).await.map_err(|_| ClientError::TimedOut { after: wait })??;
@@ -229,9 +237,7 @@ impl SseEvent {
     }
 }
 
-async fn connect(
-    socket: &Path,
-) -> Result<(http1::SendRequest<Full<Bytes>>, Connection), ClientError> {
+async fn connect(socket: &Path) -> Result<(Sender, Connection), ClientError> {
     let path = socket.to_owned();
     let stream = UnixStream::connect(socket).await.map_err(|source| {
         let absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
@@ -259,7 +265,7 @@ async fn drive<T>(
     answer.await
 }
 
-async fn read_all(response: Response<Incoming>) -> Result<Bytes, ClientError> {
+pub(super) async fn read_all(response: Response<Incoming>) -> Result<Bytes, ClientError> {
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|source| {
         if source.is::<LengthLimitError>() {
@@ -282,7 +288,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
     }
 }
 
-fn lost(error: hyper::Error) -> ClientError {
+pub(super) fn lost(error: hyper::Error) -> ClientError {
     ClientError::Lost { source: Some(Box::new(error)) }
 }
 

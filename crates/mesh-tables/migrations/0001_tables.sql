@@ -18,7 +18,9 @@ CREATE TABLE mesh_state (
     -- Whether something was captured that has not been sealed into a transaction.
     dirty    INTEGER NOT NULL,
     -- Whether the agent applies what others wrote: nothing is captured then.
-    applying INTEGER NOT NULL
+    applying INTEGER NOT NULL,
+    -- Whether the agent writes the tables that it alone writes.
+    agent_writes INTEGER NOT NULL DEFAULT 0
 );
 INSERT INTO mesh_state (id, origin, former, sequence, clock, dirty, applying) VALUES (1, NULL, NULL, 1, 0, 0, 0);
 

@@ -12,6 +12,7 @@ use mesh_protocol::{
 use sqlx::SqliteConnection;
 
 pub use self::restore::Restored;
+pub(crate) use self::restore::settle;
 use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
 use crate::error::Thing;

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use crate::TablesError;
 use crate::key::Collation;
 use crate::schema;
+use crate::builtin;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, quoted};
 use crate::statement::{self, FOREIGN_KEY, Statement};
 
@@ -44,14 +45,9 @@ pub(crate) struct TableFacts {
 
 /// What `sql`, a CREATE TABLE, means.
 pub(crate) async fn table(sql: &str) -> Result<TableFacts, TablesError> {
-    let name = match statement::classify(sql) {
-        Statement::CreateTable { name, .. } => name,
-        Statement::Refused { reason } => return Err(TablesError::Refused { reason }),
-        Statement::Read
-        | Statement::Write { .. }
-        | Statement::AddColumn { .. }
-        | Statement::CreateIndex { .. }
-        | Statement::DropTable { .. } => return Err(refused("this is not a CREATE TABLE")),
+    let name = match builtin::defined_by(sql) {
+        Some(name) => name.to_owned(),
+        None => created_by(sql)?,
     };
     let mut scratch = scratch().await?;
     let facts = match execute(&mut scratch, sql, []).await {
@@ -68,6 +64,19 @@ pub(crate) async fn table(sql: &str) -> Result<TableFacts, TablesError> {
 
 fn refused(reason: impl Into<String>) -> TablesError {
     TablesError::Refused { reason: reason.into() }
+}
+
+/// The name of the table that a user's statement creates.
+fn created_by(sql: &str) -> Result<String, TablesError> {
+    match statement::classify(sql) {
+        Statement::CreateTable { name, .. } => Ok(name),
+        Statement::Refused { reason } => Err(TablesError::Refused { reason }),
+        Statement::Read
+        | Statement::Write { .. }
+        | Statement::AddColumn { .. }
+        | Statement::CreateIndex { .. }
+        | Statement::DropTable { .. } => Err(refused("this is not a CREATE TABLE")),
+    }
 }
 
 async fn scratch() -> Result<SqliteConnection, TablesError> {

@@ -12,6 +12,7 @@
 
 mod apply;
 mod backup;
+mod builtin;
 mod catalog;
 mod config;
 mod conflicts;
@@ -49,6 +50,9 @@ mod write;
 pub use apply::{Applied, IncomingPart, ParkedNow};
 pub use config::TablesConfig;
 pub use conflicts::{ConflictInfo, Restored, WriteInfo};
+pub use builtin::{
+    CONFIG_HISTORY_TABLE, CONFIG_TABLE, ConfigHistoryQuery, ConfigHistoryRow, ConfigWrite,
+};
 pub use digest::checksum;
 pub use error::{TablesError, TablesOpenError, Thing};
 pub use feed::{ChangeEvent, Feed, FeedItem, Operation};

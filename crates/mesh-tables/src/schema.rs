@@ -18,6 +18,7 @@ use crate::TablesError;
 use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
 use crate::introspect;
+use crate::builtin::is_built_in;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
 
 pub(crate) use bounds::{exceeds, name_exceeds};
@@ -75,6 +76,10 @@ pub(crate) async fn apply_schema(
         SchemaChange::CreateTable { table, name, sql, replaces } => {
             let created = Created { id: *table, name, sql, replaces: *replaces };
             create_table(desk, &created, version).await?
+    if let Some(name) = built_in(desk, change) {
+        let detail = format!("the table {name:?} belongs to the agents, and stays what it is");
+        return Ok(SchemaOutcome::Impossible { detail });
+    }
         }
         SchemaChange::AddColumn { table, column, definition } => {
             columns::add_column(desk, *table, column, definition, version).await?
@@ -97,6 +102,18 @@ pub(crate) async fn apply_schema(
 pub(crate) async fn reload(desk: &mut Desk) -> Result<(), TablesError> {
     desk.state.catalog = Arc::new(Catalog::load(&mut desk.conn).await?);
     desk.state.schema_version = schema_version(&mut desk.conn).await?;
+/// The name of the built-in table that `change` would alter or drop.
+fn built_in(desk: &Desk, change: &SchemaChange) -> Option<String> {
+    let table = match change {
+        SchemaChange::CreateTable { .. } => return None,
+        SchemaChange::AddColumn { table, .. }
+        | SchemaChange::CreateIndex { table, .. }
+        | SchemaChange::DropTable { table, .. } => table,
+    };
+    let table = desk.state.catalog.tables.get(table)?;
+    is_built_in(&table.name).then(|| table.name.clone())
+}
+
     // A statement that is kept would tell the columns of before, where it names none (RETURNING *).
     desk.conn.clear_cached_statements().await?;
     Ok(())

@@ -10,6 +10,8 @@ use sqlite3_parser::ast::{AlterTableBody, Cmd, QualifiedName, Stmt};
 use sqlite3_parser::lexer::sql::Parser;
 use sqlite3_parser::{Bump, FallibleIterator as _};
 
+use crate::builtin::is_built_in;
+
 pub(crate) use definition::{FOREIGN_KEY, column_of};
 pub(crate) use tokens::{bindable, nameless, normalised};
 
@@ -280,12 +282,13 @@ pub(crate) fn reserved(name: &str) -> Option<String> {
         ["sqlite_", "mesh_", "_sqlx", "pragma_"].iter().any(|one| lower.starts_with(one))
             || lower.contains("__mesh_")
             || lower == "agent_peers"
+            || is_built_in(&lower)
             || lower.is_empty()
             || lower.contains('\0');
     is_reserved.then(|| {
         format!(
             "the name {name:?} is reserved for bookkeeping (sqlite_…, mesh_…, _sqlx…, …__mesh_…, \
-             agent_peers); choose another one"
+             agent_peers, agent_config…); choose another one"
         )
     })
 }

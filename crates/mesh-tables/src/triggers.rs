@@ -5,6 +5,7 @@
 //! that were written after it, `t__mesh_new` what was captured and is not sealed into a transaction yet.
 //! Values are not copied: the agent reads them when it seals.
 
+use crate::builtin;
 use crate::catalog::Table;
 use crate::introspect::{ColumnFacts, TableFacts};
 use crate::key::Collation;
@@ -113,6 +114,9 @@ fn key_names(facts: &TableFacts) -> String {
 pub(crate) fn triggers(table: &Table, facts: &TableFacts) -> Vec<(String, String)> {
     let parts = Parts { table, facts };
     let mut triggers = vec![parts.insert(), parts.delete(), parts.rekey()];
+    if builtin::is_built_in(&table.name) {
+        triggers.extend(builtin::guards(&table.name));
+    }
     triggers.extend(table.columns.iter().filter_map(|column| {
         let named = facts.columns.iter().find(|one| one.name.eq_ignore_ascii_case(&column.name))?;
         Some(parts.edit(column.no, named))

@@ -72,17 +72,28 @@ async fn restore(desk: &mut Desk, id: &str, at: UnixMillis) -> Result<Restored, 
     };
     let ids: Vec<String> = restored.iter().map(|loser| loser.id.clone()).collect();
     drop_losers(&mut desk.conn, &ids).await?;
-    let resolved = restored.into_iter().map(|loser| Resolved {
-        table: table.id,
-        key: loser.key.clone(),
-        column: loser.facts.column.and_then(|no| column_name(&table, no)).map(str::to_owned),
-        version: loser.facts.version,
-    });
-    let extra = Extra { resolved: resolved.collect(), ..Extra::default() };
+    let resolved = restored.into_iter().map(|loser| resolved(&table, loser)).collect();
+    let extra = Extra { resolved, ..Extra::default() };
     let dot = seal::seal(desk, extra, at).await?;
     let names = table.key.iter().map(|column| column.name.clone());
     let key = names.zip(loser.key).collect();
     Ok(Restored { id: loser.id, table: table.name, key, dot })
+}
+
+/// Drops a loser whose matter is decided by what is written in this transaction, and says so to the others.
+pub(crate) async fn settle(desk: &mut Desk, id: &str) -> Result<Resolved, TablesError> {
+    let (table, loser) = find(desk, id).await?;
+    drop_losers(&mut desk.conn, std::slice::from_ref(&loser.id)).await?;
+    Ok(resolved(&table, &loser))
+}
+
+fn resolved(table: &Table, loser: &Listed) -> Resolved {
+    Resolved {
+        table: table.id,
+        key: loser.key.clone(),
+        column: loser.facts.column.and_then(|no| column_name(table, no)).map(str::to_owned),
+        version: loser.facts.version,
+    }
 }
 
 async fn find(desk: &mut Desk, id: &str) -> Result<(Table, Listed), TablesError> {

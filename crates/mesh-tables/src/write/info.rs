@@ -3,6 +3,7 @@
 use mesh_protocol::{SqlValue, TableId};
 use sqlx::SqliteConnection;
 
+use crate::builtin::is_built_in;
 use crate::introspect;
 use crate::sql::{Columns, fetch_all, fetch_optional, quoted};
 use crate::{Tables, TablesError};
@@ -23,6 +24,8 @@ pub struct TableInfo {
     /// Where its rows are kept when another table has its name, because it was created earlier with another
     /// definition; empty when it was never filled here. None for a table that holds its name.
     pub aside: Option<String>,
+    /// Whether the agents alone write it.
+    pub is_built_in: bool,
 }
 
 impl Tables {
@@ -60,7 +63,8 @@ async fn read(conn: &mut SqliteConnection) -> Result<Vec<TableInfo>, TablesError
         };
         let primary_key = key.into_iter().map(|(_, column)| column).collect();
         let aside = (state == "aside").then(|| stored_as.unwrap_or_default());
-        infos.push(TableInfo { name, id, columns, primary_key, rows, aside });
+        let is_built_in = is_built_in(&name);
+        infos.push(TableInfo { name, id, columns, primary_key, rows, aside, is_built_in });
     }
     Ok(infos)
 }

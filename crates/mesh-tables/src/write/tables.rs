@@ -43,7 +43,7 @@ impl Tables {
     }
 
     /// Carries out a change of a table and makes a transaction of it.
-    pub(super) async fn change_table(
+    pub(crate) async fn change_table(
         &self,
         kind: Kind,
         sql: String,

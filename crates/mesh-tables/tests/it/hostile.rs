@@ -180,3 +180,35 @@ async fn a_transaction_of_one_part_takes_nothing_from_parts_that_came_before() {
     assert_eq!(peer.tables.retry_parked(later).await.unwrap().applied.len(), 1);
     assert_eq!(peer.count("mesh_spool").await, 0);
 }
+
+#[tokio::test]
+async fn the_built_in_tables_are_neither_taken_nor_altered_nor_dropped() {
+    let peer = Peer::new(1).await;
+    peer.tables.make_built_in(peer.now().await).await.unwrap();
+    let table = id_of(&peer).await;
+    let name = "agent_config".to_owned();
+    let sql = "CREATE TABLE agent_config (key TEXT PRIMARY KEY NOT NULL)".to_owned();
+    let made = TableId::from_bytes([7; 16]);
+    let changes = [
+        SchemaChange::CreateTable { table: made, name: name.clone(), sql, replaces: None },
+        SchemaChange::AddColumn { table, column: "x".to_owned(), definition: "x".to_owned() },
+        SchemaChange::CreateIndex {
+            table,
+            name: "i".to_owned(),
+            sql: "CREATE INDEX i ON agent_config (entry)".to_owned(),
+        },
+        SchemaChange::DropTable { table, name },
+    ];
+    for (sequence, change) in (1..).zip(changes) {
+        let (clock, schema) = (HybridClock(1), vec![change]);
+        let header = TransactionHeader { clock, schema, ..TransactionHeader::default() };
+        let applied = send(&peer, &part(sequence, header, Vec::new())).await;
+        assert_eq!(applied.parked.len(), 1, "{applied:?}");
+    }
+    let tables = peer.tables.tables().await.unwrap();
+    assert!(tables.iter().all(|table| table.is_built_in && table.aside.is_none()));
+    assert_eq!(
+        (tables.len(), tables[0].columns.as_slice()),
+        (2, ["key", "entry"].map(str::to_owned).as_slice())
+    );
+}

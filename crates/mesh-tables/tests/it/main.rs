@@ -9,6 +9,7 @@
 
 mod apply;
 mod backup;
+mod builtin;
 mod capture;
 mod conflicts;
 mod convergence;

@@ -159,6 +159,17 @@ CREATE TABLE mesh_indexes (
     PRIMARY KEY (table_no, name)
 ) WITHOUT ROWID;
 
+-- Definitions of columns and indexes that do not hold their name, because another one was made earlier. Only
+-- told: which one holds it is in mesh_columns and mesh_indexes.
+CREATE TABLE mesh_set_aside (
+    table_no   INTEGER NOT NULL,
+    -- 'column' or 'index'
+    kind       TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    PRIMARY KEY (table_no, kind, name, definition)
+) WITHOUT ROWID;
+
 -- Writes that lost against concurrent ones and were not decided upon since.
 CREATE TABLE mesh_conflicts (
     -- The same on every peer: digest of table, key, column and write.

@@ -18,6 +18,9 @@ pub(crate) struct Column {
     pub(crate) name: String,
     /// How the primary key compares its text; of no account in other columns.
     pub(crate) collation: Collation,
+    /// Stands for NULL in a column that was added and is never NULL here: the definition of whoever wrote it
+    /// allowed that, and another one counts.
+    pub(crate) stand_in: Option<SqlValue>,
 }
 
 /// A replicated table whose rows are kept here.
@@ -85,13 +88,13 @@ async fn load_columns(
     mut table: Table,
     facts: &TableFacts,
 ) -> Result<Option<Table>, TablesError> {
-    let sql =
-        "SELECT no, name, key_place FROM mesh_columns WHERE table_no = ? ORDER BY key_place, no";
+    let sql = "SELECT no, name, key_place, definition IS NOT NULL FROM mesh_columns WHERE table_no = ? \
+         ORDER BY key_place, no";
     for row in fetch_all(conn, sql, [SqlValue::Integer(table.no)]).await? {
         let mut row = Columns::of(&row);
         let no = row.count()?;
         let no = u16::try_from(no).map_err(|_| TablesError::Malformed { what: "column" })?;
-        let (name, place) = (row.text()?, row.int()?);
+        let (name, place, is_added) = (row.text()?, row.int()?, row.flag()?);
         let (there, list) = if place == 0 {
             (&facts.columns, &mut table.columns)
         } else {
@@ -100,7 +103,15 @@ async fn load_columns(
         let Some(there) = there.iter().find(|one| one.name.eq_ignore_ascii_case(&name)) else {
             return Ok(None);
         };
-        list.push(Column { no, name, collation: there.collation });
+        let is_filled = is_added && there.is_never_null;
+        let stand_in = match there.default.as_deref().filter(|_| is_filled) {
+            Some(default) => {
+                let row = fetch_all(conn, format!("SELECT ({default})"), []).await?;
+                row.first().map(|row| Columns::of(row).value()).transpose()?
+            }
+            None => None,
+        };
+        list.push(Column { no, name, collation: there.collation, stand_in });
     }
     let sql = "SELECT column, origin, sequence FROM mesh_coverage WHERE table_no = ?";
     for row in fetch_all(conn, sql, [SqlValue::Integer(table.no)]).await? {

@@ -2,16 +2,20 @@
 //!
 //! A table that two members cannot keep in step is refused here, with the reason and what would do instead.
 
+mod column;
+
 use mesh_protocol::{COLUMNS_MAX, TableId};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use crate::TablesError;
+use crate::builtin;
 use crate::key::Collation;
 use crate::schema;
-use crate::builtin;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, quoted};
 use crate::statement::{self, FOREIGN_KEY, Statement};
+
+pub(crate) use column::{is_same_column, makes};
 
 /// A column that is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +66,6 @@ pub(crate) async fn table(sql: &str) -> Result<TableFacts, TablesError> {
     facts
 }
 
-fn refused(reason: impl Into<String>) -> TablesError {
-    TablesError::Refused { reason: reason.into() }
-}
-
 /// The name of the table that a user's statement creates.
 fn created_by(sql: &str) -> Result<String, TablesError> {
     match statement::classify(sql) {
@@ -77,6 +77,10 @@ fn created_by(sql: &str) -> Result<String, TablesError> {
         | Statement::CreateIndex { .. }
         | Statement::DropTable { .. } => Err(refused("this is not a CREATE TABLE")),
     }
+}
+
+fn refused(reason: impl Into<String>) -> TablesError {
+    TablesError::Refused { reason: reason.into() }
 }
 
 async fn scratch() -> Result<SqliteConnection, TablesError> {

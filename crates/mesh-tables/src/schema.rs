@@ -3,9 +3,12 @@
 //! What tables there are is a function of the set of changes, whatever their order: a dropped table stays
 //! dropped, and of several definitions of one name that were not dropped the earliest holds the name.
 
+mod aside;
 mod bounds;
 mod columns;
+mod indexes;
 mod lost;
+mod redefine;
 mod standing;
 
 use std::sync::Arc;
@@ -15,12 +18,13 @@ use mesh_protocol::{SchemaChange, SqlValue, TABLES_MAX, TableId, Version};
 use sqlx::Connection as _;
 
 use crate::TablesError;
+use crate::builtin::is_built_in;
 use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
 use crate::introspect;
-use crate::builtin::is_built_in;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
 
+pub(crate) use aside::{forget_aside, read_aside};
 pub(crate) use bounds::{exceeds, name_exceeds};
 pub(crate) use columns::note_added;
 pub(crate) use lost::lost;
@@ -72,20 +76,20 @@ pub(crate) async fn apply_schema(
     if let Some(detail) = exceeds(change) {
         return Ok(SchemaOutcome::Impossible { detail });
     }
-    let outcome = match change {
-        SchemaChange::CreateTable { table, name, sql, replaces } => {
-            let created = Created { id: *table, name, sql, replaces: *replaces };
-            create_table(desk, &created, version).await?
     if let Some(name) = built_in(desk, change) {
         let detail = format!("the table {name:?} belongs to the agents, and stays what it is");
         return Ok(SchemaOutcome::Impossible { detail });
     }
+    let outcome = match change {
+        SchemaChange::CreateTable { table, name, sql, replaces } => {
+            let created = Created { id: *table, name, sql, replaces: *replaces };
+            create_table(desk, &created, version).await?
         }
         SchemaChange::AddColumn { table, column, definition } => {
             columns::add_column(desk, *table, column, definition, version).await?
         }
         SchemaChange::CreateIndex { table, name, sql } => {
-            columns::create_index(desk, *table, name, sql, version).await?
+            indexes::create_index(desk, *table, name, sql, version).await?
         }
         SchemaChange::DropTable { table, .. } => drop_table(desk, *table).await?,
     };
@@ -98,10 +102,6 @@ pub(crate) async fn apply_schema(
     Ok(outcome)
 }
 
-/// Reads the tables anew, after they were changed.
-pub(crate) async fn reload(desk: &mut Desk) -> Result<(), TablesError> {
-    desk.state.catalog = Arc::new(Catalog::load(&mut desk.conn).await?);
-    desk.state.schema_version = schema_version(&mut desk.conn).await?;
 /// The name of the built-in table that `change` would alter or drop.
 fn built_in(desk: &Desk, change: &SchemaChange) -> Option<String> {
     let table = match change {
@@ -114,6 +114,10 @@ fn built_in(desk: &Desk, change: &SchemaChange) -> Option<String> {
     is_built_in(&table.name).then(|| table.name.clone())
 }
 
+/// Reads the tables anew, after they were changed.
+pub(crate) async fn reload(desk: &mut Desk) -> Result<(), TablesError> {
+    desk.state.catalog = Arc::new(Catalog::load(&mut desk.conn).await?);
+    desk.state.schema_version = schema_version(&mut desk.conn).await?;
     // A statement that is kept would tell the columns of before, where it names none (RETURNING *).
     desk.conn.clear_cached_statements().await?;
     Ok(())
@@ -172,7 +176,7 @@ async fn create_table(
     }
     let is_free = desk.state.catalog.named(&facts.name).is_none();
     if is_free {
-        columns::give_up_index(desk, &facts.name).await?;
+        indexes::give_up_index(desk, &facts.name).await?;
     }
     if is_free && is_taken(desk, &facts.name).await? {
         return impossible(format!(
@@ -237,7 +241,12 @@ async fn drop_table(desk: &mut Desk, id: TableId) -> Result<SchemaOutcome, Table
     if known.state == "dropped" {
         return Ok(SchemaOutcome::Same);
     }
+    let indexes = standing::indexes(desk, known.no).await?;
     standing::forget(desk, known.no).await?;
+    // Another table may have one of that name that was never made.
+    for (name, _) in indexes {
+        indexes::settle_index(desk, &name, None).await?;
+    }
     let oddities = Arc::make_mut(&mut desk.state.oddities);
     oddities.retain(|odd| !odd.table.eq_ignore_ascii_case(&known.name));
     standing::settle(desk, &known.name).await?;

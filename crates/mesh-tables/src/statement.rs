@@ -13,7 +13,7 @@ use sqlite3_parser::{Bump, FallibleIterator as _};
 use crate::builtin::is_built_in;
 
 pub(crate) use definition::{FOREIGN_KEY, column_of};
-pub(crate) use tokens::{bindable, nameless, normalised};
+pub(crate) use tokens::{bindable, nameless, normalised, normalised_index, redefined};
 
 /// Longest text of a statement.
 pub(crate) const STATEMENT_BYTES_MAX: usize = 1 << 20;

@@ -25,7 +25,7 @@ pub(crate) const IS_DEAD: &str = "life % 2 = 0";
 
 /// What SQLite does to values of a column, by its declared type (<https://www.sqlite.org/datatype3.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Affinity {
+pub(crate) enum Affinity {
     Integer,
     Text,
     Blob,
@@ -34,7 +34,7 @@ enum Affinity {
 }
 
 impl Affinity {
-    fn of(column: &ColumnFacts, is_strict: bool) -> Self {
+    pub(crate) fn of(column: &ColumnFacts, is_strict: bool) -> Self {
         let kind = column.kind.to_ascii_uppercase();
         let has = |part: &str| kind.contains(part);
         if is_strict && kind == "ANY" {

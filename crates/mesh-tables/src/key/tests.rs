@@ -12,7 +12,7 @@ fn table(collation: Collation) -> Table {
         id: TableId::from_bytes([7; 16]),
         name: "t".to_owned(),
         sql: String::new(),
-        key: vec![Column { no: 0, name: "k".to_owned(), collation }],
+        key: vec![Column { no: 0, name: "k".to_owned(), collation, stand_in: None }],
         columns: Vec::new(),
         coverage: BTreeMap::new(),
     }

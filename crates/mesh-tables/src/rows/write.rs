@@ -32,9 +32,9 @@ pub(crate) async fn write_plans(
     for row in rows {
         match row.visible() {
             Visible::Death => keys_gone.push(row.key.clone()),
-            Visible::Birth => group(&mut births, row),
-            Visible::Edit if !row.plan.write.is_empty() => group(&mut edits, row),
-            Visible::Edit | Visible::Nothing if takes_key(row) => group(&mut edits, row),
+            Visible::Birth => group(&mut births, table, row),
+            Visible::Edit if !row.plan.write.is_empty() => group(&mut edits, table, row),
+            Visible::Edit | Visible::Nothing if takes_key(row) => group(&mut edits, table, row),
             Visible::Edit | Visible::Nothing => {}
         }
     }
@@ -55,11 +55,24 @@ pub(crate) async fn write_plans(
     list_losers(conn, origins, table, &losers, at).await
 }
 
-fn group(groups: &mut Groups, row: &PlannedRow) {
+fn group(groups: &mut Groups, table: &Table, row: &PlannedRow) {
     let columns: Vec<u16> = row.written().map(|(no, _)| no).collect();
     let mut values = row.key.clone();
-    values.extend(row.written().map(|(_, value)| value.clone()));
+    values.extend(row.written().map(|(no, value)| fitted(table, no, value)));
     groups.entry((columns, takes_key(row))).or_default().push(values);
+}
+
+/// The value as the column takes it.
+fn fitted(table: &Table, no: u16, value: &SqlValue) -> SqlValue {
+    let column = || table.columns.iter().find(|column| column.no == no);
+    match value {
+        SqlValue::Null => column().and_then(|column| column.stand_in.clone()).unwrap_or_default(),
+        SqlValue::Integer(_)
+        | SqlValue::Real(_)
+        | SqlValue::Text(_)
+        | SqlValue::Blob(_)
+        | SqlValue::RawText(_) => value.clone(),
+    }
 }
 
 /// Whether the key is written anew: only who writes the whole row says with which bytes.

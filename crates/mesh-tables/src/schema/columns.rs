@@ -1,17 +1,16 @@
-//! Columns and indexes of tables.
+//! Columns of tables.
 
 use mesh_protocol::{COLUMNS_MAX, OriginId, SqlValue, TableId, Version};
 
-use super::{SchemaOutcome, live, make_triggers, standing};
+use super::aside::{Defined, note_aside};
+use super::redefine::redefine;
+use super::{SchemaOutcome, live, make_triggers};
 use crate::TablesError;
-use crate::catalog::{Catalog, Table};
+use crate::catalog::{Catalog, Column, Table};
 use crate::desk::Desk;
-use crate::introspect::TableFacts;
+use crate::introspect::{self, TableFacts};
 use crate::sql::{Columns, execute, fetch_optional, number, quoted};
 use crate::statement::{self, Statement};
-
-/// Most indexes of one table.
-pub(super) const INDEXES_MAX: usize = 64;
 
 /// Notes the columns of a table's first definition.
 pub(super) async fn note_first(
@@ -75,14 +74,13 @@ pub(super) async fn add_column(
         return Ok(SchemaOutcome::UnknownTable { table: id });
     };
     let impossible = |detail: String| Ok(SchemaOutcome::Impossible { detail });
-    if let Some(known) = table.columns.iter().find(|one| one.name.eq_ignore_ascii_case(column)) {
-        cover(desk, table.no, known.no, version.origin, version.sequence).await?;
-        super::reload(desk).await?;
-        return Ok(SchemaOutcome::Same);
-    }
     let alter = format!("ALTER TABLE {} ADD COLUMN {definition}", quoted(&table.name));
-    match statement::classify(&alter) {
-        Statement::AddColumn { column: name, .. } if name.eq_ignore_ascii_case(column) => {}
+    let definition = match statement::classify(&alter) {
+        Statement::AddColumn { column: name, definition, .. }
+            if name.eq_ignore_ascii_case(column) =>
+        {
+            definition
+        }
         Statement::Refused { reason } => return impossible(reason),
         Statement::Read
         | Statement::Write { .. }
@@ -92,6 +90,12 @@ pub(super) async fn add_column(
         | Statement::DropTable { .. } => {
             return impossible("the definition is not that of the column".to_owned());
         }
+    };
+    if let Some(known) = table.columns.iter().find(|one| one.name.eq_ignore_ascii_case(column)) {
+        cover(desk, table.no, known.no, version.origin, version.sequence).await?;
+        let outcome = meet(desk, &table, known, &definition, version).await?;
+        super::reload(desk).await?;
+        return Ok(outcome);
     }
     if table.key.len() + table.columns.len() >= COLUMNS_MAX {
         return impossible(format!("a table has at most {COLUMNS_MAX} columns"));
@@ -101,8 +105,59 @@ pub(super) async fn add_column(
         Err(TablesError::Statement { detail }) => return impossible(detail),
         Err(error) => return Err(error),
     }
-    note_added(desk, &table, column, definition, version).await?;
+    note_added(desk, &table, column, &definition, version).await?;
     Ok(SchemaOutcome::Applied)
+}
+
+/// A definition meets the one that the column has: the earlier one counts, everywhere.
+async fn meet(
+    desk: &mut Desk,
+    table: &Table,
+    column: &Column,
+    definition: &str,
+    version: Version,
+) -> Result<SchemaOutcome, TablesError> {
+    let sql = "SELECT definition, clock, origin FROM mesh_columns WHERE table_no = ? AND no = ?";
+    let values = [SqlValue::Integer(table.no), SqlValue::Integer(column.no.into())];
+    let row = fetch_optional(&mut desk.conn, sql, values).await?;
+    let row = row.ok_or(TablesError::Malformed { what: "column" })?;
+    let mut row = Columns::of(&row);
+    // A column of the table's own definition is the same everywhere.
+    let Some(before) = row.text_or_none()? else { return Ok(SchemaOutcome::Same) };
+    let (clock, origin) = (row.count()?, desk.state.origins.id(row.int()?)?);
+    let is_earlier = (version.clock.0, version.origin) < (clock, origin);
+    let is_same = match introspect::is_same_column(&column.name, &before, definition).await {
+        Ok(is_same) => is_same,
+        Err(TablesError::Statement { detail }) => return Ok(SchemaOutcome::Impossible { detail }),
+        Err(error) => return Err(error),
+    };
+    if !is_same {
+        let aside = if is_earlier { &before } else { definition };
+        note_aside(desk, table.no, Defined::Column, &column.name, aside).await?;
+    }
+    if !is_earlier {
+        return Ok(SchemaOutcome::Same);
+    }
+    if !is_same && let Some(detail) = redefine(desk, table, column, definition).await? {
+        return Ok(SchemaOutcome::Impossible { detail });
+    }
+    let counts = if is_same { &before } else { definition };
+    let origin = desk.state.origin_no(&mut desk.conn, version.origin).await?;
+    let sql = "UPDATE mesh_columns SET definition = ?3, clock = ?4, origin = ?5, sequence = ?6 \
+               WHERE table_no = ?1 AND no = ?2";
+    let values = [
+        SqlValue::Integer(table.no),
+        SqlValue::Integer(column.no.into()),
+        SqlValue::Text(counts.to_owned()),
+        number(version.clock.0),
+        SqlValue::Integer(origin),
+        number(version.sequence),
+    ];
+    execute(&mut desk.conn, sql, values).await?;
+    let catalog = Catalog::load(&mut desk.conn).await?;
+    let table = catalog.tables.get(&table.id).ok_or(TablesError::Malformed { what: "table" })?;
+    make_triggers(desk, table).await?;
+    Ok(if is_same { SchemaOutcome::Same } else { SchemaOutcome::Applied })
 }
 
 /// Notes a column that is in the table already, and makes the triggers know it.
@@ -153,75 +208,4 @@ async fn cover(
         number(sequence),
     ];
     execute(&mut desk.conn, sql, values).await.map(drop)
-}
-
-/// Takes a replicated index away whose name a table needs. Where the table came first the index was never made.
-pub(super) async fn give_up_index(desk: &mut Desk, name: &str) -> Result<(), TablesError> {
-    let sql = "SELECT 1 FROM mesh_indexes WHERE name = ? COLLATE NOCASE LIMIT 1";
-    let row = fetch_optional(&mut desk.conn, sql, [SqlValue::Text(name.to_owned())]).await?;
-    match row {
-        Some(_) if standing::is_index(desk, name).await? => {
-            super::drop_if_there(desk, "INDEX", name).await
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-pub(super) async fn create_index(
-    desk: &mut Desk,
-    id: TableId,
-    name: &str,
-    sql: &str,
-    version: Version,
-) -> Result<SchemaOutcome, TablesError> {
-    let Some(table) = live(desk, id) else {
-        return Ok(SchemaOutcome::UnknownTable { table: id });
-    };
-    let impossible = |detail: String| Ok(SchemaOutcome::Impossible { detail });
-    match statement::classify(sql) {
-        Statement::CreateIndex { name: one, table: on, .. }
-            if one.eq_ignore_ascii_case(name) && on.eq_ignore_ascii_case(&table.name) => {}
-        Statement::Refused { reason } => return impossible(reason),
-        Statement::Read
-        | Statement::Write { .. }
-        | Statement::CreateTable { .. }
-        | Statement::AddColumn { .. }
-        | Statement::CreateIndex { .. }
-        | Statement::DropTable { .. } => {
-            return impossible("the statement is not that of the index".to_owned());
-        }
-    }
-    let find = "SELECT (SELECT count(*) FROM mesh_indexes WHERE table_no = ?1), \
-                EXISTS (SELECT 1 FROM mesh_indexes WHERE table_no = ?1 AND name = ?2 COLLATE NOCASE)";
-    let values = [SqlValue::Integer(table.no), SqlValue::Text(name.to_owned())];
-    if let Some(row) = fetch_optional(&mut desk.conn, find, values).await? {
-        let mut row = Columns::of(&row);
-        if row.count()? >= INDEXES_MAX as u64 {
-            return impossible(format!("a table has at most {INDEXES_MAX} indexes"));
-        }
-        if row.flag()? {
-            return Ok(SchemaOutcome::Same);
-        }
-    }
-    // An index is a help for readers: where its name is taken by something else, nothing is wrong.
-    if !standing::is_taken(desk, name).await? {
-        match execute(&mut desk.conn, sql, []).await {
-            Ok(_) => {}
-            Err(TablesError::Statement { detail }) => return impossible(detail),
-            Err(error) => return Err(error),
-        }
-    }
-    let origin = desk.state.origin_no(&mut desk.conn, version.origin).await?;
-    let note = "INSERT INTO mesh_indexes (table_no, name, sql, clock, origin, sequence) \
-                VALUES (?, ?, ?, ?, ?, ?)";
-    let values = [
-        SqlValue::Integer(table.no),
-        SqlValue::Text(name.to_owned()),
-        SqlValue::Text(sql.to_owned()),
-        number(version.clock.0),
-        SqlValue::Integer(origin),
-        number(version.sequence),
-    ];
-    execute(&mut desk.conn, note, values).await?;
-    Ok(SchemaOutcome::Applied)
 }

@@ -3,6 +3,7 @@
 use mesh_protocol::{SqlValue, TableId};
 
 use super::drop_if_there;
+use super::indexes::settle_index;
 use crate::TablesError;
 use crate::catalog::{Catalog, Table};
 use crate::desk::Desk;
@@ -53,6 +54,11 @@ pub(super) async fn settle(desk: &mut Desk, name: &str) -> Result<Option<TableId
         lost = Some(other.id);
     }
     raise(desk, &earliest).await?;
+    for other in &all {
+        for (name, _) in indexes(desk, other.no).await? {
+            settle_index(desk, &name, None).await?;
+        }
+    }
     Ok(lost.or_else(|| all.first().map(|other| other.id)))
 }
 
@@ -110,10 +116,8 @@ async fn raise(desk: &mut Desk, table: &Standing) -> Result<(), TablesError> {
         }
     }
     make_triggers(desk, live).await?;
-    for (name, sql) in indexes(desk, table.no).await? {
-        if !is_taken(desk, &name).await? {
-            execute(&mut desk.conn, sql, []).await?;
-        }
+    for (name, _) in indexes(desk, table.no).await? {
+        settle_index(desk, &name, None).await?;
     }
     Ok(())
 }
@@ -224,8 +228,14 @@ pub(super) async fn forget(desk: &mut Desk, no: i64) -> Result<(), TablesError> 
             drop_if_there(desk, "TABLE", &format!("{stored_as}{suffix}")).await?;
         }
     }
-    for table in ["mesh_columns", "mesh_coverage", "mesh_indexes", "mesh_conflicts", "mesh_unsent"]
-    {
+    for table in [
+        "mesh_columns",
+        "mesh_coverage",
+        "mesh_indexes",
+        "mesh_set_aside",
+        "mesh_conflicts",
+        "mesh_unsent",
+    ] {
         let sql = format!("DELETE FROM {table} WHERE table_no = ?");
         execute(&mut desk.conn, sql, [SqlValue::Integer(no)]).await?;
     }

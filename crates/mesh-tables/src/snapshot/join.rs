@@ -370,7 +370,7 @@ impl<'t> Meeting<'t> {
             plan.forget = false;
             plan.defaulted = Vec::new();
         }
-        let planned = PlannedRow {
+        let mut planned = PlannedRow {
             key,
             columns: self.numbers.clone(),
             values,
@@ -380,8 +380,29 @@ impl<'t> Meeting<'t> {
             defaulted: plan.defaulted,
             forget: plan.forget,
         };
+        if let Some(facts) = &facts {
+            leave_defaults(&mut planned, facts);
+        }
         Some(Planned { planned, theirs: facts, is_whole })
     }
+}
+
+/// Columns that nobody ever wrote show the default that they have here: the sender may have another one, until it
+/// hears of an earlier definition.
+fn leave_defaults(planned: &mut PlannedRow, theirs: &RowFacts) {
+    let is_birth = planned.visible() == Visible::Birth;
+    let was_written =
+        |facts: &RowFacts, no: &u16| facts.cells.contains_key(no) || !facts.uncovered.contains(no);
+    let PlannedRow { columns, before, plan, defaulted, .. } = planned;
+    plan.write.retain(|index| {
+        let Some(no) = columns.get(*index).filter(|no| !was_written(theirs, no)) else {
+            return true;
+        };
+        if !is_birth && was_written(&before.facts, no) {
+            defaulted.push(*no);
+        }
+        false
+    });
 }
 
 /// A row that is about to be written.

@@ -5,6 +5,7 @@ use sqlite3_parser::dialect::TokenType;
 use sqlite3_parser::lexer::Scanner;
 use sqlite3_parser::lexer::sql::Tokenizer;
 
+use super::unquoted;
 use crate::TablesError;
 
 /// SQLite's largest number of a parameter.
@@ -107,6 +108,44 @@ pub(crate) fn normalised(sql: &str, skip: usize) -> Option<String> {
         }
     }
     Some(text)
+}
+
+/// The text of a CREATE INDEX without what makes no difference: also where the index should be made.
+pub(crate) fn normalised_index(sql: &str) -> Option<String> {
+    let text = normalised(sql, 2)?;
+    let text = text.strip_prefix("if not exists ").unwrap_or(&text);
+    Some(text.strip_prefix("main . ").unwrap_or(text).to_owned())
+}
+
+/// A CREATE TABLE in which `definition` stands where that of `column` stood.
+pub(crate) fn redefined(create: &str, column: &str, definition: &str) -> Option<String> {
+    let tokens = tokens(create)?;
+    let mut depth = 0_usize;
+    // First and last word of the definition that is passed.
+    let mut place: Option<(&Token<'_>, usize)> = None;
+    for token in &tokens {
+        let is_end = depth == 1 && [",", ")"].contains(&token.text);
+        match (place, is_end) {
+            (Some((first, end)), true) if is_named(first, column) => {
+                let (before, after) = (create.get(..first.start)?, create.get(end..)?);
+                return Some(format!("{before}{definition}{after}"));
+            }
+            (Some(_) | None, true) => place = None,
+            (Some((first, _)), false) => place = Some((first, token.end)),
+            (None, false) if depth == 1 => place = Some((token, token.end)),
+            (None, false) => {}
+        }
+        match token.text {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn is_named(token: &Token<'_>, column: &str) -> bool {
+    unquoted(token.text).eq_ignore_ascii_case(column)
 }
 
 /// The statement alone, with its parameters by number (`?1`), and as many values as it has parameters:

@@ -62,8 +62,11 @@ impl Tables {
     /// [`TablesError`] of the database.
     pub async fn forget_oddities(&self, at: UnixMillis) -> Result<Noticed, TablesError> {
         self.transact(move |desk| {
-            desk.state.schema_version = -1;
-            Box::pin(take_up(desk, at))
+            Box::pin(async move {
+                schema::forget_aside(desk).await?;
+                desk.state.schema_version = -1;
+                take_up(desk, at).await
+            })
         })
         .await
     }
@@ -143,6 +146,7 @@ pub(crate) async fn adopt(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesE
             ));
         }
     }
+    oddities.extend(schema::read_aside(desk).await?);
     schema::reload(desk).await?;
     desk.state.oddities = Arc::new(oddities);
     Ok(())

@@ -13,6 +13,7 @@ mod builtin;
 mod capture;
 mod conflicts;
 mod convergence;
+mod definitions;
 mod digest;
 mod feed;
 mod hostile;

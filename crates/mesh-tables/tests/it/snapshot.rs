@@ -522,3 +522,36 @@ async fn a_row_comes_back_where_its_deletion_is_remembered_and_its_maker_has_for
     assert_eq!(two.notes().await, ["x|again|2|-"]);
     assert_same(&one, &two).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_differ_meet_in_a_snapshot_whoever_takes_it() {
+    for (earlier_first, is_taken_from_earlier) in
+        [(true, true), (true, false), (false, true), (false, false)]
+    {
+        let [one, two] = Peer::with_notes().await;
+        one.run("INSERT INTO notes (id) VALUES ('a'), ('b'), ('c')").await;
+        one.give(&two).await;
+        two.run("INSERT INTO notes (id) VALUES ('e')").await;
+        one.run("ALTER TABLE notes ADD COLUMN x INTEGER NOT NULL DEFAULT 1").await;
+        two.run("ALTER TABLE notes ADD COLUMN x TEXT DEFAULT 'later'").await;
+        one.run("UPDATE notes SET x = 5 WHERE id = 'a'").await;
+        two.run("UPDATE notes SET x = '7' WHERE id = 'b'").await;
+        two.run("UPDATE notes SET x = NULL, a = 'no x' WHERE id = 'a'").await;
+        two.run("INSERT OR REPLACE INTO notes (id, x) VALUES ('d', 'text')").await;
+        let third = Peer::new(3).await;
+        let first = if earlier_first { &one } else { &two };
+        first.give(&third).await;
+        third.run("UPDATE notes SET b = 3 WHERE id IN ('a', 'c')").await;
+        let source = if is_taken_from_earlier { &one } else { &two };
+        let _rows = Passage::begin(source, &third).await.finish().await;
+        converge(&[&one, &two, &third]).await;
+        let shown = "SELECT id || ' ' || quote(x) FROM notes ORDER BY id";
+        let created = "SELECT sql FROM sqlite_schema WHERE name = 'notes'";
+        for peer in [&two, &third] {
+            assert_same(&one, peer).await;
+            assert_eq!(one.rows(shown).await, peer.rows(shown).await);
+            assert_eq!(one.rows(created).await, peer.rows(created).await);
+        }
+        assert_eq!(one.rows(shown).await[1..], ["b 7", "c 1", "d 'text'", "e 1"]);
+    }
+}

@@ -29,7 +29,7 @@ fn a_value() -> impl Strategy<Value = SqlValue> {
 }
 
 fn columns(collation: Collation) -> Vec<Column> {
-    vec![Column { no: 0, name: "k".to_owned(), collation }]
+    vec![Column { no: 0, name: "k".to_owned(), collation, stand_in: None }]
 }
 
 /// What SQLite says of two values: -1, 0 or 1.

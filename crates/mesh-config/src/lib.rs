@@ -10,11 +10,17 @@ mod entry;
 mod error;
 mod flat;
 mod key;
+mod schema;
+mod text;
 
 pub use entry::{Entry, EntryValue, Envelope, SealedValue};
 pub use error::ConfigError;
 pub use flat::{Flat, flatten, unflatten};
 pub use key::ConfigKey;
+pub use schema::{SCHEMA_BYTES_MAX, Schema, SchemaError, VIOLATIONS_MAX, Violation};
+pub use text::{
+    ParsedText, REVISION_NAME, TEXT_DEPTH_MAX, TextError, TextErrorKind, parse_text, render_text, revision_of,
+};
 
 /// Most bytes of a key's text.
 pub const KEY_BYTES_MAX: usize = 512;

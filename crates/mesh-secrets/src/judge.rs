@@ -3,7 +3,8 @@
 //! **Random** is what no person would write. The threshold: 16 bytes or more, an entropy of 3 bits per byte or
 //! more, and a change between lower case, upper case, digits and signs at every fourth byte or oftener. Entropy alone
 //! takes `getAuthenticationTokenFromRequest` (3.9 bits) for a secret and a hexadecimal key (at most 4) for a word;
-//! what tells them apart is that words keep to one kind of letter for a while.
+//! what tells them apart is that words keep to one kind of letter for a while. Letters of one case, where nothing changes, count
+//! when six consonants follow one another.
 
 /// Shorter values are not taken for random.
 const RANDOM_BYTES_MIN: usize = 16;
@@ -23,7 +24,11 @@ pub(crate) fn looks_random(value: &[u8]) -> bool {
     if value.len() < RANDOM_BYTES_MIN || entropy(value) < ENTROPY_MIN {
         return false;
     }
-    let changes = value.windows(2).filter(|pair| matches!(pair, [a, b] if kind(*a) != kind(*b)));
+    // A capital goes on in lower case in every word of camel case.
+    let changes = value.windows(2).filter(|pair| match pair {
+        [a, b] => kind(*a) != kind(*b) && (kind(*a), kind(*b)) != (Kind::Upper, Kind::Lower),
+        _ => false,
+    });
     // A sign changes twice, so words joined by signs would count as much as what was drawn.
     let words = value.split(|byte| !byte.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
     let joints = (words.count().saturating_sub(1)) * 2;
@@ -75,8 +80,9 @@ fn kind(byte: u8) -> Kind {
 }
 
 fn longest_run_of_consonants(value: &[u8]) -> usize {
-    let is_vowel = |byte: &u8| b"aeiouyAEIOUY".contains(byte) || !byte.is_ascii_alphabetic();
-    value.split(is_vowel).map(<[u8]>::len).max().unwrap_or(0)
+    // Capitals are counted out: `XMLHttpRequest`.
+    let ends = |byte: &u8| b"aeiouy".contains(byte) || !byte.is_ascii_lowercase();
+    value.split(ends).map(<[u8]>::len).max().unwrap_or(0)
 }
 
 /// Words that stand for a value.

@@ -112,9 +112,11 @@ impl Compiled {
 fn judge(check: Check, line: &[u8], captures: &Captures<'_>) -> Option<Range<usize>> {
     let whole = captures.get(0)?;
     let named = ["v", "q", "d", "u"].into_iter().find_map(|name| captures.name(name));
-    let value = named.unwrap_or(whole);
+    let name = captures.name("k");
+    let user = name.filter(|_| check == Check::UserInfo);
+    let value = named.or(user).unwrap_or(whole);
     let text = value.as_bytes();
-    let name = captures.name("k").map_or(&[][..], |name| name.as_bytes());
+    let name = name.map_or(&[][..], |name| name.as_bytes());
     let is_quoted = captures.name("q").or_else(|| captures.name("d")).is_some();
     let is_secret = match check {
         Check::Mark => true,
@@ -126,7 +128,7 @@ fn judge(check: Check, line: &[u8], captures: &Captures<'_>) -> Option<Range<usi
         Check::UserInfo => match captures.name("v") {
             Some(_) => !is_placeholder(text),
             // A token alone, in the place of the user.
-            None => !is_placeholder(name) && looks_random(name),
+            None => !is_placeholder(text) && looks_random(text),
         },
         Check::Flag => holds_secret(name) && is_given(text, is_quoted),
         Check::ShortFlag => {
@@ -165,7 +167,8 @@ fn is_assigned(
     let ends = |byte: &u8| b".,;:!?".contains(byte);
     let kept = value.len() - value.iter().rev().take_while(|byte| ends(byte)).count();
     let value = value.get(..kept).unwrap_or(value);
-    let is_called = !is_quoted && matches!(behind, Some(b'(' | b'[' | b'{' | b'<'));
+    let calls: &[u8] = if sign == b">" { b"([{" } else { b"([{<" };
+    let is_called = !is_quoted && behind.is_some_and(|behind| calls.contains(&behind));
     if is_called || sign == b"," && !is_quoted || is_placeholder(value) || !holds_secret(name) {
         return false;
     }

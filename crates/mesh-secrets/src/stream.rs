@@ -440,6 +440,3 @@ fn without(name: &str, mut ranges: Vec<Range<usize>>) -> String {
     shown.extend_from_slice(name.as_bytes().get(at..).unwrap_or(&[]));
     String::from_utf8_lossy(&shown).into_owned()
 }
-
-#[cfg(test)]
-mod tests;

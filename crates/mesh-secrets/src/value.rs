@@ -125,6 +125,3 @@ impl Context {
             }
     }
 }
-
-#[cfg(test)]
-mod tests;

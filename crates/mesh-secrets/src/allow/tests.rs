@@ -55,7 +55,7 @@ fn a_mistake_is_told_with_its_line() {
         ("[[allow]]\nrule = \"jwt\"\nname = \"*\"\nexpires = 2027-01-31\n", 1),
         ("[[allow]]\nrule = \"jwt\"\nname = \"*\"\nreason = \"why\"\n", 1),
         ("\n\nallow = 3\n", 3),
-        ("[[allow]]\nrule = \"jwt\nname", 2),
+        ("[[allow]]\nrule = \"jwt\nname", 3),
         (
             "[[allow]]\nrule = \"jwt\"\nname = \"*\"\nreason = \"w\"\nexpires = 2027-01-31\nuntil = 3\n",
             6,

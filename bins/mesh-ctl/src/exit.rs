@@ -40,8 +40,13 @@ impl Exit {
             }
             ErrorCode::TimedOut => Self::TimedOut,
             ErrorCode::AlreadyMember
+            | ErrorCode::AmbiguousVersion
+            | ErrorCode::ChangedSince
             | ErrorCode::ChecksumMismatch
             | ErrorCode::ClockSkew
+            | ErrorCode::ConfigKeyInvalid
+            | ErrorCode::ConfigKeyLocal
+            | ErrorCode::ConfigTooLarge
             | ErrorCode::ConstraintFailed
             | ErrorCode::DiskFull
             | ErrorCode::HostnameInvalid
@@ -61,6 +66,7 @@ impl Exit {
             | ErrorCode::ReadOnly
             | ErrorCode::SchemaInvalid
             | ErrorCode::SealInvalid
+            | ErrorCode::SealedUnreadable
             | ErrorCode::StatementInvalid
             | ErrorCode::StatementRefused
             | ErrorCode::StorageError
@@ -70,8 +76,10 @@ impl Exit {
             | ErrorCode::TokenUsed
             | ErrorCode::TooManyRows
             | ErrorCode::UnknownConflict
+            | ErrorCode::UnknownKey
             | ErrorCode::UnknownPeer
             | ErrorCode::UnknownTable
+            | ErrorCode::UnknownVersion
             | ErrorCode::VersionUnsupported => Self::Failed,
         }
     }

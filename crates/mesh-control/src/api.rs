@@ -1,3 +1,4 @@
+mod config;
 mod data;
 
 use std::future::Future;
@@ -13,6 +14,7 @@ use crate::{
     TokenCreated, TokenView,
 };
 
+pub use self::config::ConfigApi;
 pub use self::data::{BackupStream, DataApi};
 
 /// Why a request failed: what happened and what state was left (`message`), and what to do (`hint`).

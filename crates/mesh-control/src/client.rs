@@ -1,5 +1,6 @@
 //! The other end of the socket: one method per question.
 
+mod config;
 mod data;
 mod http;
 mod kept;

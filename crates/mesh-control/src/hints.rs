@@ -1,4 +1,4 @@
-//! What to do about errors of the replicated tables, for the hints of [`ApiError`](crate::ApiError)s.
+//! What to do about errors of the replicated tables and of the configuration, for the hints of [`ApiError`](crate::ApiError)s.
 
 /// For `statement_invalid`.
 pub const STATEMENT_INVALID: &str = "`mesh-ctl table list` shows the tables and their columns";
@@ -33,3 +33,39 @@ pub const DISK_FULL: &str = "nothing was written; make room on the disk of the d
 /// For `read_only`.
 pub const READ_ONLY: &str =
     "nothing was written; make the file system of the data directory writable (`mesh-ctl doctor`)";
+
+/// For `config_key_invalid`.
+pub const CONFIG_KEY_INVALID: &str = "a key is names joined by dots, such as agents.oak.webhook; a name with other characters than \
+     letters, digits, _ and - is written in double quotes: agents.\"a.b\".webhook";
+
+/// For `config_key_local`.
+pub const CONFIG_KEY_LOCAL: &str =
+    "it never leaves this machine: write it into the file mesh-config.json of the data directory";
+
+/// For `config_too_large`.
+pub const CONFIG_TOO_LARGE: &str =
+    "nothing was changed; change it in smaller parts, and keep large data in a replicated table";
+
+/// For `schema_invalid` of a configuration.
+pub const CONFIG_SCHEMA_INVALID: &str =
+    "nothing was changed; `mesh-ctl config get mesh.schema` shows the rules that this mesh added";
+
+/// For `secret_found` of a configuration.
+pub const CONFIG_SECRET_FOUND: &str = "nothing was changed; seal it to those who need it (`mesh-ctl config set --sealed KEY --to HOST`), \
+     or name a file that holds it (token_file)";
+
+/// For `unknown_key`.
+pub const UNKNOWN_KEY: &str = "`mesh-ctl config get` shows the keys";
+
+/// For `unknown_version`.
+pub const UNKNOWN_VERSION: &str = "`mesh-ctl config history` shows the changes that are kept";
+
+/// For `ambiguous_version`.
+pub const AMBIGUOUS_VERSION: &str =
+    "say whose change is meant, as in 17@oak; `mesh-ctl config history` shows who made which";
+
+/// For `changed_since`.
+pub const CHANGED_SINCE: &str = "nothing was changed; `mesh-ctl config history KEY` shows the changes since, --force undoes it all the same";
+
+/// For `sealed_unreadable`.
+pub const SEALED_UNREADABLE: &str = "only the members that it is sealed to can read it; one of them can seal it anew to others as well";

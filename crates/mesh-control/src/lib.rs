@@ -16,22 +16,27 @@ mod paths;
 mod server;
 mod types;
 
-pub use api::{ApiError, BackupStream, ControlApi, DataApi};
+pub use api::{ApiError, BackupStream, ConfigApi, ControlApi, DataApi};
 pub use client::{BackupDownload, ControlClient, ControlStream};
 pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument, MetricsBindError};
 pub use limits::{
+    CONFIG_DIFFERENCES_MAX, CONFIG_ENTRIES_MAX, CONFIG_HISTORY_DEFAULT, CONFIG_HISTORY_MAX,
     SQL_BATCH_BYTES_TARGET, SQL_BYTES_MAX, SQL_ROWS_MAX, STATEMENTS_MAX, STREAM_ITEM_BYTES_MAX,
 };
 pub use paths::{default_data_dir, default_socket_path, socket_path_in};
 pub use server::{ControlServer, MetricsServer};
 pub use types::{
-    ChangeOperation, ChangeView, CheckView, ClockSkewView, ConflictQuery, ConflictRestore,
-    ConflictSide, ConflictView, DataState, DataView, DeliveryState, DeliveryView, EventView,
-    InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep,
-    MemberStatus, NamedValues, OutboxView, ParkedAccept, ParkedAccepted, ParkedView, PeerCounts,
-    PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply,
-    RenameRequest, RouteCounts, SendPriority, SendReply, SendRequest, SqlItem, SqlJson, SqlReply,
-    SqlStatement, StatementView, StatusView, SyncProgress, SyncReply, SyncRequest, SyncStep,
-    SyncStepView, SyncView, TableCreate, TableQuery, TableSyncView, TableView, TokenCreate,
-    TokenCreated, TokenState, TokenView, TransactionRequest, WatchQuery,
+    ChangeOperation, ChangeView, CheckView, ClockSkewView, ConfigAction, ConfigChangeView,
+    ConfigChanged, ConfigCheckView, ConfigConflictView, ConfigDifference, ConfigEntryView,
+    ConfigFileState, ConfigFileView, ConfigHistoryQuery, ConfigHistoryView, ConfigImport,
+    ConfigImported, ConfigPeerFile, ConfigPeerView, ConfigProblem, ConfigQuery, ConfigRevert,
+    ConfigSeal, ConfigSet, ConfigStateView, ConfigUnset, ConfigView, ConfigWatchQuery,
+    ConflictQuery, ConflictRestore, ConflictSide, ConflictView, DataState, DataView, DeliveryState,
+    DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress,
+    JoinRequestBody, JoinStep, MemberStatus, NamedValues, OutboxView, ParkedAccept, ParkedAccepted,
+    ParkedView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
+    RemoveRequest, RenameReply, RenameRequest, RouteCounts, SendPriority, SendReply, SendRequest,
+    SqlItem, SqlJson, SqlReply, SqlStatement, StatementView, StatusView, SyncProgress, SyncReply,
+    SyncRequest, SyncStep, SyncStepView, SyncView, TableCreate, TableQuery, TableSyncView,
+    TableView, TokenCreate, TokenCreated, TokenState, TokenView, TransactionRequest, WatchQuery,
 };

@@ -1,4 +1,4 @@
-//! Every bound on what one request asks or one answer brings of the tables.
+//! Every bound on what one request asks or one answer brings of the tables and of the configuration.
 
 /// Most rows in one answer; `sql/rows` has no such bound.
 pub const SQL_ROWS_MAX: usize = 100_000;
@@ -15,3 +15,15 @@ pub const STATEMENTS_MAX: usize = 100_000;
 
 /// Largest item of a stream as JSON: the largest row of a replicated table, with every byte escaped.
 pub const STREAM_ITEM_BYTES_MAX: usize = 16 << 20;
+
+/// Most entries in one answer about the configuration; its document is whole all the same.
+pub const CONFIG_ENTRIES_MAX: usize = 10_000;
+
+/// Changes of keys that are shown when nobody says how many.
+pub const CONFIG_HISTORY_DEFAULT: usize = 100;
+
+/// Most changes of keys that can be asked for.
+pub const CONFIG_HISTORY_MAX: usize = 10_000;
+
+/// Most keys in each list of differences with a member.
+pub const CONFIG_DIFFERENCES_MAX: usize = 1_000;

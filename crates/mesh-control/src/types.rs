@@ -1,6 +1,7 @@
 //! The JSON of the local API. Field names are a contract (`cli.md`): add, never rename.
 //! Times are Unix milliseconds; durations name their unit.
 
+mod config;
 mod data;
 mod doctor;
 mod sql_json;
@@ -10,6 +11,13 @@ use mesh_protocol::{ErrorCode, MeshId, MessageId, PeerId, TokenId, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use config::{
+    ConfigAction, ConfigChangeView, ConfigChanged, ConfigCheckView, ConfigConflictView,
+    ConfigDifference, ConfigEntryView, ConfigFileState, ConfigFileView, ConfigHistoryQuery,
+    ConfigHistoryView, ConfigImport, ConfigImported, ConfigPeerFile, ConfigPeerView, ConfigProblem,
+    ConfigQuery, ConfigRevert, ConfigSeal, ConfigSet, ConfigStateView, ConfigUnset, ConfigView,
+    ConfigWatchQuery,
+};
 pub use data::{
     ChangeOperation, ChangeView, ClockSkewView, ConflictQuery, ConflictRestore, ConflictSide,
     ConflictView, DataState, DataView, NamedValues, ParkedAccept, ParkedAccepted, ParkedView,

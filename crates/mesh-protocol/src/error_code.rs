@@ -115,6 +115,22 @@ error_codes! {
     QueryTooLong = "query_too_long",
     /// The answer has more rows or bytes than it may.
     TooManyRows = "too_many_rows",
+    /// The text is no key of the configuration.
+    ConfigKeyInvalid = "config_key_invalid",
+    /// The key belongs to one machine alone: it is not shared.
+    ConfigKeyLocal = "config_key_local",
+    /// More keys or bytes than the configuration, a change or a value may have.
+    ConfigTooLarge = "config_too_large",
+    /// Nothing of the configuration is at this key.
+    UnknownKey = "unknown_key",
+    /// There is no such change of the configuration, or it is not kept any more.
+    UnknownVersion = "unknown_version",
+    /// Several members made a change of this number at once.
+    AmbiguousVersion = "ambiguous_version",
+    /// What is to be undone was changed again since.
+    ChangedSince = "changed_since",
+    /// The value is sealed to others.
+    SealedUnreadable = "sealed_unreadable",
     /// The disk is full, or the database has reached its largest size.
     DiskFull = "disk_full",
     /// The database is on a file system that cannot be written.

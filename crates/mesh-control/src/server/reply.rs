@@ -67,20 +67,27 @@ impl IntoResponse for Refusal {
 const fn status_of(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadRequest
+        | ErrorCode::ConfigKeyInvalid
+        | ErrorCode::ConfigKeyLocal
         | ErrorCode::HostnameInvalid
         | ErrorCode::SchemaInvalid
         | ErrorCode::StatementInvalid
         | ErrorCode::StatementRefused
         | ErrorCode::TokenInvalid => StatusCode::BAD_REQUEST,
-        ErrorCode::NotAMember | ErrorCode::PathRefused | ErrorCode::SecretFound => {
-            StatusCode::FORBIDDEN
-        }
+        ErrorCode::NotAMember
+        | ErrorCode::PathRefused
+        | ErrorCode::SealedUnreadable
+        | ErrorCode::SecretFound => StatusCode::FORBIDDEN,
         ErrorCode::NotFound
         | ErrorCode::UnknownConflict
+        | ErrorCode::UnknownKey
         | ErrorCode::UnknownPeer
-        | ErrorCode::UnknownTable => StatusCode::NOT_FOUND,
+        | ErrorCode::UnknownTable
+        | ErrorCode::UnknownVersion => StatusCode::NOT_FOUND,
         ErrorCode::PositionGone => StatusCode::GONE,
         ErrorCode::AlreadyMember
+        | ErrorCode::AmbiguousVersion
+        | ErrorCode::ChangedSince
         | ErrorCode::ChecksumMismatch
         | ErrorCode::ClockSkew
         | ErrorCode::ConstraintFailed
@@ -92,7 +99,9 @@ const fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::TokenRevoked
         | ErrorCode::TokenUsed
         | ErrorCode::VersionUnsupported => StatusCode::CONFLICT,
-        ErrorCode::MessageTooLarge | ErrorCode::TooManyRows => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::ConfigTooLarge | ErrorCode::MessageTooLarge | ErrorCode::TooManyRows => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::AgentUnreachable
         | ErrorCode::IssuerUnreachable

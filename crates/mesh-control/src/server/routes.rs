@@ -1,5 +1,6 @@
 //! The routes. Each hands its request to the [`ControlApi`] and its answer back; none decides anything.
 
+mod config;
 mod data;
 
 use std::convert::Infallible;

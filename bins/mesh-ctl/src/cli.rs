@@ -10,7 +10,7 @@ use mesh_protocol::ErrorCode;
 
 use crate::commands::{
     backup, completions, conflicts, demo, doctor, events, hostname, inbox, join, man, outbox,
-    parked, peers, ping, send, sql, status, sync, table, token, watch,
+    parked, peers, ping, scan, send, sql, status, sync, table, token, watch,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -98,6 +98,9 @@ pub(crate) enum Command {
     /// Lists changes of other members that cannot be applied yet
     #[command(after_help = parked::EXAMPLE)]
     Parked(parked::ParkedArgs),
+    /// Looks for secrets in files, which the mesh does not carry
+    #[command(after_help = scan::EXAMPLE)]
+    Scan(scan::ScanArgs),
     /// Writes a copy of this agent into a file: keys, membership, messages, tables
     #[command(after_help = backup::EXAMPLE)]
     Backup(backup::BackupArgs),

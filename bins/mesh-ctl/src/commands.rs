@@ -14,6 +14,7 @@ pub(crate) mod outbox;
 pub(crate) mod parked;
 pub(crate) mod peers;
 pub(crate) mod ping;
+pub(crate) mod scan;
 pub(crate) mod send;
 pub(crate) mod sql;
 pub(crate) mod status;
@@ -90,6 +91,7 @@ async fn carry_out(command: Command, context: &Context) -> Result<Exit, Failure>
         Command::Conflicts(args) => conflicts::run(args, context).await,
         Command::Parked(args) => parked::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
+        Command::Scan(args) => scan::run(&args, context),
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::Completions(args) => completions::run(&args, context),

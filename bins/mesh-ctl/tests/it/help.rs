@@ -2,7 +2,7 @@
 
 use crate::harness::{command, ended};
 
-const COMMANDS: [&[&str]; 32] = [
+const COMMANDS: [&[&str]; 33] = [
     &["status"],
     &["token"],
     &["token", "create"],
@@ -30,6 +30,7 @@ const COMMANDS: [&[&str]; 32] = [
     &["parked"],
     &["parked", "list"],
     &["parked", "accept"],
+    &["scan"],
     &["backup"],
     &["doctor"],
     &["demo"],

@@ -17,4 +17,5 @@ mod follow;
 mod harness;
 mod help;
 mod input;
+mod scan;
 mod snapshots;

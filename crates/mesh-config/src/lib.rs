@@ -6,18 +6,38 @@
 //! Start reading at [`ConfigKey`] and [`Entry`], then [`ConfigState`] (everything that is known) and
 //! [`Edit`] (what is to change).
 
+mod agents;
+mod announce;
+mod edit;
 mod entry;
 mod error;
 mod flat;
+mod history;
 mod key;
+mod local;
+mod merge;
+mod parity;
 mod schema;
+mod state;
+mod template;
 mod text;
 
+pub use agents::{AGENTS, AgentEdit, Member, agents_edits, stale_agents};
+pub use announce::{Action, AnnouncedItem, Announcement, announce};
 pub use entry::{Entry, EntryValue, Envelope, SealedValue};
-pub use error::ConfigError;
+pub use edit::{Change, ChangeItem, Edit};
+pub use error::{ConfigError, RevertError};
 pub use flat::{Flat, flatten, unflatten};
+pub use history::HistoryItem;
 pub use key::ConfigKey;
+pub use local::LocalKeys;
+pub use merge::FileMerge;
+pub use parity::{
+    DRIFT_KEYS_MAX, Digests, Drift, DriftNews, Parity, RANGES, ValueDigest, compare, differing, range_of,
+};
 pub use schema::{SCHEMA_BYTES_MAX, Schema, SchemaError, VIOLATIONS_MAX, Violation};
+pub use state::{Changed, ConfigState, Problem, VERSION_MAX};
+pub use template::{Difference, Imported, TemplateError, difference, export, import_flat};
 pub use text::{
     ParsedText, REVISION_NAME, TEXT_DEPTH_MAX, TextError, TextErrorKind, parse_text, render_text, revision_of,
 };

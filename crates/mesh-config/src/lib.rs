@@ -24,8 +24,8 @@ mod text;
 
 pub use agents::{AGENTS, AgentEdit, Member, agents_edits, stale_agents};
 pub use announce::{Action, AnnouncedItem, Announcement, announce};
-pub use entry::{Entry, EntryValue, Envelope, SealedValue};
 pub use edit::{Change, ChangeItem, Edit};
+pub use entry::{Entry, EntryValue, Envelope, SealedValue};
 pub use error::{ConfigError, RevertError};
 pub use flat::{Flat, flatten, unflatten};
 pub use history::HistoryItem;
@@ -33,13 +33,15 @@ pub use key::ConfigKey;
 pub use local::LocalKeys;
 pub use merge::FileMerge;
 pub use parity::{
-    DRIFT_KEYS_MAX, Digests, Drift, DriftNews, Parity, RANGES, ValueDigest, compare, differing, range_of,
+    DRIFT_KEYS_MAX, Digests, Drift, DriftNews, Parity, RANGES, ValueDigest, compare, differing,
+    range_of,
 };
 pub use schema::{SCHEMA_BYTES_MAX, Schema, SchemaError, VIOLATIONS_MAX, Violation};
 pub use state::{Changed, ConfigState, Problem, VERSION_MAX};
 pub use template::{Difference, Imported, TemplateError, difference, export, import_flat};
 pub use text::{
-    ParsedText, REVISION_NAME, TEXT_DEPTH_MAX, TextError, TextErrorKind, parse_text, render_text, revision_of,
+    ParsedText, REVISION_NAME, TEXT_DEPTH_MAX, TextError, TextErrorKind, parse_text, render_text,
+    revision_of,
 };
 
 /// Most bytes of a key's text.

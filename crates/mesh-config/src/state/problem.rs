@@ -1,0 +1,54 @@
+use std::fmt;
+
+use mesh_protocol::PeerId;
+
+use crate::ConfigKey;
+
+/// Why the table is not quite a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Two members made changes at once that do not go together: one set a value where the other set
+    /// members. The document shows the later change; this entry is not in it. Setting or removing either key
+    /// ends it.
+    Hidden {
+        /// The key that is not seen.
+        key: ConfigKey,
+        /// The key that stands instead.
+        by_key: ConfigKey,
+        /// The change that set the one not seen.
+        version: u64,
+        /// Who made that.
+        by: PeerId,
+    },
+    /// A row that cannot be read: its key has no entry until it is set again or removed.
+    Unreadable {
+        /// What the row has for a key, shortened.
+        row: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There are more rows than are held: what is known is not all.
+    Overfull {
+        /// Keys that are held.
+        keys: usize,
+        /// Bytes of them.
+        bytes: usize,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hidden { key, by_key, version, by } => write!(
+                f,
+                "{key} (version {version} by {}) is not seen: {by_key} was set at the same time and is later",
+                by.short()
+            ),
+            Self::Unreadable { row: _, reason } => f.write_str(reason),
+            Self::Overfull { keys, bytes } => write!(
+                f,
+                "there is more than can be held; {keys} keys with {bytes} bytes are, others are not"
+            ),
+        }
+    }
+}

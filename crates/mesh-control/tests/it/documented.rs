@@ -7,10 +7,16 @@ use crate::harness::Server;
 
 const DOCUMENT: &str = include_str!("../../../../docs/control-api.md");
 
-const ROUTES: [&str; 30] = [
+const ROUTES: [&str; 41] = [
     "DELETE /v1/tables/{name}",
     "DELETE /v1/tokens/{id}",
     "GET /v1/backup",
+    "GET /v1/config",
+    "GET /v1/config/check",
+    "GET /v1/config/history",
+    "GET /v1/config/state",
+    "GET /v1/config/template",
+    "GET /v1/config/watch",
     "GET /v1/conflicts",
     "GET /v1/doctor",
     "GET /v1/events",
@@ -24,6 +30,11 @@ const ROUTES: [&str; 30] = [
     "GET /v1/tables",
     "GET /v1/tokens",
     "GET /v1/watch",
+    "POST /v1/config",
+    "POST /v1/config/revert",
+    "POST /v1/config/seal",
+    "POST /v1/config/template",
+    "POST /v1/config/unset",
     "POST /v1/conflicts/restore",
     "POST /v1/hostname",
     "POST /v1/inbox/ack",

@@ -61,6 +61,15 @@ async fn what_is_no_request_of_this_api_is_told_so() {
         ("GET", "/v1/watch", "", 400, "bad_request"),
         ("POST", "/v1/conflicts/restore", "{}", 400, "bad_request"),
         ("POST", "/v1/parked/accept", "{}", 400, "bad_request"),
+        ("GET", "/v1/config?reveal=maybe", "", 400, "bad_request"),
+        ("POST", "/v1/config", "{\"key\":\"a\"}", 400, "bad_request"),
+        ("POST", "/v1/config/seal", "{\"key\":\"a\",\"value\":1}", 400, "bad_request"),
+        ("POST", "/v1/config/seal", "{\"key\":\"a\",\"to\":[],\"value\":1}", 400, "bad_request"),
+        ("POST", "/v1/config/unset", "", 400, "bad_request"),
+        ("GET", "/v1/config/history?limit=-1", "", 400, "bad_request"),
+        ("POST", "/v1/config/revert", "{\"version\":\"x\"}", 400, "bad_request"),
+        ("POST", "/v1/config/template", "{}", 400, "bad_request"),
+        ("POST", "/v1/config/check", "", 400, "bad_request"),
         ("POST", "/v1/backup", "", 400, "bad_request"),
     ];
     for (method, path, body, status, code) in cases {

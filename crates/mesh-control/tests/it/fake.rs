@@ -1,8 +1,11 @@
 //! An agent that answers every question the same way each time. Shared with the tests of mesh-ctl.
 
+#[path = "fake_config.rs"]
+mod config;
 #[path = "fake_data.rs"]
 mod data;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,6 +35,7 @@ pub(crate) struct FakeAgent {
     /// Whether the size of a backup is known beforehand.
     pub(crate) knows_size: bool,
     asked: Arc<Mutex<Vec<String>>>,
+    well: Arc<AtomicBool>,
 }
 
 impl FakeAgent {
@@ -42,6 +46,7 @@ impl FakeAgent {
             breaking: Arc::default(),
             knows_size: true,
             asked: Arc::default(),
+            well: Arc::default(),
         }
     }
 
@@ -54,6 +59,15 @@ impl FakeAgent {
     /// From here on every backup breaks off at a chunk.
     pub(crate) fn break_backups(&self, chunk: usize) {
         *self.breaking.lock().unwrap() = Some(chunk);
+    }
+
+    /// From here on every member has the same configuration.
+    pub(crate) fn mend(&self) {
+        self.well.store(true, Ordering::Relaxed);
+    }
+
+    fn is_well(&self) -> bool {
+        self.well.load(Ordering::Relaxed)
     }
 
     /// What was asked, in order.

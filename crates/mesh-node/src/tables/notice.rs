@@ -50,7 +50,7 @@ impl Shared {
 
     fn tell_oddities(&self, oddities: &[Oddity]) {
         for Oddity { table, what } in oddities {
-            tracing::warn!(table, what, "another program altered a replicated table");
+            tracing::warn!(table, what, "something is odd about a replicated table");
             let now = clock::now().wall;
             self.events.emit(now, "table_altered", json!({ "table": table, "what": what }));
         }

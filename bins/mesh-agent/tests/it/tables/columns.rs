@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::desk::equal;
-use crate::agent::{Agent, Extra, free_port, linked, within};
+use crate::agent::{Agent, Extra, free_port, linked, mesh, within};
 
 const ROWS: u64 = 100_000;
 
@@ -91,6 +91,35 @@ async fn a_column_added_to_a_table_with_many_rows_sends_no_rows() {
     assert_eq!(one.conflicts().await, []);
     old.write("UPDATE readings SET unit = 'mile' WHERE id = 2").await;
     one.shows("SELECT unit FROM readings WHERE id = 2", &["mile"]).await;
+}
+
+#[tokio::test]
+async fn a_column_that_two_members_made_differently_is_the_same_on_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, mut two, three] = mesh(dir.path(), ["one", "two", "three"]).await;
+    one.create("CREATE TABLE readings (id INTEGER PRIMARY KEY, value INTEGER)").await;
+    one.write("INSERT INTO readings VALUES (1, 1), (2, 2), (3, 3), (4, 4)").await;
+    equal(&[&one, &two, &three]).await;
+
+    let _stopped = two.terminate().await;
+    one.write("ALTER TABLE readings ADD COLUMN scale INTEGER NOT NULL DEFAULT 1").await;
+    one.write("UPDATE readings SET scale = 10 WHERE id = 1").await;
+    two.write_past(
+        "ALTER TABLE readings ADD COLUMN scale TEXT DEFAULT 'none'; \
+         UPDATE readings SET scale = '20' WHERE id = 2; UPDATE readings SET scale = 'many' WHERE id = 3",
+    )
+    .await;
+    two.restart().await;
+
+    let expected = ["1|10", "2|20", "3|many", "4|1"];
+    let made = "SELECT count(*) FROM sqlite_schema \
+                WHERE name = 'readings' AND sql LIKE '%scale INTEGER NOT NULL DEFAULT 1)'";
+    for agent in [&one, &two, &three] {
+        agent.shows("SELECT id, scale FROM readings ORDER BY id", &expected).await;
+        assert_eq!(agent.number_past(made).await, 1, "{}", agent.name());
+        assert_eq!(agent.number_past("SELECT count(*) FROM mesh_set_aside").await, 1);
+    }
+    equal(&[&one, &two, &three]).await;
 }
 
 /// The two are linked, whatever became of the third member.

@@ -1,6 +1,7 @@
 //! A member that joins a mesh with much data, and is killed on the way.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::columns::link_bytes;
 use super::desk::{LONG, equal};
@@ -84,9 +85,12 @@ async fn write_until<T>(
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "says how long it took")]
 async fn a_newcomer_that_is_killed_half_way_goes_on_and_is_complete_while_others_write() {
     let dir = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
     let [one, two] = loaded(dir.path()).await;
+    let filled = begun.elapsed();
     let port = free_port();
     let extra = Extra::new(&["--metrics", &format!("127.0.0.1:{port}")]);
     let mut new = Agent::start_with(dir.path(), "new", extra).await;
@@ -113,6 +117,7 @@ async fn a_newcomer_that_is_killed_half_way_goes_on_and_is_complete_while_others
         (count > all && data.snapshot_percent.is_none() && data.behind == 0).then_some(())
     })
     .await;
+    let complete = begun.elapsed();
     equal(&[&one, &two, &new]).await;
     let expected = (all + 2 * (written + more)).to_string();
     assert_eq!(new.rows(COUNT).await, [expected]);
@@ -123,6 +128,8 @@ async fn a_newcomer_that_is_killed_half_way_goes_on_and_is_complete_while_others
     let came = link_bytes(port).await;
     let limit = lacking + lacking / 3 + (8 << 20);
     eprintln!("{before} of {all} rows before the kill, {came} bytes after it, {lacking} lacked");
+    eprintln!("filled in {filled:?}, complete after {:?} more", complete.saturating_sub(filled));
+    eprintln!("{} needed {} KiB since it was killed", new.name(), memory_max(&new));
     assert!(came < limit, "{came} bytes came where {lacking} lacked");
     for agent in [&one, &two] {
         let needed = memory_max(agent);

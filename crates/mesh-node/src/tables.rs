@@ -64,7 +64,7 @@ pub(crate) struct Replication {
     digesting: Semaphore,
     /// For whom that is done, or is to be: whether to answer or to mend what differs here.
     digests_wanted: Mutex<BTreeSet<(PeerId, bool)>>,
-    /// Where transactions came from that are being applied.
+    /// Where transactions came from that are being applied, or on their way to the disk.
     sources: Mutex<Vec<(Dot, PeerId)>>,
     /// Transactions of others that were applied since the start.
     received: AtomicU64,
@@ -173,12 +173,8 @@ impl Shared {
             // Read under the core's lock: of two callers neither can tell an older state after a newer one.
             let have = Arc::clone(&self.replication.tables.have().borrow());
             let mut sources = lock(&self.replication.sources);
-            let upto = |origin: &OriginId| {
-                have.origins.iter().find(|have| have.origin == *origin).map_or(0, |have| have.upto)
-            };
-            let is_committed =
-                |source: &mut (Dot, PeerId)| source.0.sequence <= upto(&source.0.origin);
-            let committed: Vec<(Dot, PeerId)> = sources.extract_if(.., is_committed).collect();
+            let is_there = |source: &mut (Dot, PeerId)| have.has(&source.0);
+            let committed: Vec<(Dot, PeerId)> = sources.extract_if(.., is_there).collect();
             core.tables_have(&have, &committed, now);
         });
     }

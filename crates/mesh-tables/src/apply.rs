@@ -17,6 +17,7 @@ pub(crate) use self::batch::{Batch, TooLarge, context_of};
 pub(crate) use self::content::{Bodies, Transaction, attempt};
 pub(crate) use self::spool::{BYTES_SQL, drop_parts, forget_passed, keep, read};
 use crate::desk::{Desk, Last};
+use crate::durable::Durability;
 use crate::parked::{self, ParkReason};
 use crate::snapshot::covered::forget_caught_up;
 use crate::sql::execute;
@@ -73,6 +74,7 @@ pub struct Applied {
 
 impl Tables {
     /// Applies what came in, in this order. Repeats are harmless; what cannot be applied at all is kept aside.
+    /// It is committed when this returns, and on the disk when [`Tables::have`] says so.
     ///
     /// # Errors
     /// [`TablesError`]; nothing has been applied then.
@@ -86,7 +88,10 @@ impl Tables {
         loop {
             let count = too_large.count();
             let (incoming, found) = (Arc::clone(&incoming), too_large.clone());
-            let outcome = self.transact(move |desk| apply(desk, incoming, at, found).boxed()).await;
+            let outcome = self.transact_until(Durability::Later, move |desk| {
+                apply(desk, incoming, at, found).boxed()
+            });
+            let outcome = outcome.await;
             if !is_to_begin_anew(&outcome, &too_large, count) {
                 return outcome;
             }

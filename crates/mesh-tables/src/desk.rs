@@ -12,6 +12,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _, SqliteConnecti
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::durable::{Disk, Durability, Wal};
+use crate::error::{primary_code, sqlite_code};
 use crate::recent::{NewEntry, Recent, Uncommitted};
 use crate::sql::{Columns, arguments, execute, fetch_all};
 use crate::state::State;
@@ -41,6 +43,15 @@ pub(crate) struct Desk {
     /// Cancelled when statements of users have been going on for too long since the database is being closed.
     pub(crate) is_over: CancellationToken,
     path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    /// What the connection was told last.
+    pub(crate) durability: Durability,
+    /// Counts commits that did not wait for the disk.
+    pub(crate) commits_later: u64,
+    /// Everything that was committed is on the disk.
+    pub(crate) is_on_disk: bool,
+    /// The disk has failed, and it is not known what is on it.
+    pub(crate) is_unsure: bool,
     /// SQLite's thread has ended, so the connection is of no more use.
     is_dead: bool,
 }
@@ -57,13 +68,17 @@ impl Desk {
     /// Runs `work` in a transaction. When it fails, neither the database nor the state has changed.
     ///
     /// The write lock is taken at the start: nobody else writes between what is read and what is written.
-    pub(crate) async fn transaction<T, F>(&mut self, work: F) -> Result<T, TablesError>
+    pub(crate) async fn transaction<T, F>(
+        &mut self,
+        durability: Durability,
+        work: F,
+    ) -> Result<T, TablesError>
     where
         F: for<'d> FnOnce(&'d mut Self) -> BoxFuture<'d, Result<T, TablesError>>,
     {
         let before = self.state.clone();
         self.may_have_losers = true;
-        let result = match self.begin().await {
+        let result = match self.begin(durability).await {
             Ok(()) => work(self).await,
             Err(error) => Err(error),
         };
@@ -74,6 +89,8 @@ impl Desk {
             Err(error) => Err(error),
         };
         if let Err(error) = &result {
+            // The disk may have failed with what was committed before, and says so once.
+            self.is_unsure |= !self.is_on_disk && is_of_writing(error);
             // What is sent to a thread that is ending is never answered.
             self.is_dead |= is_crash(error);
             if self.is_dead {
@@ -84,11 +101,25 @@ impl Desk {
             }
             self.state = before;
             self.uncommitted.forget();
+        } else {
+            self.note_commit(durability, before.log_head);
         }
         result
     }
 
-    async fn begin(&mut self) -> Result<(), TablesError> {
+    fn note_commit(&mut self, durability: Durability, log_head: i64) {
+        match durability {
+            Durability::Later => {
+                self.commits_later += 1;
+                self.is_on_disk = false;
+            }
+            // A commit that writes nothing does not wait for the disk. One that adds to the log writes.
+            Durability::AtOnce => self.is_on_disk |= self.state.log_head != log_head,
+        }
+    }
+
+    async fn begin(&mut self, durability: Durability) -> Result<(), TablesError> {
+        self.be_durable(durability).await?;
         let sql = format!("BEGIN IMMEDIATE;{}", seal::STATUS);
         self.begun = fetch_all(&mut self.conn, sql, []).await?.pop();
         Ok(())
@@ -139,6 +170,9 @@ impl Desk {
 
     async fn reopen(&mut self) -> Result<(), TablesError> {
         self.conn = open::writer(&self.path, &self.config, &self.stop).await?;
+        self.durability = Durability::AtOnce;
+        self.commits_later += 1;
+        self.is_on_disk = false;
         self.state = State::load(&mut self.conn, self.state.me).await?;
         self.recent.forget();
         self.is_dead = false;
@@ -168,6 +202,11 @@ impl Desk {
             closing,
             is_over: CancellationToken::new(),
             path: path.to_owned(),
+            disk: Arc::new(Wal::of(path)),
+            durability: Durability::AtOnce,
+            commits_later: 0,
+            is_on_disk: false,
+            is_unsure: false,
             is_dead: false,
         }
     }
@@ -195,6 +234,10 @@ async fn run_to_end(
         }
     }
     if is_ended { Ok(first) } else { Err(sqlx::Error::WorkerCrashed.into()) }
+}
+
+fn is_of_writing(error: &TablesError) -> bool {
+    matches!(error, TablesError::Database { source } if primary_code(source) == Some(sqlite_code::IOERR))
 }
 
 fn is_crash(error: &TablesError) -> bool {

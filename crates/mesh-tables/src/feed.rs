@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use self::read::{Content, Entry, TableNames, entries, name_tables};
 use crate::error::Thing;
+use crate::outlet::Follower;
 use crate::readers::Readers;
 use crate::sql::{Columns, execute, fetch_all};
 use crate::state::{Have, State};
@@ -93,6 +94,7 @@ pub struct Feed {
     passed: i64,
     tables: BTreeMap<TableId, Arc<TableNames>>,
     has_ended: bool,
+    _follower: Follower,
 }
 
 /// A place in the log: in front of a change of an entry.
@@ -130,6 +132,10 @@ impl Tables {
         from: Option<i64>,
         table: Option<String>,
     ) -> Result<Feed, TablesError> {
+        if from.is_none() {
+            // What was committed before this is none of it, also where it is not on the disk yet.
+            self.settle().await?;
+        }
         let reading = self.reading();
         let have = reading.have.clone();
         let head = have.borrow().log_head;
@@ -156,6 +162,7 @@ impl Tables {
             passed: next.number(),
             tables: BTreeMap::new(),
             has_ended: false,
+            _follower: reading.followers.add(),
         };
         if next.entry <= head {
             feed.read().await?;
@@ -218,13 +225,15 @@ impl Feed {
 
     /// Reads some entries. Nothing has changed when it fails or is dropped.
     async fn read(&mut self) -> Result<(), TablesError> {
+        // A position behind what is on the disk may come to name something else.
+        let head = self.have.borrow().log_head;
         let from = self.next;
         let mut known = self.tables.clone();
         let (entries, known) = self
             .readers
             .read(|conn| {
                 Box::pin(async move {
-                    let entries = entries(conn, from.entry).await?;
+                    let entries = entries(conn, from.entry, head).await?;
                     for entry in &entries {
                         name_tables(conn, entry, &mut known).await?;
                     }

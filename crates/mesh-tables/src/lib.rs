@@ -18,6 +18,7 @@ mod config;
 mod conflicts;
 mod desk;
 mod digest;
+mod durable;
 mod effect;
 mod error;
 mod feed;
@@ -28,6 +29,7 @@ mod log;
 mod members;
 mod oddity;
 mod open;
+mod outlet;
 mod parked;
 mod query;
 mod readers;
@@ -48,11 +50,11 @@ mod triggers;
 mod write;
 
 pub use apply::{Applied, IncomingPart, ParkedNow};
-pub use config::TablesConfig;
-pub use conflicts::{ConflictInfo, Restored, WriteInfo};
 pub use builtin::{
     CONFIG_HISTORY_TABLE, CONFIG_TABLE, ConfigHistoryQuery, ConfigHistoryRow, ConfigWrite,
 };
+pub use config::TablesConfig;
+pub use conflicts::{ConflictInfo, Restored, WriteInfo};
 pub use digest::checksum;
 pub use error::{TablesError, TablesOpenError, Thing};
 pub use feed::{ChangeEvent, Feed, FeedItem, Operation};

@@ -30,6 +30,8 @@ pub struct LogBatch {
     pub sent: Vec<(OriginId, u64)>,
     /// Where to go on. A transaction may go on there.
     pub cursor: LogCursor,
+    /// In front of the first entry that the reader lacks and the goal does not name; none when there is none.
+    pub skipped: Option<LogCursor>,
     /// Whether that was the end of the log.
     pub is_done: bool,
 }
@@ -41,6 +43,7 @@ impl std::fmt::Debug for LogBatch {
             .field("bodies", &self.bodies.len())
             .field("sent", &self.sent)
             .field("cursor", &self.cursor)
+            .field("skipped", &self.skipped)
             .field("is_done", &self.is_done)
             .finish()
     }
@@ -69,8 +72,11 @@ impl Tables {
         }
         let (have, goal) = (have.clone(), goal.clone());
         let own = &self.reading().own;
-        own.read(move |conn| async move { read(conn, from, &have, &goal, bytes_max).await }.boxed())
-            .await
+        let range = (from, head);
+        own.read(move |conn| {
+            async move { read(conn, range, &have, &goal, bytes_max).await }.boxed()
+        })
+        .await
     }
 
     /// Where a reader that has `have` begins: no entry before lacks it.
@@ -79,8 +85,9 @@ impl Tables {
     /// [`TablesError`].
     pub async fn cursor_for(&self, have: &VersionVector) -> Result<LogCursor, TablesError> {
         let have = have.clone();
+        let head = self.have().borrow().log_head;
         let own = &self.reading().own;
-        own.read(move |conn| async move { cursor_for(conn, &have).await }.boxed()).await
+        own.read(move |conn| async move { cursor_for(conn, &have, head).await }.boxed()).await
     }
 
     /// Whether a reader that has `have` can be served from the log: it still holds everything that they lack.
@@ -104,14 +111,13 @@ struct Entry {
 
 async fn read(
     conn: &mut SqliteConnection,
-    from: LogCursor,
+    range: (LogCursor, i64),
     have: &VersionVector,
     goal: &VersionVector,
     bytes_max: usize,
 ) -> Result<LogBatch, TablesError> {
     let origins = load_origins(conn).await?;
-    let (entries, cursor, is_done) = find(conn, &origins, from, have, goal, bytes_max).await?;
-    let mut batch = LogBatch { cursor, is_done, ..LogBatch::default() };
+    let (entries, mut batch) = find(conn, &origins, range, have, goal, bytes_max).await?;
     let ids: Vec<i64> = entries.iter().map(|entry| entry.id).collect();
     for portion in portions(&ids, 1) {
         let sql = format!(
@@ -128,20 +134,21 @@ async fn read(
     Ok(batch)
 }
 
-/// The entries to be read, where they end, and whether that is the end of the log.
+/// The entries to be read, and a batch that says where they end.
 async fn find(
     conn: &mut SqliteConnection,
     origins: &Origins,
-    from: LogCursor,
+    (from, head): (LogCursor, i64),
     have: &VersionVector,
     goal: &VersionVector,
     bytes_max: usize,
-) -> Result<(Vec<Entry>, LogCursor, bool), TablesError> {
-    let (mut entries, mut cursor, mut bytes) = (Vec::new(), from, 0);
+) -> Result<(Vec<Entry>, LogBatch), TablesError> {
+    let mut batch = LogBatch { cursor: from, ..LogBatch::default() };
+    let (mut entries, mut bytes) = (Vec::new(), 0);
     let sql = "SELECT id, origin, sequence, is_last, length(body) FROM mesh_log \
-               WHERE id > ? ORDER BY id LIMIT ?";
+               WHERE id > ? AND id <= ? ORDER BY id LIMIT ?";
     let limit = number(ENTRIES_PER_BATCH as u64);
-    let mut rows = fetch(conn, sql, [SqlValue::Integer(from.0), limit])?;
+    let mut rows = fetch(conn, sql, [SqlValue::Integer(from.0), SqlValue::Integer(head), limit])?;
     let mut seen = 0;
     while let Some(row) = rows.next().await {
         let row = row?;
@@ -151,23 +158,27 @@ async fn find(
         let dot = Dot { origin, sequence: columns.count()? };
         let is_last = columns.flag()?;
         let size = usize::try_from(columns.count()?).unwrap_or(usize::MAX);
-        let is_wanted = goal.knows(&dot) && dot.sequence > have.upto(&origin);
-        if is_wanted && !entries.is_empty() && bytes + size > bytes_max {
-            return Ok((entries, cursor, false));
+        let (is_lacked, is_named) = (dot.sequence > have.upto(&origin), goal.knows(&dot));
+        if is_lacked && is_named && !entries.is_empty() && bytes + size > bytes_max {
+            return Ok((entries, batch));
         }
         seen += 1;
-        cursor = LogCursor(id);
-        if is_wanted {
+        if is_lacked && is_named {
             bytes += size;
             entries.push(Entry { id, dot, is_last });
+        } else if is_lacked {
+            batch.skipped.get_or_insert(batch.cursor);
         }
+        batch.cursor = LogCursor(id);
     }
-    Ok((entries, cursor, seen < ENTRIES_PER_BATCH))
+    batch.is_done = seen < ENTRIES_PER_BATCH;
+    Ok((entries, batch))
 }
 
 async fn cursor_for(
     conn: &mut SqliteConnection,
     have: &VersionVector,
+    head: i64,
 ) -> Result<LogCursor, TablesError> {
     let origins = load_origins(conn).await?;
     let mut first: Option<i64> = None;
@@ -184,10 +195,5 @@ async fn cursor_for(
         let id = rows.first().map_or(Ok(None), |row| Columns::of(row).int_or_none())?;
         first = [first, id].into_iter().flatten().min();
     }
-    let Some(first) = first else {
-        let sql = "SELECT coalesce(max(id), 0) FROM mesh_log";
-        let rows = fetch_all(conn, sql, []).await?;
-        return Ok(LogCursor(rows.first().map_or(Ok(0), |row| Columns::of(row).int())?));
-    };
-    Ok(LogCursor(first - 1))
+    Ok(LogCursor(first.map_or(head, |first| first - 1)))
 }

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::log::Trimmed;
+use crate::outlet::Followers;
 use crate::sql::execute;
 use crate::state::Have;
 use crate::stats::LogCount;
@@ -36,6 +37,8 @@ pub(crate) struct Reading {
     pub(crate) have: watch::Receiver<Arc<Have>>,
     pub(crate) log_count: Arc<LogCount>,
     pub(crate) trimmed: Arc<Trimmed>,
+    /// Who follows the changes.
+    pub(crate) followers: Arc<Followers>,
 }
 
 impl Reading {
@@ -64,6 +67,7 @@ impl Reading {
             have,
             log_count: Arc::default(),
             trimmed: Arc::default(),
+            followers: Arc::default(),
         }
     }
 }

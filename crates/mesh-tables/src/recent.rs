@@ -133,9 +133,12 @@ impl Recent {
         }
         let mut batch = LogBatch { cursor: from, is_done: true, ..LogBatch::default() };
         let mut bytes = 0;
-        for (id, entry) in (from.0 + 1..).zip(run.entries.iter().skip(passed)) {
+        for (id, entry) in (from.0 + 1..=head).zip(run.entries.iter().skip(passed)) {
             let NewEntry { dot, is_last, body } = &**entry;
-            if goal.knows(dot) && dot.sequence > have.upto(&dot.origin) {
+            let is_lacked = dot.sequence > have.upto(&dot.origin);
+            if is_lacked && !goal.knows(dot) {
+                batch.skipped.get_or_insert(batch.cursor);
+            } else if is_lacked {
                 if !batch.bodies.is_empty() && bytes + body.len() > bytes_max {
                     batch.is_done = false;
                     break;

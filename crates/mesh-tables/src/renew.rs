@@ -10,6 +10,7 @@ use std::sync::Arc;
 use mesh_protocol::{HybridClock, OriginId, SqlValue, TransactionPart, Version, VersionVector};
 
 use crate::desk::Desk;
+use crate::durable::Durability;
 use crate::key;
 use crate::sql::{Columns, execute, fetch_all, number, quoted};
 use crate::state::State;
@@ -40,7 +41,8 @@ pub(crate) async fn after_restore(desk: &mut Desk, fresh: OriginId) -> Result<()
     let rows = fetch_all(&mut desk.conn, sql, []).await?;
     let row = rows.first().ok_or(TablesError::Malformed { what: "state" })?;
     if Columns::of(row).flag()? {
-        desk.transaction(move |desk| Box::pin(renew(desk, u64::MAX, fresh))).await?;
+        let at_once = Durability::AtOnce;
+        desk.transaction(at_once, move |desk| Box::pin(renew(desk, u64::MAX, fresh))).await?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::snapshot::covered::Covered;
 use crate::sql::{Columns, execute, fetch_all};
 use mesh_protocol::SqlValue;
 
-/// What this database has; published after every commit.
+/// What this database has; published when it is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Have {
     /// This database.
@@ -25,6 +25,14 @@ pub struct Have {
     pub log_head: i64,
     /// Whether a snapshot is being taken in.
     pub in_snapshot: bool,
+}
+
+impl Have {
+    /// Whether it has a transaction, be it applied or kept aside.
+    #[must_use]
+    pub fn has(&self, dot: &Dot) -> bool {
+        self.origins.iter().any(|known| known.origin == dot.origin && known.upto >= dot.sequence)
+    }
 }
 
 /// Most databases of others that are given a number. Members can be told of [`ORIGINS_MAX`]; the rest is for the

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::future::BoxFuture;
-use mesh_protocol::OriginId;
+use mesh_protocol::{Dot, OriginId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::desk::{Closing, Desk};
+use crate::durable::{Disk, Durability};
+use crate::outlet::Outlet;
 use crate::readers::Reading;
 use crate::recent::Recent;
 use crate::renew::after_restore;
@@ -27,6 +29,7 @@ struct Inner {
     ops: mpsc::Sender<Op>,
     closing: watch::Sender<bool>,
     have: watch::Receiver<Arc<Have>>,
+    committed: watch::Receiver<Arc<Have>>,
     reading: Reading,
     recent: Recent,
 }
@@ -61,20 +64,39 @@ impl Tables {
         fresh: OriginId,
         tracker: &TaskTracker,
     ) -> Result<Self, TablesOpenError> {
+        Self::open_on(None, path, config, rules, fresh, tracker).await
+    }
+
+    /// Opens it on another disk than the one where its file lies.
+    pub(crate) async fn open_on(
+        disk: Option<Arc<dyn Disk>>,
+        path: &Path,
+        config: TablesConfig,
+        rules: Arc<dyn Rules>,
+        fresh: OriginId,
+        tracker: &TaskTracker,
+    ) -> Result<Self, TablesOpenError> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut conn = open::open(path, &config, &stop).await?;
         let (closing, when_closed) = watch::channel(false);
         let state = State::load(&mut conn, fresh).await.map_err(TablesOpenError::Content)?;
         let mut desk =
             Desk::new(path, conn, state, config.clone(), rules, stop, when_closed.clone());
+        if let Some(disk) = disk {
+            desk.disk = disk;
+        }
         after_restore(&mut desk, fresh).await.map_err(TablesOpenError::Content)?;
-        let (published, have) = watch::channel(Arc::new(desk.state.have()));
+        // What was committed before the last end of this program need not be on the disk.
+        desk.secure().await.map_err(TablesOpenError::Content)?;
         let (ops, waiting) = mpsc::channel(OPS_WAITING_MAX);
         let recent = desk.recent.clone();
-        tracker.spawn(run(desk, waiting, published, when_closed));
         let options = open::reader_options(path);
+        let (outlet, have, committed) = Outlet::new(&desk);
         let reading = Reading::new(options, &config, tracker.clone(), have.clone());
-        let inner = Inner { path: path.to_owned(), config, ops, closing, have, reading, recent };
+        let outlet = outlet.hurried_by(&reading.followers);
+        tracker.spawn(run(desk, waiting, outlet, when_closed));
+        let path = path.to_owned();
+        let inner = Inner { path, config, ops, closing, have, committed, reading, recent };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -84,10 +106,41 @@ impl Tables {
         self.inner.closing.send_replace(true);
     }
 
-    /// What this database has, told anew after every commit that changed it.
+    /// What this database has, told anew whenever more of it is on the disk. What was committed is seen by
+    /// readers at once, and a moment later here: a power cut takes back nothing that others were told of.
     #[must_use]
     pub fn have(&self) -> watch::Receiver<Arc<Have>> {
         self.inner.have.clone()
+    }
+
+    /// What this database has with what is not on the disk yet. Not to be told to others.
+    #[must_use]
+    pub fn committed(&self) -> Arc<Have> {
+        Arc::clone(&self.inner.committed.borrow())
+    }
+
+    /// Waits until everything that was committed is on the disk, and so in [`Tables::have`].
+    ///
+    /// # Errors
+    /// [`TablesError`] when the disk fails.
+    pub async fn settle(&self) -> Result<(), TablesError> {
+        let committed = self.peek(|desk| {
+            Box::pin(async {
+                desk.secure().await?;
+                Ok(desk.state.have())
+            })
+        });
+        let committed = committed.await?;
+        // It is told right after the answer. An error says that the database is being closed.
+        let is_told = |have: &Arc<Have>| {
+            have.log_head >= committed.log_head
+                && committed
+                    .origins
+                    .iter()
+                    .all(|origin| have.has(&Dot { origin: origin.origin, sequence: origin.upto }))
+        };
+        let told = self.have().wait_for(is_told).await.map(drop);
+        told.map_err(|_| TablesError::Closed)
     }
 
     /// Where the database is.
@@ -112,8 +165,22 @@ impl Tables {
         &self.inner.reading
     }
 
-    /// Runs `work` on the writing connection, in a transaction of its own, after everything before it.
+    /// Runs `work` on the writing connection, in a transaction of its own, after everything before it. It is
+    /// on the disk then.
     pub(crate) async fn transact<T, F>(&self, work: F) -> Result<T, TablesError>
+    where
+        T: Send + 'static,
+        F: for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, Result<T, TablesError>> + Send + 'static,
+    {
+        self.transact_until(Durability::AtOnce, work).await
+    }
+
+    /// Like [`Tables::transact`], on the disk when `durability` says.
+    pub(crate) async fn transact_until<T, F>(
+        &self,
+        durability: Durability,
+        work: F,
+    ) -> Result<T, TablesError>
     where
         T: Send + 'static,
         F: for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, Result<T, TablesError>> + Send + 'static,
@@ -121,7 +188,7 @@ impl Tables {
         let (reply, answer) = oneshot::channel();
         let op: Op = Box::new(move |desk| {
             Box::pin(async move {
-                let result = desk.transaction(work).await;
+                let result = desk.transaction(durability, work).await;
                 // A caller that went away has no use for the answer.
                 drop(reply.send(result));
             })
@@ -163,12 +230,16 @@ pub(crate) async fn closed(closing: &mut Closing) {
 async fn run(
     mut desk: Desk,
     mut ops: mpsc::Receiver<Op>,
-    published: watch::Sender<Arc<Have>>,
+    mut outlet: Outlet,
     mut closing: Closing,
 ) {
     loop {
         let op = tokio::select! {
             op = ops.recv() => op,
+            moment = outlet.next() => {
+                outlet.take(moment, &mut desk).await;
+                continue;
+            }
             () = closed(&mut closing), if !ops.is_closed() => {
                 ops.close();
                 continue;
@@ -177,17 +248,10 @@ async fn run(
         let Some(op) = op else { break };
         desk.mend().await;
         op(&mut desk).await;
-        let have = desk.state.have();
-        published.send_if_modified(|before| {
-            let is_new = **before != have;
-            if is_new {
-                *before = Arc::new(have);
-            }
-            is_new
-        });
+        outlet.tell(&desk);
     }
     // Queries end with this, and the database is tidied up when nobody reads any more.
-    drop(published);
+    drop(outlet);
     if let Err(error) = desk.close().await {
         tracing::error!(%error, "the replicated tables did not close cleanly");
     }

@@ -108,7 +108,7 @@ impl Shared {
             let applied = self.apply_once(Arc::clone(&tried)).await?;
             self.after_apply(&applied);
             if !applied.missing.is_empty() {
-                let have = Arc::clone(&self.replication.tables.have().borrow());
+                let have = self.replication.tables.committed();
                 // While a snapshot is taken in, what comes is of no use.
                 if have.in_snapshot
                     || !held.keep(&tried, &applied.missing, &have, clock::now().instant)
@@ -134,8 +134,9 @@ impl Shared {
         // Before the commit: whoever tells the engine of it has to know where it came from.
         lock(&self.replication.sources).extend(sources);
         let applied = self.replication.tables.apply(incoming, clock::now().wall).await;
-        self.tell_have();
-        lock(&self.replication.sources).clear();
+        // What was taken is told of when it is on the disk. Of the rest nothing is to be told.
+        let have = self.replication.tables.committed();
+        lock(&self.replication.sources).retain(|(dot, _)| have.has(dot));
         applied
     }
 

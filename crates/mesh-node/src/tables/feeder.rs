@@ -30,6 +30,9 @@ pub(super) struct Feeder {
 /// How far a feeder has come in the log.
 struct Progress {
     cursor: LogCursor,
+    /// In front of the first entry that was passed over because another member sends it, or because it was
+    /// not known yet that it is there.
+    skipped: Option<LogCursor>,
     /// Everything in here was sent or is not wanted: as long as the member has all of it, the log need
     /// not be searched from an earlier place.
     passed: VersionVector,
@@ -78,9 +81,9 @@ impl Shared {
         let Some(feed) = lock(&self.core).tables_feed(&entry.peer) else { return false };
         let tables = &self.replication.tables;
         let kept = progress.take().filter(|progress| feed.have.covers(&progress.passed));
-        let cursor = match kept {
-            Some(progress) => Ok(progress.cursor),
-            None => tables.cursor_for(&feed.have).await,
+        let (cursor, skipped) = match kept {
+            Some(progress) => (Ok(progress.cursor), progress.skipped),
+            None => (tables.cursor_for(&feed.have).await, None),
         };
         let batch = match cursor {
             Ok(cursor) => tables.read_log(cursor, &feed.have, &feed.goal, READ_BYTES).await,
@@ -107,7 +110,13 @@ impl Shared {
             batch.sent.iter().for_each(|(origin, sequence)| passed.advance(*origin, *sequence));
             passed
         };
-        *progress = Some(Progress { cursor: batch.cursor, passed });
+        // What was passed over is looked at again the next time.
+        let skipped = skipped.or(batch.skipped);
+        *progress = Some(if batch.is_done {
+            Progress { cursor: skipped.unwrap_or(batch.cursor), skipped: None, passed }
+        } else {
+            Progress { cursor: batch.cursor, skipped, passed }
+        });
         self.replication.sent.fetch_add(batch.sent.len() as u64, Ordering::Relaxed);
         self.drive(|core, now| {
             if self.is_current(entry) {

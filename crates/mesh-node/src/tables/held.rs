@@ -56,7 +56,7 @@ impl Held {
         let mut is_all = true;
         for part in tried {
             let Some((dot, is_whole)) = TransactionPart::peek(&part.body) else { continue };
-            if is_had(have, &dot) {
+            if have.has(&dot) {
                 continue;
             }
             if !is_whole || self.bytes + part.body.len() > BYTES_MAX {
@@ -79,10 +79,6 @@ impl Held {
         self.until = None;
         self.take().into_iter().map(|part| part.member).collect()
     }
-}
-
-fn is_had(have: &Have, dot: &Dot) -> bool {
-    have.origins.iter().any(|known| known.origin == dot.origin && known.upto >= dot.sequence)
 }
 
 #[cfg(test)]

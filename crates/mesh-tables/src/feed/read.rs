@@ -32,18 +32,20 @@ pub(super) enum Content {
     Resync { table: TableId },
 }
 
-/// Entries from a position on, without a gap, about [`READ_BYTES`] of them; at least one if there is one.
+/// Entries from a position up to another one, without a gap, about [`READ_BYTES`] of them; at least one if
+/// there is one.
 pub(super) async fn entries(
     conn: &mut SqliteConnection,
     from: i64,
+    upto: i64,
 ) -> Result<Vec<Entry>, TablesError> {
     let sql = "SELECT l.id, l.at, o.origin, o.member, coalesce(l.effect, l.body), NULL \
-               FROM mesh_log AS l CROSS JOIN mesh_origins AS o ON o.id = l.origin WHERE l.id >= ?1 \
+               FROM mesh_log AS l CROSS JOIN mesh_origins AS o ON o.id = l.origin WHERE l.id BETWEEN ?1 AND ?2 \
                UNION ALL \
                SELECT r.id, 0, NULL, NULL, NULL, t.table_id \
-               FROM mesh_resyncs AS r CROSS JOIN mesh_tables AS t ON t.no = r.table_no WHERE r.id >= ?1 \
+               FROM mesh_resyncs AS r CROSS JOIN mesh_tables AS t ON t.no = r.table_no WHERE r.id BETWEEN ?1 AND ?2 \
                ORDER BY 1";
-    let mut rows = fetch(conn, sql, [SqlValue::Integer(from)])?;
+    let mut rows = fetch(conn, sql, [from, upto].map(SqlValue::Integer))?;
     let (mut entries, mut bytes, mut expected) = (Vec::new(), 0, from);
     while bytes < READ_BYTES
         && let Some(row) = rows.next().await

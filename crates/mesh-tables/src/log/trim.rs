@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteRow;
 
 use crate::apply::forget_passed;
 use crate::desk::Desk;
+use crate::durable::Durability;
 use crate::sql::{Columns, execute, fetch, fetch_all, fetch_optional, number};
 use crate::state::{Origins, load_origins};
 use crate::stats::{LogDropped, LogSize, count_log};
@@ -79,7 +80,7 @@ impl Tables {
         let passed = Arc::new(passed.clone());
         let mut gone = self.trim_entries(&passed, at).await?;
         gone += self.trim_tombstones(&passed, at).await?;
-        self.transact(move |desk| {
+        self.transact_until(Durability::Later, move |desk| {
             async move {
                 forget_passed(desk).await?;
                 conflicts::prune(desk, at).await
@@ -115,8 +116,9 @@ impl Tables {
         }
         loop {
             let passed = Arc::clone(passed);
-            let step = self
-                .transact(move |desk| async move { trim_log(desk, &passed, bounds).await }.boxed());
+            let step = self.transact_until(Durability::Later, move |desk| {
+                async move { trim_log(desk, &passed, bounds).await }.boxed()
+            });
             let Some(dropped) = step.await? else { break };
             reading.log_count.subtract(&dropped);
             gone += dropped.entries;

@@ -78,6 +78,8 @@ impl Tables {
                     if seal::seal_if_dirty(desk, at).await?.is_some() {
                         return Ok((conn, None));
                     }
+                    // Whoever takes this over says that it has it.
+                    desk.secure().await?;
                     // Nobody writes here, nothing is unsealed, nothing of this transaction is written: what
                     // the new view sees is what the state in memory says.
                     pin_view(&mut conn).await?;

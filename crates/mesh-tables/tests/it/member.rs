@@ -87,6 +87,7 @@ impl Member {
             let member = PeerId::from_bytes([9; 32]);
             let parts = batch.bodies.into_iter().map(|body| IncomingPart { body, member });
             let applied = other.tables.apply(parts.collect::<Vec<_>>(), AT).await.unwrap();
+            other.tables.settle().await.unwrap();
             assert!(applied.missing.is_empty() && applied.parked.is_empty(), "{applied:?}");
             cursor = batch.cursor;
             if batch.is_done {

@@ -262,6 +262,7 @@ async fn whoever_parked_a_write_says_so_and_what_it_writes_is_concurrent_to_it()
     let part = mesh_tables::IncomingPart { body: skewed, member: one.id() };
     let later = UnixMillis(three.now().await.0 + 2 * 61_000);
     three.tables.apply(vec![part], later).await.unwrap();
+    three.tables.settle().await.unwrap();
     two.give(&three).await;
     assert_eq!(three.notes().await, ["x|parked|1|-"]);
     assert_eq!(three.conflicts().await.len(), 1);

@@ -110,7 +110,9 @@ impl Peer {
         let member = from.id();
         let parts =
             bodies.into_iter().map(|body| IncomingPart { body, member }).collect::<Vec<_>>();
-        self.tables.apply(parts, self.now().await).await.unwrap()
+        let applied = self.tables.apply(parts, self.now().await).await.unwrap();
+        self.tables.settle().await.unwrap();
+        applied
     }
 
     pub(crate) async fn give(&self, to: &Self) -> Applied {

@@ -209,13 +209,23 @@ impl Shared {
 
     /// Moves the counter if what stands there is not what somebody has read or written.
     pub(crate) async fn announce(self: &Arc<Self>, look: Look) {
-        if !self.is_news(&look) {
-            return;
+        if self.is_news(&look) {
+            // It fails when the runtime goes down.
+            let compared = self.blocking(|shared| {
+                shared.compare(look);
+                Ok(())
+            });
+            compared.await.ok();
         }
-        let known = match self.take().await {
+    }
+
+    fn compare(&self, look: Look) {
+        // A write of our own is no news, nor is what stands there while somebody's save is put back.
+        let _writing = lock(&self.writing);
+        let known = match self.take() {
             Ok(content) => Known::Content(content.stamp()),
             // The next look tells.
-            Err(FileError::Unsettled { .. } | FileError::Stopped { .. }) => return,
+            Err(FileError::Unsettled { .. }) => return,
             Err(_) => Known::Trouble(look.clone()),
         };
         let mut seen = lock(&self.seen);
@@ -223,7 +233,6 @@ impl Shared {
         // Whoever has read nothing yet will find it as it stands.
         if seen.content.as_ref().is_some_and(|content| *content != known) {
             seen.content = Some(known);
-            drop(seen);
             self.changes.send_modify(|count| *count = count.wrapping_add(1));
         }
     }
@@ -237,7 +246,7 @@ impl Shared {
                     continue;
                 }
             }
-            let (known, result) = match self.take().await {
+            let (known, result) = match self.blocking(Self::take).await {
                 Ok(content) => (Known::Content(content.stamp()), Ok(content)),
                 Err(FileError::Unsettled { .. }) => continue,
                 Err(error) => (Known::Trouble(look.clone()), Err(error)),
@@ -248,11 +257,8 @@ impl Shared {
         Err(FileError::Unsettled { path: self.path.clone() })
     }
 
-    async fn take(self: &Arc<Self>) -> Result<FileContent, FileError> {
-        self.blocking(|shared| {
-            shared.at_place(|place| content::take(place.path, shared.config.bytes_max))
-        })
-        .await
+    fn take(&self) -> Result<FileContent, FileError> {
+        self.at_place(|place| content::take(place.path, self.config.bytes_max))
     }
 
     /// Does `work` where the path leads to by this time.

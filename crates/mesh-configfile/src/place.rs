@@ -19,6 +19,8 @@ use crate::shelf::{Shelf, sync_folder};
 
 mod back;
 mod leftovers;
+#[cfg(test)]
+mod tests;
 
 /// Ends the name of a new content, which nobody has seen.
 const NEW: &str = ".tmp";

@@ -190,8 +190,12 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
 
 /// `TOKEN`, `YOUR_TOKEN_HERE`: what manuals write where a value goes.
 fn is_name_in_capitals(value: &[u8]) -> bool {
-    let is_name = value.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_');
-    is_name && (value.len() < RANDOM_BYTES_MIN || value.contains(&b'_'))
+    let is_name = |byte: &u8| byte.is_ascii_uppercase() || *byte == b'_';
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let is_numbered = digits == 0 || value.contains(&b'_') && digits * 3 <= value.len();
+    is_numbered
+        && value.iter().all(|byte| is_name(byte) || byte.is_ascii_digit())
+        && (value.len() < RANDOM_BYTES_MIN || value.contains(&b'_'))
 }
 
 /// `/run/secrets/x`, `./x`, `~/x`, `C:\x`. Base64 begins with a slash too, but then goes on at random.

@@ -132,7 +132,8 @@ fn judge(check: Check, line: &[u8], captures: &Captures<'_>) -> Option<Range<usi
         },
         Check::Flag => holds_secret(name) && is_given(text, is_quoted),
         Check::ShortFlag => {
-            !is_placeholder(text) && (!is_quoted || looks_random(text) || looks_like_password(text))
+            let is_likely = looks_random(text) || looks_like_password(text);
+            !is_placeholder(text) && (!is_quoted || is_likely && !is_expression(text))
         }
         Check::Assigned => {
             let sign = captures.name("s").map_or(&[][..], |sign| sign.as_bytes());
@@ -146,6 +147,11 @@ fn judge(check: Check, line: &[u8], captures: &Captures<'_>) -> Option<Range<usi
     is_secret.then(|| value.range())
 }
 
+/// A regular expression, which `-p` stands for as often as for a password.
+fn is_expression(value: &[u8]) -> bool {
+    value.iter().filter(|byte| b"()[]{}\\".contains(byte)).count() >= 2
+}
+
 /// A value on a command line. Prose about flags goes on in words.
 fn is_given(value: &[u8], is_quoted: bool) -> bool {
     let is_sign =
@@ -154,6 +160,7 @@ fn is_given(value: &[u8], is_quoted: bool) -> bool {
     let is_prose = value.contains(&b' ') && !is_written;
     !is_placeholder(value)
         && !value.starts_with(b"-")
+        && (is_quoted || !value.iter().any(|byte| b"([{<".contains(byte)))
         && (looks_random(value) || is_written || is_quoted && !is_prose)
 }
 
@@ -169,7 +176,14 @@ fn is_assigned(
     let value = value.get(..kept).unwrap_or(value);
     let calls: &[u8] = if sign == b">" { b"([{" } else { b"([{<" };
     let is_called = !is_quoted && behind.is_some_and(|behind| calls.contains(&behind));
-    if is_called || sign == b"," && !is_quoted || is_placeholder(value) || !holds_secret(name) {
+    // `Secrets::Aes128`: the first of two signs.
+    let is_half = value.first().is_some_and(|first| b":=>".contains(first));
+    if is_called
+        || is_half
+        || sign == b"," && !is_quoted
+        || is_placeholder(value)
+        || !holds_secret(name)
+    {
         return false;
     }
     if looks_random(value) {

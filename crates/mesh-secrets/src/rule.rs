@@ -248,7 +248,7 @@ pub(crate) const RULES: &[Rule] = &[
         "a value assigned to a name for secrets",
         NAMES,
         Assigned,
-        r#"(?i)(?P<k>[0-9a-z_.$-]{0,64}(?:password|passwd|passphrase|passcode|passwort|pwd|secret|token|credential|api[_-]?key|(?:access|private|secret|signing|encryption|auth|account|master|session|node|store)[_-]?key)[0-9a-z_-]{0,40})(?:\\?["'`]|\])*(?:[ \t]*(?P<s>:=|=>|==|:[ \t]*[a-z&_<>']{2,16}[ \t]*=|=|:|,|>)[ \t]*|[ \t]+)(?:\\?["'`](?P<q>[^\s"'`\\]{8,})|(?P<v>[^\s"'`,;<>(){}\[\]|\\]{8,}))"#
+        r#"(?i)(?P<k>[0-9a-z_.$-]*(?:password|passwd|passphrase|passcode|passwort|pwd|secret|token|credential|api[_-]?key|(?:access|private|secret|signing|encryption|auth|account|master|session|node|store)[_-]?key)[0-9a-z_-]*)(?:\\?["'`]|\])*(?:[ \t]*(?P<s>:=|=>|==|:[ \t]*[a-z&_<>']{2,16}[ \t]*=|=|:|,|>)[ \t]*|[ \t]+)(?:\\?["'`](?P<q>[^\s"'`\\]{8,})|(?P<v>[^\s"'`,;<>(){}\[\]|\\]{8,}))"#
     ),
     rule!(
         "hex_beside_word",

@@ -161,3 +161,30 @@ fn parameters_that_stand_in_order_need_no_names() {
         assert_eq!(nameless(sql), None, "{sql}");
     }
 }
+
+#[test]
+fn a_definition_is_found_in_its_table_whatever_stands_around_it() {
+    for (create, expected) in [
+        ("CREATE TABLE t (id INT, x TEXT)", Some("CREATE TABLE t (id INT, x NEW)")),
+        (
+            "CREATE TABLE x (id INT CHECK (x > 1), y DEFAULT 'x, x', [X] DECIMAL(1, 2) /* , */ DEFAULT (',)'), z)",
+            Some("CREATE TABLE x (id INT CHECK (x > 1), y DEFAULT 'x, x', x NEW, z)"),
+        ),
+        (
+            "CREATE TABLE t (x, y, PRIMARY KEY (y)) WITHOUT ROWID",
+            Some("CREATE TABLE t (x NEW, y, PRIMARY KEY (y)) WITHOUT ROWID"),
+        ),
+        ("CREATE TABLE t (id INT, y CHECK (x, x TEXT))", None),
+        ("CREATE TABLE t (id 'x", None),
+    ] {
+        assert_eq!(redefined(create, "x", "x NEW").as_deref(), expected, "{create}");
+    }
+}
+
+#[test]
+fn indexes_are_the_same_however_they_are_written() {
+    let one = normalised_index("CREATE INDEX i ON t (a DESC)");
+    assert!(one.is_some());
+    assert_eq!(normalised_index("create index if not exists main.i on t(a desc) ;"), one);
+    assert_ne!(normalised_index("CREATE INDEX i ON t (a)"), one);
+}

@@ -14,6 +14,7 @@ mod documented;
 mod errors;
 mod fake;
 mod harness;
+mod kept;
 mod limits;
 mod metrics;
 mod socket;

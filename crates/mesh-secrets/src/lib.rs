@@ -18,6 +18,7 @@ mod glob;
 mod join_token;
 mod judge;
 mod key;
+mod lines;
 mod matching;
 mod rule;
 mod scanner;

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::allow::{AllowList, ExpiredAllowance};
 use crate::finding::Finding;
-use crate::stream::{FileScan, Lines};
+use crate::lines::Lines;
+use crate::stream::FileScan;
 use crate::{ScanError, value};
 
 /// One scan gives no more findings than this. What holds so many is refused by the first.

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::allow::AllowList;
 use crate::finding::Finding;
 use crate::judge::{is_placeholder, looks_like_password, looks_random};
+use crate::lines::Lines;
 use crate::rule::VALUE;
 use crate::scanner::FINDINGS_MAX;
-use crate::stream::Lines;
 use crate::{ScanError, key};
 
 /// No text that serde_json parses is deeper.

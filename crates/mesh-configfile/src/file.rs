@@ -144,7 +144,8 @@ impl ConfigFile {
     /// it was replaced and checked twice, writes into a file without a name.
     ///
     /// # Errors
-    /// [`FileError::Changed`] when something else stands there: it stays.
+    /// [`FileError::Changed`] when something else stands there: it stays. [`FileError::Io`] among others where
+    /// the file itself is a mount point, which cannot be renamed.
     pub async fn replace(&self, bytes: &[u8], expected: Option<Stamp>) -> Result<Stamp, FileError> {
         let bytes = bytes.to_vec();
         self.shared
@@ -287,6 +288,6 @@ impl Shared {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -31,8 +31,15 @@ impl Renames for System {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from) {
             Err(error) if is_unsupported(&error) => {
-                fs::hard_link(from, to)?;
-                fs::remove_file(from)
+                match fs::hard_link(from, to) {
+                    Ok(()) => fs::remove_file(from),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+                    // No hard links either: looking first is all there is.
+                    Err(_) if fs::symlink_metadata(to).is_ok() => {
+                        Err(io::ErrorKind::AlreadyExists.into())
+                    }
+                    Err(_) => fs::rename(from, to),
+                }
             }
             done => done,
         }

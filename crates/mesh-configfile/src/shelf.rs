@@ -54,14 +54,13 @@ impl Shelf {
     }
 
     /// Takes over the file at `from`, which must lie on the same file system.
-    pub(crate) fn adopt(&self, from: &Path, name: &str) -> Result<PathBuf, FileError> {
+    pub(crate) fn adopt(&self, from: &Path, name: &str) -> Result<(), FileError> {
         check_name(name)?;
         self.prepare()?;
         let path = self.next(name)?;
         fs::rename(from, &path).map_err(|error| FileError::from_io(&path, error))?;
         sync_folder(&self.folder).map_err(|error| self.error(error))?;
-        self.prune()?;
-        Ok(path)
+        self.prune()
     }
 
     pub(crate) fn version(&self, name: &str) -> Result<Option<Vec<u8>>, FileError> {

@@ -4,18 +4,19 @@
 //! all show there. What an event says is not looked at; it is a reason to look at the file, as
 //! is every [`FileConfig::poll`](crate::FileConfig::poll).
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::file::Shared;
+use crate::file::{Shared, lock};
 use crate::look::{self, Look};
 
 /// A file that changes all the time is announced after so many looks, and every so many.
@@ -33,26 +34,34 @@ struct Watched {
 pub(crate) struct Eye {
     watcher: Option<RecommendedWatcher>,
     watched: Vec<Watched>,
+    /// The parts of the path and of where it leads to. Most of what happens in a folder names others.
+    names: Names,
     stirred: Arc<Notify>,
 }
+
+type Names = Arc<Mutex<BTreeSet<OsString>>>;
 
 impl Eye {
     pub(crate) fn open(path: &Path) -> Self {
         let stirred = Arc::new(Notify::new());
-        let handler = handler(path, Arc::clone(&stirred));
+        let names = Names::default();
+        let handler = handler(Arc::clone(&names), Arc::clone(&stirred));
         let watcher = notify::recommended_watcher(handler)
             .inspect_err(|error| {
                 tracing::warn!(path = %path.display(), %error, "changes of the file are only polled");
             })
             .ok();
-        Self { watcher, watched: Vec::new(), stirred }
+        Self { watcher, watched: Vec::new(), names, stirred }
     }
 
     /// Watches the folders that `path` lies in as they are by this time.
     pub(crate) fn aim(&mut self, path: &Path) {
         let Some(watcher) = &mut self.watcher else { return };
+        let paths = [Some(path.to_owned()), look::resolve(path).ok()];
+        *lock(&self.names) =
+            paths.iter().flatten().flat_map(|path| path.iter().map(OsString::from)).collect();
         let mut wanted: Vec<Watched> = Vec::new();
-        for path in [Some(path.to_owned()), look::resolve(path).ok()].into_iter().flatten() {
+        for path in paths.into_iter().flatten() {
             if let Some(folder) = nearest(look::folder_of(&path))
                 && !wanted.contains(&folder)
             {
@@ -97,11 +106,12 @@ fn nearest(folder: &Path) -> Option<Watched> {
 }
 
 /// Tells of events that name a part of the path, by whatever way the file system spells the rest.
-fn handler(path: &Path, stirred: Arc<Notify>) -> impl Fn(notify::Result<Event>) + Send + 'static {
-    let own = path.to_owned();
+fn handler(names: Names, stirred: Arc<Notify>) -> impl Fn(notify::Result<Event>) + Send + 'static {
     move |event| {
         let is_ours = match event {
-            Ok(event) => is_change(event.kind) && (event.need_rescan() || names(&event, &own)),
+            Ok(event) => {
+                is_change(event.kind) && (event.need_rescan() || is_named(&event, &lock(&names)))
+            }
             // Events may be missing.
             Err(_) => true,
         };
@@ -123,16 +133,9 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-fn names(event: &Event, own: &Path) -> bool {
-    let mut parts: Vec<OsString> = own.iter().map(OsString::from).collect();
-    if let Ok(target) = look::resolve(own) {
-        parts.extend(target.iter().map(OsString::from));
-    }
+fn is_named(event: &Event, names: &BTreeSet<OsString>) -> bool {
     event.paths.is_empty()
-        || event
-            .paths
-            .iter()
-            .any(|path| path.file_name().is_none_or(|name| parts.iter().any(|part| part == name)))
+        || event.paths.iter().any(|path| path.file_name().is_none_or(|name| names.contains(name)))
 }
 
 /// Announces changes until `gone`.

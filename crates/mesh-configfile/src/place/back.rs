@@ -1,11 +1,13 @@
 //! When what came out is not what was read.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::{Place, remove};
-use crate::content::Stamp;
+use crate::FileError;
+use crate::content::{self, FileContent, Stamp};
 use crate::look;
 use crate::renames::Renames;
 
@@ -62,15 +64,28 @@ impl<R: Renames> Place<'_, R> {
             Print::Bytes(stamp) => format!("rescued-{}", stamp.short()),
             Print::Other(_) => "rescued".to_owned(),
         };
-        match self.shelf.adopt(swap, &name) {
-            Ok(path) => {
-                tracing::warn!(path = %path.display(), "a save that nobody has read was kept");
+        let kept = match self.shelf.adopt(swap, &name) {
+            // A link leads to another file system than the one that the versions lie on.
+            Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {
+                self.carry(swap, &name)
             }
+            kept => kept,
+        };
+        match kept {
+            Ok(()) => tracing::warn!(version = name, "a save that nobody has read was kept"),
             Err(error) => {
                 let path = swap.display();
                 tracing::error!(%path, %error, "a save that nobody has read stays where it is");
             }
         }
+    }
+
+    fn carry(&self, swap: &PathBuf, name: &str) -> Result<(), FileError> {
+        if let FileContent::Present { bytes, .. } = content::take(swap, self.bytes_max)? {
+            self.shelf.keep(name, &bytes)?;
+            remove(swap);
+        }
+        Ok(())
     }
 
     fn print(&self, path: &PathBuf) -> Print {

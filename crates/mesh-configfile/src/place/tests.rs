@@ -287,3 +287,14 @@ fn what_a_killed_process_left_is_removed_unless_it_may_be_a_save() {
     assert_eq!(home.rescued(), ["nobody has read this", "kept"]);
     assert_eq!(home.text(), "old");
 }
+
+#[test]
+fn a_rescued_save_reaches_versions_on_another_file_system() {
+    let Ok(away) = tempfile::tempdir_in("/dev/shm") else { return };
+    let mut home = Home::with_old();
+    home.shelf = Shelf::beside(&away.path().join("c.json"), MAX, 20);
+    fs::write(home.folder.path().join(".c.json.a.swap"), "nobody has read this").unwrap();
+    home.place(System).sweep();
+    assert_eq!(home.rescued(), ["nobody has read this"]);
+    assert_eq!(home.beside(), Vec::<String>::new());
+}

@@ -14,6 +14,7 @@ mod number;
 mod parse;
 mod place;
 mod render;
+mod trivia;
 mod write;
 
 pub use render::render_text;

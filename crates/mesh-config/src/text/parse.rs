@@ -66,6 +66,17 @@ pub(super) struct Parsed {
     pub(super) layout: Object,
 }
 
+impl Parsed {
+    /// The content with the revision.
+    pub(super) fn into_members(self) -> (Map<String, Value>, Object) {
+        let Value::Object(mut members) = self.document else { return (Map::new(), self.layout) };
+        if let Some(revision) = self.revision {
+            members.insert(REVISION_NAME.to_owned(), Value::String(revision));
+        }
+        (members, self.layout)
+    }
+}
+
 /// The text in these bytes, without the mark of the byte order that some editors write before it.
 pub(super) fn decode(bytes: &[u8]) -> Result<&str, TextError> {
     let kind = TextErrorKind::NotText;

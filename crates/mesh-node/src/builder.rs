@@ -34,6 +34,7 @@ use crate::node::Node;
 use crate::parcels::RECEIPT_WAIT;
 use crate::records::stored;
 use crate::shared::{Shared, lock};
+use crate::shared_config::{SharedConfig, SharedConfigSettings};
 use crate::subscribe::LiveSubscribers;
 use crate::tables::Replication;
 use crate::tasks::Tasks;
@@ -129,6 +130,13 @@ impl NodeBuilder {
 
     pub(crate) fn into_config(self) -> Config {
         self.config
+    }
+
+    /// Files that show the shared configuration, and keys of this machine alone.
+    #[must_use]
+    pub fn shared_config(mut self, settings: SharedConfigSettings) -> Self {
+        self.config.shared_config = settings;
+        self
     }
 
     /// Where members are looked for that cannot be reached at the addresses in their profiles.
@@ -229,6 +237,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         live: LiveSubscribers::default(),
         discovery: Discovery::default(),
         replication,
+        shared_config: SharedConfig::new(&config.shared_config, data_dir.path()),
         membership_gate: tokio::sync::Mutex::new(()),
         admission_gate: tokio::sync::Mutex::new(()),
         tasks,
@@ -287,10 +296,14 @@ async fn run(
     }
     shared.start_discovery();
     shared.start_replication();
+    let built_in = shared.replication.tables.make_built_in(clock::now().wall).await;
+    shared.note_tables(&built_in);
+    built_in.map_err(|error| broken(chain(&error)))?;
+    shared.start_shared_config().await.map_err(|error| broken(chain(&error)))?;
     if let Some(control) = control {
         let node = Node::new(Arc::clone(shared));
         let (tracker, shutdown) = (shared.tasks.tracker().clone(), shared.tasks.shutdown().clone());
-        shared.tasks.spawn(async move { control.run(node, &tracker, shutdown).await });
+        shared.tasks.spawn(async move { control.run_with_config(node, &tracker, shutdown).await });
     }
     let now = clock::now().wall;
     shared.events.emit(

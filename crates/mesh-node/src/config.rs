@@ -13,6 +13,7 @@ use mesh_tables::TablesConfig;
 use mesh_transport::TransportConfig;
 
 use crate::discover::DiscoveryConfig;
+use crate::shared_config::SharedConfigSettings;
 
 /// The port of the mesh.
 pub const DEFAULT_PORT: u16 = 13_500;
@@ -61,6 +62,7 @@ pub(crate) struct Config {
     pub(crate) exchange: ExchangeConfig,
     pub(crate) transport: TransportConfig,
     pub(crate) discovery: DiscoveryConfig,
+    pub(crate) shared_config: SharedConfigSettings,
 }
 
 impl Config {
@@ -81,6 +83,7 @@ impl Config {
             exchange: ExchangeConfig::default(),
             transport: TransportConfig::default(),
             discovery: DiscoveryConfig::default(),
+            shared_config: SharedConfigSettings::default(),
         }
     }
 }

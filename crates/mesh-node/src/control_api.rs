@@ -1,5 +1,6 @@
 //! What the local admin API means: requests become calls of the node, results become JSON.
 
+mod config;
 mod data;
 mod ways;
 

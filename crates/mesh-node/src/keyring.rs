@@ -310,6 +310,22 @@ impl Keyring {
         )
     }
 
+    /// Seals `message` so that `to` can read it for as long as it keeps its sealing key: secrets of a pair are
+    /// destroyed sooner.
+    pub(crate) fn seal_for_long(
+        &mut self,
+        message: &MeshMessage,
+        to: &Member,
+    ) -> Result<Envelope, NodeError> {
+        let peer = to.peer_id;
+        let is_new = self.unpaired.insert(peer);
+        let sealed = self.seal(message, to);
+        if is_new {
+            self.unpaired.remove(&peer);
+        }
+        sealed
+    }
+
     /// Seals for `peer` without the pair's secret, which the peer has lost, until there is a new one.
     pub(crate) fn distrust_pair_keys(&mut self, peer: PeerId) {
         if self.pairs.contains_key(&peer) {

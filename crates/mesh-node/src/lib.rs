@@ -54,6 +54,7 @@ mod records;
 mod relay;
 mod send;
 mod shared;
+mod shared_config;
 mod subscribe;
 mod sync;
 mod tables;
@@ -68,6 +69,8 @@ pub use discover::{DiscoveryConfig, DiscoveryReport};
 pub use error::{NodeError, StartError};
 pub use events::Event;
 pub use join::{JoinStepDone, Joined};
+pub use mesh_config::{ConfigKey, EntryValue};
+pub use mesh_control::{ConfigFileState, ConfigFileView};
 pub use mesh_control::{JoinStep, ParkedAccepted, default_data_dir, default_socket_path};
 pub use mesh_delivery::{DeliveryConfig, Priority};
 pub use mesh_discovery::{LanConfig, LanInterfaces, TailscaleConfig};
@@ -85,5 +88,8 @@ pub use mesh_tables::{
 };
 pub use node::{Node, Peer, RoundTrip};
 pub use outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Sent, Target};
+pub use shared_config::{
+    ChangesMissed, ConfigChange, ConfigChanged, ConfigFollower, ConfigView, SharedConfigSettings,
+};
 pub use subscribe::{Filter, Received, Subscription};
 pub use tokens::IssuedToken;

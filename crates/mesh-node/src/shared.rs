@@ -24,6 +24,7 @@ use crate::link::LinkEntry;
 use crate::metrics::CommitTimes;
 use crate::outgoing::Delivered;
 use crate::relay::PendingRoutedPing;
+use crate::shared_config::SharedConfig;
 use crate::subscribe::LiveSubscribers;
 use crate::tables::Replication;
 use crate::tasks::Tasks;
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) live: LiveSubscribers,
     pub(crate) discovery: Discovery,
     pub(crate) replication: Replication,
+    pub(crate) shared_config: SharedConfig,
     /// One change of the membership at a time, so that memory and disk agree on the order.
     pub(crate) membership_gate: tokio::sync::Mutex<()>,
     /// One join or admission at a time: two newcomers cannot both get one hostname here.
@@ -82,6 +84,7 @@ impl Shared {
 
     pub(crate) fn set_view(&self, view: View) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+        self.shared_config.members_changed.send_modify(|count| *count += 1);
     }
 
     pub(crate) fn links(&self) -> MutexGuard<'_, BTreeMap<PeerId, Arc<LinkEntry>>> {

@@ -1,0 +1,209 @@
+//! How the configuration changes: planned, scanned, checked, written; one change at a time.
+
+use std::sync::Arc;
+
+use mesh_config::{
+    Change, ConfigError, ConfigKey, ConfigState, Edit, Entry, EntryValue, Violation,
+};
+use mesh_protocol::{ErrorCode, UnixMillis};
+use mesh_secrets::Finding;
+use mesh_tables::{ConfigHistoryRow, ConfigWrite};
+use serde_json::Value;
+
+use super::standing::{schema_of, users_schema};
+use crate::clock;
+use crate::error::NodeError;
+use crate::shared::{Shared, lock};
+
+/// Mistakes that one message names.
+const NAMED_MAX: usize = 5;
+
+/// What a change did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigChanged {
+    /// The number of the change; none when everything was as it should be.
+    pub version: Option<u64>,
+    /// The keys that it changed.
+    pub keys: Vec<ConfigKey>,
+}
+
+/// What is to be changed, and why.
+#[derive(Debug, Default)]
+pub(super) struct Request {
+    pub(super) edits: Vec<Edit>,
+    /// Entries that are replaced by somebody who did not know them.
+    pub(super) over: Vec<(ConfigKey, Entry)>,
+    pub(super) note: Option<String>,
+    /// The conflict that is decided with it.
+    pub(super) settles: Option<String>,
+}
+
+/// Why a change was refused, where the keys matter to whoever asked.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: NodeError,
+    /// The first key that is at fault, as far as one is.
+    pub(super) key: Option<ConfigKey>,
+}
+
+impl From<NodeError> for Refusal {
+    fn from(error: NodeError) -> Self {
+        Self { error, key: None }
+    }
+}
+
+impl From<ConfigError> for NodeError {
+    fn from(error: ConfigError) -> Self {
+        let code = match &error {
+            ConfigError::ValueTooLarge { .. } | ConfigError::TooMany { .. } => {
+                ErrorCode::ConfigTooLarge
+            }
+            _ => ErrorCode::ConfigKeyInvalid,
+        };
+        Self::new(code, format!("{error}; nothing was changed"))
+    }
+}
+
+impl Shared {
+    /// Changes the configuration as `plan` wishes, which sees the state that the change is made to.
+    pub(super) async fn change_config(
+        &self,
+        plan: impl FnOnce(&ConfigState) -> Result<Request, NodeError> + Send,
+    ) -> Result<ConfigChanged, Refusal> {
+        let config = &self.shared_config;
+        let _alone = config.gate.lock().await;
+        let at = clock::now().wall;
+        let (change, settles, touched) = {
+            let state = lock(&config.state);
+            let Request { edits, over, note, settles } = plan(&state)?;
+            let change = state.plan(edits, over, self.me, at, note).map_err(NodeError::from)?;
+            if change.items.is_empty() && settles.is_none() {
+                return Ok(ConfigChanged::default());
+            }
+            let touched = self.touched(&state, &change);
+            (change, settles, touched)
+        };
+        self.refuse_local(&change)?;
+        self.scan_change(&change, at)?;
+        self.check_document(&touched)?;
+        self.commit(&change, settles, at).await?;
+        let keys = change.items.iter().map(|item| item.key.clone()).collect();
+        Ok(ConfigChanged { version: Some(change.version), keys })
+    }
+
+    /// What is to be validated: the whole document where a schema of the user may say anything, else the
+    /// entries that the change touches.
+    fn touched(&self, state: &ConfigState, change: &Change) -> Value {
+        let is_small = !lock(&self.shared_config.standing).has_users_schema()
+            && change.items.len() < 64
+            && change
+                .items
+                .iter()
+                .all(|item| item.key.segments().first().is_some_and(|name| name != "mesh"));
+        if is_small { state.after_nearby(change) } else { state.after(change) }
+    }
+
+    fn refuse_local(&self, change: &Change) -> Result<(), Refusal> {
+        let local = self.shared_config.local_keys();
+        let Some(item) = change.items.iter().find(|item| local.is_local(&item.key)) else {
+            return Ok(());
+        };
+        let error = NodeError::new(
+            ErrorCode::ConfigKeyLocal,
+            format!(
+                "{} belongs to each machine alone and is not shared; nothing was changed",
+                item.key
+            ),
+        );
+        Err(Refusal { error, key: Some(item.key.clone()) })
+    }
+
+    fn scan_change(&self, change: &Change, at: UnixMillis) -> Result<(), Refusal> {
+        let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+        let mut found: Vec<(ConfigKey, Finding)> = Vec::new();
+        for item in &change.items {
+            let name = item.key.to_string();
+            // Of a sealed value only the name of its key travels in clear.
+            let value = match &item.new {
+                None => continue,
+                Some(EntryValue::Plain(value)) => value,
+                Some(EntryValue::Sealed(_)) => &Value::Null,
+            };
+            let findings = self.shared_config.scanner.scan_value(&name, value, seconds);
+            let findings = findings.map_err(|error| {
+                NodeError::new(
+                    ErrorCode::SecretFound,
+                    format!("{name} cannot be looked through for secrets ({error}), so nothing was changed"),
+                )
+            })?;
+            found.extend(findings.into_iter().map(|finding| (item.key.clone(), finding)));
+        }
+        let Some((key, _)) = found.first() else { return Ok(()) };
+        let named: Vec<String> = found
+            .iter()
+            .take(NAMED_MAX)
+            .map(|(key, finding)| format!("{key} holds {} (rule {})", finding.what, finding.rule))
+            .collect();
+        let error = NodeError::new(
+            ErrorCode::SecretFound,
+            format!("secrets are not shared: {}{}; nothing was changed", named.join("; "), more(found.len())),
+        )
+        .with_hint(
+            "keep the secret in a file on each machine and share its path (token_file), or seal the value to those who need it: `mesh-ctl config set --sealed KEY --to HOST`",
+        );
+        Err(Refusal { error, key: Some(key.clone()) })
+    }
+
+    fn check_document(&self, document: &Value) -> Result<(), Refusal> {
+        let users = users_schema(document);
+        let schema = match users {
+            Some(_) => Arc::new(schema_of(users).map_err(|violation| refused(&[violation]))?),
+            None => lock(&self.shared_config.standing).schema(),
+        };
+        schema.check(document).map_err(|violations| refused(&violations))
+    }
+
+    async fn commit(
+        &self,
+        change: &Change,
+        settles: Option<String>,
+        at: UnixMillis,
+    ) -> Result<(), Refusal> {
+        let rows = change.rows();
+        let history = change.history().into_iter().map(|(key, text)| ConfigHistoryRow {
+            version: change.version,
+            author: change.by,
+            key,
+            change: text,
+        });
+        let write = ConfigWrite { rows: rows.clone(), history: history.collect(), settles };
+        let written = self.replication.tables.write_config(write, at).await;
+        self.note_tables(&written);
+        written.map_err(NodeError::from)?;
+        // Whoever asks next sees it, however far behind the feed is.
+        self.take_config_rows(rows.iter().map(|(key, entry)| (key.as_str(), entry.as_deref())));
+        Ok(())
+    }
+}
+
+fn more(count: usize) -> String {
+    match count.saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    }
+}
+
+fn refused(violations: &[Violation]) -> Refusal {
+    let named: Vec<String> = violations
+        .iter()
+        .take(NAMED_MAX)
+        .map(|violation| format!("{}: {}", violation.path, violation.reason))
+        .collect();
+    let error = NodeError::new(
+        ErrorCode::SchemaInvalid,
+        format!("the configuration would not fit its schema: {}{}; nothing was changed", named.join("; "), more(violations.len())),
+    )
+    .with_hint("`mesh-ctl config get mesh.schema` shows the schema of this mesh, docs/configuration.md the built-in one");
+    let key = violations.first().and_then(|violation| violation.path.parse().ok());
+    Refusal { error, key }
+}

@@ -1,0 +1,126 @@
+//! The document that is in force: the newest one that is valid.
+
+use std::sync::Arc;
+
+use mesh_config::{ConfigKey, LocalKeys, Schema, Violation};
+use serde_json::{Value, json};
+
+use super::SharedConfig;
+use crate::shared::lock;
+
+/// The user's schema, as shared configuration itself.
+const SCHEMA_KEY: [&str; 2] = ["mesh", "schema"];
+
+/// What users list as keys of each machine alone, as shared configuration.
+const LOCAL_KEYS_KEY: [&str; 2] = ["mesh", "local_keys"];
+
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// Listed in this agent's settings.
+    listed_here: Vec<ConfigKey>,
+    local_keys: Arc<LocalKeys>,
+    schema: Arc<Schema>,
+    /// The schema of the user that it was made of.
+    users: Option<Value>,
+    /// The newest valid document.
+    good: Arc<Value>,
+    violations: Arc<Vec<Violation>>,
+    /// The state that was looked at last.
+    looked_at: Option<u64>,
+}
+
+impl Standing {
+    pub(super) fn new(listed_here: &[ConfigKey]) -> Self {
+        Self {
+            listed_here: listed_here.to_vec(),
+            local_keys: Arc::new(LocalKeys::new(listed_here.iter().cloned())),
+            schema: Arc::new(Schema::built_in()),
+            users: None,
+            good: Arc::new(json!({})),
+            violations: Arc::default(),
+            looked_at: None,
+        }
+    }
+
+    pub(super) fn local_keys(&self) -> Arc<LocalKeys> {
+        Arc::clone(&self.local_keys)
+    }
+
+    pub(super) fn schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.schema)
+    }
+
+    pub(super) const fn has_users_schema(&self) -> bool {
+        self.users.is_some()
+    }
+
+    /// A document that was valid before, for as long as none is known that is.
+    pub(super) fn remember(&mut self, good: Value) {
+        self.good = Arc::new(good);
+    }
+
+    fn look(&mut self, document: Value) {
+        let users = at(&document, &SCHEMA_KEY).cloned();
+        let mut violations = Vec::new();
+        if users != self.users {
+            match schema_of(users.as_ref()) {
+                Ok(schema) => {
+                    self.schema = Arc::new(schema);
+                    self.users = users;
+                }
+                Err(violation) => violations.push(violation),
+            }
+        }
+        let listed = at(&document, &LOCAL_KEYS_KEY).and_then(Value::as_array);
+        let listed = listed.into_iter().flatten().filter_map(Value::as_str);
+        let listed = listed.filter_map(|text| text.parse().ok());
+        self.local_keys = Arc::new(LocalKeys::new(self.listed_here.iter().cloned().chain(listed)));
+        if let Err(more) = self.schema.check(&document) {
+            violations.extend(more);
+        }
+        if violations.is_empty() {
+            self.good = Arc::new(document);
+        }
+        self.violations = Arc::new(violations);
+    }
+}
+
+/// The built-in schema, with the user's.
+pub(super) fn schema_of(users: Option<&Value>) -> Result<Schema, Violation> {
+    match users {
+        None => Ok(Schema::built_in()),
+        Some(users) => Schema::with_users(users)
+            .map_err(|error| Violation { path: SCHEMA_KEY.join("."), reason: error.to_string() }),
+    }
+}
+
+/// The user's schema of a document.
+pub(super) fn users_schema(document: &Value) -> Option<&Value> {
+    at(document, &SCHEMA_KEY)
+}
+
+fn at<'v>(document: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    path.iter().try_fold(document, |value, name| value.get(name))
+}
+
+impl SharedConfig {
+    /// The document in force, and what is wrong with the newest one, if anything is.
+    pub(super) fn effective(&self) -> (Arc<Value>, Arc<Vec<Violation>>) {
+        let count = *self.changed.borrow();
+        let mut standing = lock(&self.standing);
+        if standing.looked_at != Some(count) {
+            let document = lock(&self.state).document(None).unwrap_or_else(|| json!({}));
+            standing.look(document);
+            standing.looked_at = Some(count);
+        }
+        (Arc::clone(&standing.good), Arc::clone(&standing.violations))
+    }
+
+    /// The document in force beneath a key.
+    pub(super) fn effective_at(&self, key: Option<&ConfigKey>) -> Option<Value> {
+        let (document, _) = self.effective();
+        let Some(key) = key else { return Some(Value::clone(&document)) };
+        let names: Vec<&str> = key.segments().iter().map(String::as_str).collect();
+        at(&document, &names).cloned()
+    }
+}

@@ -1,0 +1,432 @@
+//! A file that shows the configuration. What somebody saves in it is a change; what changes elsewhere is
+//! written into it.
+//!
+//! A file that cannot be taken is left as it is, with what changes elsewhere waiting, until it is mended.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use mesh_config::{
+    ConfigKey, Flat, ParsedText, TextError, TextErrorKind, flatten, parse_text, render_text,
+    revision_of, unflatten,
+};
+use mesh_configfile::{ConfigFile, FileContent, FileError, Stamp};
+use mesh_control::{ConfigFileState, ConfigFileView};
+use mesh_protocol::ErrorCode;
+use serde_json::{Value, json};
+use tokio::time::sleep_until;
+
+use super::ConfigView;
+use super::change::{Refusal, Request};
+use crate::clock;
+use crate::error::chain;
+use crate::shared::{Shared, lock};
+
+/// How long to wait after the file system refused.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// A file is written no more often than this many times what writing it takes.
+const REST_FACTOR: u32 = 10;
+
+/// A view, and where it stands.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) place: ConfigView,
+    /// Told to whoever asks.
+    pub(super) report: Mutex<ConfigFileView>,
+    seen: Mutex<Seen>,
+    /// Held by whoever reads or writes the file.
+    busy: tokio::sync::Mutex<()>,
+}
+
+/// What was seen of the file last.
+#[derive(Debug, Default)]
+struct Seen {
+    /// What stands in it.
+    stamp: Option<Stamp>,
+    /// The revision that its text names.
+    revision: Option<String>,
+    /// What was taken from it, or written into it, of the shared keys.
+    shared: Flat,
+    /// Keys of this machine alone.
+    local: Flat,
+    /// What is to become of the keys of this machine, by a command.
+    local_wanted: Option<Flat>,
+    /// It was not taken: it is not looked at again until it is another one.
+    refused: Option<Stamp>,
+    /// Whether it was looked at since the start.
+    is_known: bool,
+}
+
+impl View {
+    pub(super) fn new(place: ConfigView) -> Self {
+        let report = ConfigFileView {
+            path: place.path.display().to_string(),
+            prefix: place.prefix.as_ref().map(ToString::to_string),
+            state: ConfigFileState::Pending,
+            detail: String::new(),
+            revision: None,
+            line: None,
+            column: None,
+            key: None,
+            rule: None,
+        };
+        Self {
+            place,
+            report: Mutex::new(report),
+            seen: Mutex::default(),
+            busy: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        lock(&self.seen)
+    }
+
+    /// The keys of this machine alone that it holds.
+    pub(super) fn local(&self) -> Flat {
+        let seen = self.seen();
+        seen.local_wanted.clone().unwrap_or_else(|| seen.local.clone())
+    }
+
+    /// What the file says of shared keys, as it was seen last.
+    pub(super) fn shared(&self) -> Flat {
+        self.seen().shared.clone()
+    }
+}
+
+/// Why the file and the configuration are not in step.
+#[derive(Debug, Default)]
+struct Trouble {
+    state: Option<ConfigFileState>,
+    detail: String,
+    line: Option<u64>,
+    column: Option<u64>,
+    key: Option<String>,
+    rule: Option<String>,
+}
+
+impl Trouble {
+    fn of_file(error: &FileError, doing: ConfigFileState) -> Self {
+        Self { state: Some(doing), detail: chain(error), ..Self::default() }
+    }
+
+    fn of_text(error: &TextError) -> Self {
+        let detail = match error.kind {
+            TextErrorKind::Empty => {
+                "the file is empty, which changes nothing; delete it to have it written anew"
+                    .to_owned()
+            }
+            TextErrorKind::NotText | TextErrorKind::NotAnObject | TextErrorKind::Broken => {
+                error.reason.clone()
+            }
+        };
+        Self {
+            state: Some(ConfigFileState::Broken),
+            detail,
+            line: Some(error.line),
+            column: Some(error.column),
+            ..Self::default()
+        }
+    }
+
+    fn of_refusal(refusal: &Refusal, text: &ParsedText, prefix: Option<&ConfigKey>) -> Self {
+        let place = refusal.key.as_ref().and_then(|key| {
+            let beneath =
+                key.segments().get(prefix.map_or(0, |prefix| prefix.segments().len())..)?;
+            text.place_of(&ConfigKey::new(beneath.to_vec()).ok()?)
+        });
+        Self {
+            state: Some(ConfigFileState::Broken),
+            detail: refusal.error.message.clone(),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            key: refusal.key.as_ref().map(ToString::to_string),
+            rule: Some(refusal.error.code.as_str().to_owned()),
+        }
+    }
+}
+
+impl Shared {
+    /// The loop that keeps a view and the configuration in step.
+    pub(super) async fn keep_view(self: Arc<Self>, view: Arc<View>) {
+        let settings = self.config.shared_config.clone();
+        let path = view.place.path.clone();
+        let file = loop {
+            match ConfigFile::open(path.clone(), settings.file.clone(), self.tasks.tracker()).await
+            {
+                Ok(file) => break file,
+                Err(error) => {
+                    self.view_failed(&view, Trouble::of_file(&error, ConfigFileState::Unreadable));
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
+            }
+        };
+        let (mut touched, mut changed) = (file.changes(), self.shared_config.changed.subscribe());
+        self.recall(&view, &file).await;
+        loop {
+            touched.mark_unchanged();
+            changed.mark_unchanged();
+            let started = clock::now().instant;
+            let is_settled = self.reconcile(&view, &file).await;
+            let took = clock::now().instant.saturating_duration_since(started);
+            let rest = settings.rewrite_every.max(took.saturating_mul(REST_FACTOR));
+            let rest = if is_settled { rest } else { rest.max(RETRY_AFTER) };
+            self.wait_for_view(&mut touched, &mut changed, started + rest, is_settled).await;
+            if touched.has_changed().is_err() || self.tasks.shutdown().is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the file or the configuration has changed. A save is taken at once; what changes elsewhere
+    /// waits until `rest` is over, and then goes together.
+    async fn wait_for_view(
+        &self,
+        touched: &mut tokio::sync::watch::Receiver<u64>,
+        changed: &mut tokio::sync::watch::Receiver<u64>,
+        rest: Instant,
+        is_settled: bool,
+    ) {
+        let later = async {
+            if is_settled {
+                let _gone = changed.changed().await;
+            }
+            sleep_until(rest.into()).await;
+        };
+        tokio::select! {
+            _gone = touched.changed() => {}
+            () = later => {}
+            () = self.tasks.shutdown().cancelled() => {}
+        }
+    }
+
+    /// What the newest version beside the file says: the keys of this machine alone, should the file be gone,
+    /// and the last good configuration, should the table's not be valid.
+    async fn recall(&self, view: &View, file: &ConfigFile) {
+        let Ok(versions) = file.list_versions().await else { return };
+        for name in versions.iter().filter(|name| !name.starts_with("rescued")) {
+            let Ok(Some(bytes)) = file.version(name).await else { continue };
+            let Ok(parsed) = parse_text(&bytes) else { continue };
+            let Ok(flat) = flatten(view.place.prefix.as_ref(), &parsed.document) else { continue };
+            let local = self.shared_config.local_keys();
+            let (local, shared): (Flat, Flat) =
+                flat.into_iter().partition(|(key, _)| local.is_local(key));
+            if view.place.prefix.is_none() {
+                let good = unflatten(shared.iter().map(|(key, value)| (key, value.clone())));
+                lock(&self.shared_config.standing).remember(good);
+            }
+            view.seen().local = local;
+            return;
+        }
+    }
+
+    /// Takes what was saved, then writes what is to be shown. Says whether the two are in step, or wait for
+    /// somebody to mend the file.
+    async fn reconcile(&self, view: &View, file: &ConfigFile) -> bool {
+        let _alone = view.busy.lock().await;
+        let content = match file.read().await {
+            Ok(content) => content,
+            Err(FileError::Unsettled { .. }) => return true,
+            Err(error) => {
+                self.view_failed(view, Trouble::of_file(&error, ConfigFileState::Unreadable));
+                // Another file is announced.
+                return true;
+            }
+        };
+        if let FileContent::Present { bytes, stamp } = &content {
+            let (is_seen, is_refused) = {
+                let seen = view.seen();
+                (seen.stamp == Some(*stamp), seen.refused == Some(*stamp))
+            };
+            // What was refused may be taken now that the configuration is another one.
+            if (!is_seen || is_refused)
+                && let Err(trouble) = self.take_save(view, file, bytes, *stamp).await
+            {
+                view.seen().refused = Some(*stamp);
+                self.view_failed(view, trouble);
+                return true;
+            }
+        }
+        match self.write_view(view, file, &content).await {
+            Ok(()) => true,
+            Err(FileError::Changed { .. } | FileError::Unsettled { .. }) => true,
+            Err(error) => {
+                self.view_failed(view, Trouble::of_file(&error, ConfigFileState::Unwritable));
+                false
+            }
+        }
+    }
+
+    /// Makes a change of what somebody saved.
+    async fn take_save(
+        &self,
+        view: &View,
+        file: &ConfigFile,
+        bytes: &[u8],
+        stamp: Stamp,
+    ) -> Result<(), Trouble> {
+        let prefix = view.place.prefix.as_ref();
+        let parsed = parse_text(bytes).map_err(|error| Trouble::of_text(&error))?;
+        let broken = |error: &dyn std::error::Error| Trouble {
+            state: Some(ConfigFileState::Broken),
+            detail: chain(error),
+            ..Trouble::default()
+        };
+        let flat = flatten(prefix, &parsed.document).map_err(|error| broken(&error))?;
+        let base = self.base_of(view, file, parsed.revision.as_deref()).await;
+        let local = self.shared_config.local_keys();
+        let (mut own, mut kept) = (Flat::new(), Vec::new());
+        let changed = self
+            .change_config(|state| {
+                let merge = state.merge_file(base.as_ref(), &flat, prefix, &local)?;
+                own = merge.local;
+                kept = merge.kept;
+                let note = Some("file".to_owned());
+                Ok(Request { edits: merge.edits, over: merge.over, note, settles: None })
+            })
+            .await
+            .map_err(|refusal| Trouble::of_refusal(&refusal, &parsed, prefix))?;
+        if !kept.is_empty() {
+            tracing::info!(path = %view.place.path.display(), keys = kept.len(), "keys that a file without a known revision lacks were kept");
+        }
+        tracing::debug!(path = %view.place.path.display(), version = ?changed.version, "a save was taken");
+        let mut seen = view.seen();
+        seen.stamp = Some(stamp);
+        seen.refused = None;
+        seen.revision.clone_from(&parsed.revision);
+        seen.shared = flat.into_iter().filter(|(key, _)| !local.is_local(key)).collect();
+        seen.local = own;
+        seen.local_wanted = None;
+        seen.is_known = true;
+        Ok(())
+    }
+
+    /// What the file was made of: the save before it, or the version that it names.
+    async fn base_of(
+        &self,
+        view: &View,
+        file: &ConfigFile,
+        revision: Option<&str>,
+    ) -> Option<Flat> {
+        let revision = revision?;
+        {
+            let seen = view.seen();
+            if seen.is_known && seen.revision.as_deref() == Some(revision) {
+                return Some(seen.shared.clone());
+            }
+        }
+        let bytes = file.version(revision).await.ok().flatten()?;
+        let parsed = parse_text(&bytes).ok()?;
+        let flat = flatten(view.place.prefix.as_ref(), &parsed.document).ok()?;
+        let local = self.shared_config.local_keys();
+        Some(flat.into_iter().filter(|(key, _)| !local.is_local(key)).collect())
+    }
+
+    /// Writes what is to be shown, unless that is what stands there.
+    async fn write_view(
+        &self,
+        view: &View,
+        file: &ConfigFile,
+        content: &FileContent,
+    ) -> Result<(), FileError> {
+        let prefix = view.place.prefix.as_ref();
+        let document = self.shared_config.effective_at(prefix).unwrap_or_else(|| json!({}));
+        let shared = flatten(prefix, &document).unwrap_or_default();
+        let local = view.local();
+        let revision = revision_of(&shared);
+        let is_shown = {
+            let seen = view.seen();
+            let is_there = content.stamp().is_some() && seen.stamp == content.stamp();
+            // The same under an older revision is left alone: somebody has it open in an editor.
+            is_there && seen.shared == shared && seen.local_wanted.is_none()
+        };
+        if !is_shown {
+            let old = match content {
+                FileContent::Present { bytes, .. } => std::str::from_utf8(bytes).ok(),
+                FileContent::Missing => None,
+            };
+            let text = render_text(old, &with_local(prefix, document, &local), &revision);
+            file.keep_version(&revision, text.as_bytes()).await?;
+            let stamp = file.replace(text.as_bytes(), content.stamp()).await?;
+            let mut seen = view.seen();
+            seen.stamp = Some(stamp);
+            seen.refused = None;
+            seen.revision = Some(revision.clone());
+            seen.shared = shared;
+            if seen.local_wanted.take_if(|wanted| *wanted == local).is_some() {
+                seen.local = local;
+            }
+            seen.is_known = true;
+        }
+        let mut report = lock(&view.report);
+        report.state = ConfigFileState::InStep;
+        report.revision = Some(revision);
+        report.detail.clear();
+        (report.line, report.column, report.key, report.rule) = (None, None, None, None);
+        Ok(())
+    }
+
+    /// Sets keys of this machine alone. They are in the file when this returns.
+    pub(super) async fn change_local(
+        &self,
+        change: impl FnOnce(&mut Flat) + Send,
+    ) -> Result<(), crate::NodeError> {
+        let Some(view) = self.shared_config.views.first() else { return Ok(()) };
+        let refused = lock(&view.report).clone();
+        if !matches!(refused.state, ConfigFileState::InStep | ConfigFileState::Pending) {
+            let message = format!(
+                "{} holds the keys of this machine and cannot be written now: {}; nothing was changed",
+                refused.path, refused.detail
+            );
+            return Err(crate::NodeError::new(ErrorCode::StorageError, message).with_hint(
+                "mend the file first; `mesh-ctl config check` says what is wrong with it",
+            ));
+        }
+        {
+            let mut seen = view.seen();
+            let mut wanted = seen.local_wanted.clone().unwrap_or_else(|| seen.local.clone());
+            change(&mut wanted);
+            seen.local_wanted = Some(wanted);
+        }
+        self.shared_config.note_changed();
+        Ok(())
+    }
+
+    fn view_failed(&self, view: &View, trouble: Trouble) {
+        let Trouble { state, detail, line, column, key, rule } = trouble;
+        let state = state.unwrap_or(ConfigFileState::Broken);
+        let told = {
+            let mut report = lock(&view.report);
+            let is_told = report.state == state && report.detail == detail && report.line == line;
+            report.state = state;
+            report.detail.clone_from(&detail);
+            (report.line, report.column) = (line, column);
+            (report.key, report.rule) = (key.clone(), rule.clone());
+            is_told
+        };
+        if told {
+            return;
+        }
+        let path = view.place.path.display().to_string();
+        tracing::warn!(
+            path,
+            line,
+            column,
+            key,
+            detail,
+            "a file of the configuration was not taken"
+        );
+        let fields = json!({ "path": path, "state": state.as_str(), "detail": detail, "line": line, "column": column, "key": key, "rule": rule });
+        self.events.emit(clock::now().wall, "config_file", fields);
+    }
+}
+
+/// The document with the keys of this machine, which stand in views of everything alone.
+fn with_local(prefix: Option<&ConfigKey>, document: Value, local: &Flat) -> Value {
+    if local.is_empty() || prefix.is_some() {
+        return document;
+    }
+    let shared = flatten(None, &document).unwrap_or_default();
+    unflatten(shared.iter().chain(local).map(|(key, value)| (key, value.clone())))
+}

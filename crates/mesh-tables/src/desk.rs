@@ -8,7 +8,9 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::BoxFuture;
 use mesh_protocol::SqlValue;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _, SqliteConnection, query_with};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Either, Executor as _, SqliteConnection, query_with, raw_sql,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -208,6 +210,15 @@ impl Desk {
             is_on_disk: false,
             is_unsure: false,
             is_dead: false,
+        }
+    }
+
+    /// Gives back the memory that work has taken: compiled statements and pages of the file.
+    pub(crate) async fn rest(&mut self) {
+        let cleared = self.conn.clear_cached_statements().await;
+        let shrunk = raw_sql("PRAGMA shrink_memory").execute(&mut self.conn).await.map(drop);
+        if let Err(error) = cleared.and(shrunk) {
+            tracing::debug!(%error, "the writing connection keeps its memory");
         }
     }
 

@@ -48,12 +48,12 @@ pub(crate) struct Outlet {
     /// What was committed and is not known to be on the disk.
     waiting: Option<Arc<Have>>,
     /// A wait for the disk, and what will be on it.
-    syncing: Option<Syncing>,
+    flush: Option<Flush>,
     /// Until it is over, no other wait begins.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-struct Syncing {
+struct Flush {
     task: JoinHandle<io::Result<()>>,
     /// How many commits had not waited for the disk when it began.
     commits: u64,
@@ -65,7 +65,7 @@ pub(crate) enum Moment {
     /// A wait may begin.
     Due,
     /// A wait has ended.
-    Synced(io::Result<()>),
+    Over(io::Result<()>),
 }
 
 impl Outlet {
@@ -80,7 +80,7 @@ impl Outlet {
             committed,
             followers: Arc::default(),
             waiting: None,
-            syncing: None,
+            flush: None,
             pause: None,
         };
         (outlet, have, known)
@@ -107,8 +107,8 @@ impl Outlet {
     /// Everything is on the disk. What a wait that is under way will say is old then.
     fn publish_committed(&mut self) {
         self.waiting = None;
-        if let Some(syncing) = &mut self.syncing {
-            syncing.have = Arc::clone(&self.committed.borrow());
+        if let Some(flush) = &mut self.flush {
+            flush.have = Arc::clone(&self.committed.borrow());
         }
         let have = Arc::clone(&self.committed.borrow());
         self.publish(have);
@@ -124,9 +124,9 @@ impl Outlet {
 
     /// Waits until there is something to do. Nothing is lost when the future is dropped.
     pub(crate) async fn next(&mut self) -> Moment {
-        if let Some(syncing) = &mut self.syncing {
-            let ended = (&mut syncing.task).await;
-            return Moment::Synced(ended.unwrap_or_else(|error| Err(io::Error::other(error))));
+        if let Some(flush) = &mut self.flush {
+            let ended = (&mut flush.task).await;
+            return Moment::Over(ended.unwrap_or_else(|error| Err(io::Error::other(error))));
         }
         if self.waiting.is_none() {
             return std::future::pending().await;
@@ -140,7 +140,7 @@ impl Outlet {
     pub(crate) async fn take(&mut self, moment: Moment, desk: &mut Desk) {
         match moment {
             Moment::Due => self.begin(desk).await,
-            Moment::Synced(ended) => self.end(ended, desk),
+            Moment::Over(ended) => self.end(ended, desk),
         }
     }
 
@@ -150,7 +150,7 @@ impl Outlet {
         if !desk.is_unsure {
             let disk = Arc::clone(&desk.disk);
             let task = spawn_blocking(move || disk.sync());
-            self.syncing = Some(Syncing { task, commits: desk.commits_later, have });
+            self.flush = Some(Flush { task, commits: desk.commits_later, have });
             return;
         }
         match desk.secure().await {
@@ -163,7 +163,7 @@ impl Outlet {
     }
 
     fn end(&mut self, ended: io::Result<()>, desk: &mut Desk) {
-        let Some(Syncing { commits, have, .. }) = self.syncing.take() else { return };
+        let Some(Flush { commits, have, .. }) = self.flush.take() else { return };
         match ended {
             Ok(()) => {
                 let pause = if self.followers.are_there() { PAUSE_FOLLOWED } else { PAUSE };

@@ -124,6 +124,12 @@ impl Readers {
         Ok(value)
     }
 
+    /// Closes the connections that are not lent.
+    pub(crate) fn rest(&self) {
+        let idle = std::mem::take(&mut *self.lock());
+        drop(idle);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

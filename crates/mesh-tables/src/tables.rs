@@ -2,16 +2,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mesh_protocol::{Dot, OriginId};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::desk::{Closing, Desk};
 use crate::durable::{Disk, Durability};
 use crate::outlet::Outlet;
-use crate::readers::Reading;
+use crate::readers::{Readers, Reading};
 use crate::recent::Recent;
 use crate::renew::after_restore;
 use crate::state::{Have, State};
@@ -19,6 +21,9 @@ use crate::{Rules, TablesConfig, TablesError, TablesOpenError, open, room};
 
 /// Most operations that wait for the writer; further callers wait to get in.
 const OPS_WAITING_MAX: usize = 256;
+
+/// Without work for so long, the connections give back their memory.
+const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// One piece of work of the writer.
 type Op = Box<dyn for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, ()> + Send>;
@@ -94,7 +99,8 @@ impl Tables {
         let (outlet, have, committed) = Outlet::new(&desk);
         let reading = Reading::new(options, &config, tracker.clone(), have.clone());
         let outlet = outlet.hurried_by(&reading.followers);
-        tracker.spawn(run(desk, waiting, outlet, when_closed));
+        let readers = [&reading.queries, &reading.own].map(Arc::clone);
+        tracker.spawn(run(desk, waiting, outlet, readers, when_closed));
         let path = path.to_owned();
         let inner = Inner { path, config, ops, closing, have, committed, reading, recent };
         Ok(Self { inner: Arc::new(inner) })
@@ -231,13 +237,21 @@ async fn run(
     mut desk: Desk,
     mut ops: mpsc::Receiver<Op>,
     mut outlet: Outlet,
+    readers: [Arc<Readers>; 2],
     mut closing: Closing,
 ) {
+    let mut is_resting = true;
     loop {
         let op = tokio::select! {
             op = ops.recv() => op,
             moment = outlet.next() => {
                 outlet.take(moment, &mut desk).await;
+                continue;
+            }
+            () = sleep(REST_AFTER), if !is_resting => {
+                is_resting = true;
+                desk.rest().await;
+                readers.iter().for_each(|readers| readers.rest());
                 continue;
             }
             () = closed(&mut closing), if !ops.is_closed() => {
@@ -248,6 +262,7 @@ async fn run(
         let Some(op) = op else { break };
         desk.mend().await;
         op(&mut desk).await;
+        is_resting = false;
         outlet.tell(&desk);
     }
     // Queries end with this, and the database is tidied up when nobody reads any more.

@@ -1,4 +1,3 @@
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -7,6 +6,7 @@ use mesh_protocol::{
     TransactionHeader, UnixMillis, VersionVector,
 };
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -89,7 +89,7 @@ impl Machine {
 
 impl Disk for Machine {
     fn sync(&self) -> io::Result<()> {
-        let _gate = self.gate.lock().unwrap();
+        let _gate = self.gate.blocking_lock();
         if self.fails.load(Ordering::Relaxed) {
             return Err(io::Error::other("a failing disk"));
         }
@@ -151,7 +151,7 @@ async fn what_is_not_on_the_disk_is_read_here_and_told_to_nobody() {
     let machine = Machine::in_folder(&folder);
     let tables = machine.open().await;
     let mut feed = tables.feed(None, None).await.unwrap();
-    let gate = machine.gate.lock().unwrap();
+    let gate = machine.gate.lock().await;
     assert_eq!(tables.apply(parts, AT).await.unwrap().applied.len(), 2);
     assert_eq!(count(&tables).await, SqlValue::Integer(1));
     assert_eq!(known(&tables).upto(&WRITER), 0);
@@ -180,7 +180,7 @@ async fn a_power_cut_leaves_everything_that_was_told() {
         if number % 20 == 0 {
             // The disk may answer between the two looks: what it holds is looked at last.
             let told = known(&tables);
-            let gate = machine.gate.lock().unwrap();
+            let gate = machine.gate.lock().await;
             let left = machine.after_power_cut().await;
             drop(gate);
             assert!(left.covers(&told), "{told:?} was told, {left:?} is left");
@@ -198,7 +198,7 @@ async fn an_own_write_brings_everything_before_it_to_the_disk() {
     let parts = transactions(&folder, 1).await;
     let machine = Machine::in_folder(&folder);
     let tables = machine.open().await;
-    let gate = machine.gate.lock().unwrap();
+    let gate = machine.gate.lock().await;
     tables.apply(parts, AT).await.unwrap();
     let insert = Statement { sql: "INSERT INTO t VALUES (7)".to_owned(), params: Vec::new() };
     tables.execute(vec![insert], AT).await.unwrap();

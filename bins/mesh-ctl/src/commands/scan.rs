@@ -17,9 +17,10 @@ use crate::progress::DownloadBar;
 use crate::text::{BAD, DIM, GOOD, bytes, plain, styled};
 
 pub(crate) const EXAMPLE: &str = "\
-Looks for what the mesh refuses to carry: tokens, passwords, private keys, and what looks like one. Says file, line,
-column and rule, never the value. Needs no agent. Hidden files count; files that .gitignore names and Git's own folder
-do not, unless --no-ignore is given; symbolic links are not followed.
+Looks for what the mesh refuses to carry: tokens, passwords, private keys, and what looks like one.
+Says file, line, column and rule, never the value. Needs no agent. Hidden files count; files that
+.gitignore names and Git's own folder do not, unless --no-ignore is given; symbolic links are not
+followed.
 Exit code: 0 nothing found, 4 something found, 1 something could not be read.
 
 A list of what is allowed, with a reason and an expiry for each entry, is taken from

@@ -2,14 +2,14 @@
 
 /// A stretch of one kind.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    pub(super) kind: Kind,
-    pub(super) start: usize,
-    pub(super) end: usize,
+struct Stretch {
+    kind: Kind,
+    start: usize,
+    end: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+enum Kind {
     LineEnd,
     Space,
     LineComment,
@@ -23,16 +23,15 @@ impl Kind {
 }
 
 /// The stretches of a gap, in their order.
-pub(super) fn stretches(gap: &str) -> Vec<Stretch> {
-    let mut found = Vec::new();
+fn stretches(gap: &str) -> impl Iterator<Item = Stretch> + '_ {
     let mut start = 0;
-    while let Some(rest) = gap.get(start..).filter(|rest| !rest.is_empty()) {
+    std::iter::from_fn(move || {
+        let rest = gap.get(start..).filter(|rest| !rest.is_empty())?;
         let (kind, length) = stretch(rest);
-        let end = start + length;
-        found.push(Stretch { kind, start, end });
-        start = end;
-    }
-    found
+        let found = Stretch { kind, start, end: start + length };
+        start = found.end;
+        Some(found)
+    })
 }
 
 fn stretch(rest: &str) -> (Kind, usize) {
@@ -44,7 +43,9 @@ fn stretch(rest: &str) -> (Kind, usize) {
     } else if rest.starts_with("//") {
         (Kind::LineComment, until(rest.find(['\n', '\r'])))
     } else if rest.starts_with("/*") {
-        (Kind::BlockComment, until(rest.find("*/").map(|at| at + 2)))
+        // "/*/" opens a comment and does not close it.
+        let end = rest.get(2..).and_then(|rest| rest.find("*/"));
+        (Kind::BlockComment, until(end.map(|at| at + 4)))
     } else {
         // A gap has nothing else. Whatever it is, the walk goes on by at least a character.
         let first = rest.chars().next().map_or(1, char::len_utf8);
@@ -55,23 +56,23 @@ fn stretch(rest: &str) -> (Kind, usize) {
 
 /// Where the first line ends that is not within a comment.
 pub(super) fn first_line_end(gap: &str) -> Option<usize> {
-    stretches(gap).into_iter().find(|each| each.kind == Kind::LineEnd).map(|each| each.start)
+    stretches(gap).find(|each| each.kind == Kind::LineEnd).map(|each| each.start)
 }
 
 /// The byte behind the last comment; 0 without one.
 pub(super) fn comments_end(gap: &str) -> usize {
-    stretches(gap).into_iter().rfind(|each| each.kind.is_comment()).map_or(0, |each| each.end)
+    stretches(gap).filter(|each| each.kind.is_comment()).last().map_or(0, |each| each.end)
 }
 
 /// Whether what is written behind the gap would be part of a comment.
 pub(super) fn is_open(gap: &str) -> bool {
-    let last = stretches(gap).into_iter().rfind(|each| each.kind != Kind::Space);
+    let last = stretches(gap).filter(|each| each.kind != Kind::Space).last();
     last.is_some_and(|last| last.kind == Kind::LineComment)
 }
 
 /// The indentation of what follows a gap; `None` when that does not begin a line.
 pub(super) fn indent(gap: &str) -> Option<&str> {
-    let line = stretches(gap).into_iter().rfind(|each| each.kind == Kind::LineEnd)?;
+    let line = stretches(gap).filter(|each| each.kind == Kind::LineEnd).last()?;
     let rest = gap.get(line.end..)?;
     rest.get(..rest.len() - rest.trim_start_matches([' ', '\t']).len())
 }
@@ -80,14 +81,13 @@ pub(super) fn indent(gap: &str) -> Option<&str> {
 /// it, such as the title of a section. Ends with a comment, or is empty.
 pub(super) fn detached(gap: &str) -> &str {
     let mut line_ends = 0;
-    let mut is_detached = false;
-    for each in stretches(gap).into_iter().rev() {
+    let found: Vec<_> = stretches(gap).collect();
+    for each in found.into_iter().rev() {
         match each.kind {
             Kind::LineEnd => line_ends += 1,
             Kind::Space => {}
             Kind::LineComment | Kind::BlockComment => {
-                is_detached |= line_ends > 1;
-                if is_detached {
+                if line_ends > 1 {
                     return gap.get(..each.end).unwrap_or_default();
                 }
                 line_ends = 0;

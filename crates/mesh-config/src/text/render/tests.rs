@@ -195,6 +195,10 @@ fn gap() -> impl Strategy<Value = String> {
         "/* c */",
         "/* c\n */",
         "//\r",
+        "/*/\n*/",
+        "/**/",
+        "// /*\n",
+        "/*//*/",
     ]);
     prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat())
 }
@@ -241,7 +245,7 @@ fn any_text() -> impl Strategy<Value = (String, Value)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn any_text_takes_any_document_and_stays_as_it_is_then(

@@ -6,6 +6,8 @@ fn a_line_ends_outside_of_comments() {
     assert_eq!(first_line_end(" /* a\nb */ "), None);
     assert_eq!(comments_end(" /* a */ \n// b\n "), 14);
     assert_eq!(comments_end(" \n "), 0);
+    assert_eq!(first_line_end("/*/\n*/\n"), Some(6));
+    assert_eq!(first_line_end("/**/\n*/"), Some(4));
 }
 
 #[test]

@@ -111,7 +111,7 @@ impl Compiled {
 /// Where the secret stands, if the match is one.
 fn judge(check: Check, line: &[u8], captures: &Captures<'_>) -> Option<Range<usize>> {
     let whole = captures.get(0)?;
-    let named = ["v", "q", "d", "u"].into_iter().find_map(|name| captures.name(name));
+    let named = ["v", "q", "d", "u", "w"].into_iter().find_map(|name| captures.name(name));
     let name = captures.name("k");
     let user = name.filter(|_| check == Check::UserInfo);
     let value = named.or(user).unwrap_or(whole);

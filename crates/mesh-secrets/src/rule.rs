@@ -239,9 +239,9 @@ pub(crate) const RULES: &[Rule] = &[
     rule!(
         "command_line_short",
         "a password on a command line",
-        &["-p '", "-p'", "-p \"", "-p\"", "sshpass", "mysql", "mariadb"],
+        &["-p '", "-p'", "-p \"", "-p\"", "sshpass", "mysql", "mariadb", "curl"],
         ShortFlag,
-        r#"(?:^|\s)-p[ \t]?(?:'(?P<q>[^'\n]{4,})'|"(?P<d>[^"\n]{4,})")|\bsshpass[ \t]+-p[ \t]*(?P<v>[^\s'"]{4,})|\b(?:mysql|mysqldump|mysqladmin|mariadb)\b[^\n|;&]*?[ \t]-p(?P<u>[^\s'"]{4,})"#
+        r#"(?:^|\s)-p[ \t]?(?:'(?P<q>[^'\n]{4,})'|"(?P<d>[^"\n]{4,})")|\bsshpass[ \t]+-p[ \t]*(?P<v>[^\s'"]{4,})|\b(?:mysql|mysqldump|mysqladmin|mariadb)\b[^\n|;&]*?[ \t]-p(?P<u>[^\s'"]{4,})|\bcurl\b[^\n|;&]*?[ \t]-u[ \t]*['"]?[^\s:'"]+:(?P<w>[^\s'"]{4,})"#
     ),
     rule!(
         "assigned_secret",

@@ -150,10 +150,13 @@ impl ConfigState {
         }
     }
 
-    /// Whether `edit` asks for something else than what is there.
+    /// Whether `edit` asks for something else than what is there and seen.
     pub(crate) fn would_change(&self, edit: &Edit) -> bool {
         let present = self.entry(&edit.key).map(|entry| &entry.value);
-        present != edit.value.as_ref() || self.is_unreadable(&edit.key)
+        // A value that does not go together with another may not be seen. Whoever sets it makes it the later one, and
+        // the history says so.
+        let may_be_hidden = || edit.value.is_some() && !self.clashing(&edit.key).is_empty();
+        present != edit.value.as_ref() || self.is_unreadable(&edit.key) || may_be_hidden()
     }
 }
 
@@ -170,4 +173,4 @@ pub(crate) fn shows(entry: &EntryValue, value: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

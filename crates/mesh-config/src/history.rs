@@ -29,6 +29,8 @@ pub struct HistoryItem {
     pub new: Option<EntryValue>,
     /// What it was before.
     pub old: Option<EntryValue>,
+    /// Whether that was not seen, as something else stood in its place.
+    pub is_old_hidden: bool,
     /// What was there without the maker of the change knowing of it.
     pub over: Option<Entry>,
     /// What its maker said of the change.
@@ -44,6 +46,8 @@ struct Written<'a> {
     removed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     old: Option<&'a EntryValue>,
+    #[serde(skip_serializing_if = "is_false")]
+    old_hidden: bool,
     at: UnixMillis,
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
@@ -62,6 +66,7 @@ pub(crate) fn change_text(change: &Change, item: &ChangeItem) -> String {
         new: item.new.as_ref(),
         removed: item.new.is_none(),
         old: item.old.as_ref().map(|entry| &entry.value),
+        old_hidden: item.is_old_hidden,
         at: change.at,
         note: change.note.as_deref(),
         over: item.over.as_ref(),
@@ -106,7 +111,9 @@ impl HistoryItem {
                 None => None,
             };
             let at = UnixMillis(row.get("at")?.as_u64()?);
-            Some(Self { version, by, at, key: read_key(key).ok()?, new, old, over, note })
+            let is_old_hidden = row.get("old_hidden") == Some(&Value::Bool(true));
+            let key = read_key(key).ok()?;
+            Some(Self { version, by, at, key, new, old, is_old_hidden, over, note })
         };
         // Why exactly is not passed on: such reasons quote values, which may be secret.
         read().ok_or_else(|| wrong("it is not what agents write"))

@@ -277,4 +277,4 @@ pub(crate) fn document_of<'s>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,6 +26,8 @@ pub struct ChangeItem {
     pub key: ConfigKey,
     /// What it had.
     pub old: Option<Entry>,
+    /// Whether that was not seen, as something else stood in its place.
+    pub is_old_hidden: bool,
     /// What it has.
     pub new: Option<EntryValue>,
     /// What was there without the maker of the change knowing of it.

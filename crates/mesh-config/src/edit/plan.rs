@@ -6,8 +6,8 @@ use mesh_protocol::{PeerId, UnixMillis};
 use serde_json::Value;
 
 use super::{Change, ChangeItem, Edit};
-use crate::state::document_of;
 use crate::state::row::{check_key, check_value};
+use crate::state::{document_of, hidden};
 use crate::{
     CHANGE_KEYS_MAX, CONFIG_BYTES_MAX, ConfigError, ConfigKey, ConfigState, Entry, EntryValue,
     KEYS_MAX, VERSION_MAX,
@@ -36,13 +36,16 @@ impl ConfigState {
         let edits: BTreeMap<ConfigKey, Option<EntryValue>> =
             edits.into_iter().map(|edit| (edit.key, edit.value)).collect();
         let mut over: BTreeMap<ConfigKey, Entry> = over.into_iter().collect();
+        let hidden = hidden(self.entries());
         let mut items = Vec::new();
         for (key, value) in edits {
             let edit = Edit { key, value };
             if self.would_change(&edit) {
                 let old = self.entry(&edit.key).cloned();
                 let over = over.remove(&edit.key);
-                items.push(ChangeItem { key: edit.key, old, new: edit.value, over });
+                let is_old_hidden = hidden.contains_key(&edit.key);
+                let Edit { key, value: new } = edit;
+                items.push(ChangeItem { key, old, is_old_hidden, new, over });
             }
         }
         bound("keys of a change", items.len(), CHANGE_KEYS_MAX)?;

@@ -30,7 +30,7 @@ impl ConfigState {
             if self.is_other_than(key, span) {
                 since.insert((*key).clone());
             }
-            let Some(value) = &span.first.old else {
+            let Some(value) = span.before() else {
                 draft.remove(key);
                 continue;
             };
@@ -49,7 +49,7 @@ impl ConfigState {
     fn is_other_than(&self, key: &ConfigKey, span: &Span<'_>) -> bool {
         let present = self.entry(key);
         let value: Option<&EntryValue> = present.map(|entry| &entry.value);
-        if value == span.first.old.as_ref() {
+        if value == span.before() {
             return false;
         }
         let last = span.last;
@@ -63,6 +63,13 @@ impl ConfigState {
 struct Span<'i> {
     first: &'i HistoryItem,
     last: &'i HistoryItem,
+}
+
+impl<'i> Span<'i> {
+    /// What was seen at the key before. What was not is not brought back: it would be in the way of what was.
+    fn before(&self) -> Option<&'i EntryValue> {
+        self.first.old.as_ref().filter(|_| !self.first.is_old_hidden)
+    }
 }
 
 fn spans(items: &[HistoryItem]) -> BTreeMap<&ConfigKey, Span<'_>> {

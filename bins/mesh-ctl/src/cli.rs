@@ -9,8 +9,8 @@ use mesh_control::ApiError;
 use mesh_protocol::ErrorCode;
 
 use crate::commands::{
-    backup, completions, conflicts, demo, doctor, events, hostname, inbox, join, man, outbox,
-    parked, peers, ping, scan, send, sql, status, sync, table, token, watch,
+    backup, completions, config, conflicts, demo, doctor, events, hostname, inbox, join, man,
+    outbox, parked, peers, ping, scan, send, sql, status, sync, table, token, watch,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -92,6 +92,9 @@ pub(crate) enum Command {
     /// Follows the committed changes of a table
     #[command(after_help = watch::EXAMPLE)]
     Watch(watch::WatchArgs),
+    /// Shows and changes the configuration that every member has
+    #[command(after_help = config::EXAMPLE)]
+    Config(config::ConfigArgs),
     /// Lists writes that lost against others, and restores them
     #[command(after_help = conflicts::EXAMPLE)]
     Conflicts(conflicts::ConflictsArgs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod conflicts;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -88,6 +89,7 @@ async fn carry_out(command: Command, context: &Context) -> Result<Exit, Failure>
         Command::Table(args) => table::run(args, context).await,
         Command::Sql(args) => sql::run(args, context).await,
         Command::Watch(args) => watch::run(args, context).await,
+        Command::Config(args) => config::run(args, context).await,
         Command::Conflicts(args) => conflicts::run(args, context).await,
         Command::Parked(args) => parked::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,

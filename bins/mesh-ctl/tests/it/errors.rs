@@ -78,6 +78,8 @@ fn every_code_has_its_exit_code_in_text_and_json() {
             &["table", "drop", "notes"],
             &["sql", "SELECT 1"],
             &["watch", "notes"],
+            &["config", "get"],
+            &["config", "watch"],
         ] {
             let failed = machine.ctl(arguments);
             assert_eq!(failed.code, exit, "{code} {arguments:?}");

@@ -37,6 +37,7 @@ fn lines_come_one_by_one_and_ctrl_c_ends_them_quietly() {
         (["inbox", "--follow", "--json"], 3),
         (["events", "-f", "--json"], 2),
         (["watch", "notes", "--json"], 4),
+        (["config", "watch", "--json"], 3),
     ] {
         let mut child = follower(&machine, &arguments);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

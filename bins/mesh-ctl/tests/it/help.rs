@@ -2,7 +2,7 @@
 
 use crate::harness::{command, ended};
 
-const COMMANDS: [&[&str]; 33] = [
+const COMMANDS: [&[&str]; 44] = [
     &["status"],
     &["token"],
     &["token", "create"],
@@ -24,6 +24,17 @@ const COMMANDS: [&[&str]; 33] = [
     &["table", "drop"],
     &["sql"],
     &["watch"],
+    &["config"],
+    &["config", "get"],
+    &["config", "set"],
+    &["config", "unset"],
+    &["config", "history"],
+    &["config", "revert"],
+    &["config", "check"],
+    &["config", "template"],
+    &["config", "template", "export"],
+    &["config", "template", "import"],
+    &["config", "watch"],
     &["conflicts"],
     &["conflicts", "list"],
     &["conflicts", "restore"],
@@ -57,6 +68,13 @@ fn the_help_of_all_lists_every_command_and_exit_code() {
         assert!(help.contains(&format!("\n  {} ", words[0])), "{words:?}");
     }
     insta::assert_snapshot!("help", help);
+}
+
+#[test]
+fn the_help_of_the_configuration_says_where_values_come_from() {
+    insta::assert_snapshot!("config_help", ended(command().args(["config", "--help"])).stdout);
+    let set = ended(command().args(["config", "set", "--help"]));
+    insta::assert_snapshot!("config_set_help", set.stdout);
 }
 
 #[test]

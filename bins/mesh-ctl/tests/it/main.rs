@@ -7,6 +7,7 @@
     reason = "a test may fail"
 )]
 
+mod config;
 mod data;
 mod demo;
 mod doctor;

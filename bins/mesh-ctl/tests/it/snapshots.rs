@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 
 use crate::harness::{FIXED, Machine};
 
-const COMMANDS: [(&str, &[&str]); 34] = [
+const COMMANDS: [(&str, &[&str]); 49] = [
     ("status", &["status"]),
     ("token_create", &["token", "create", "--ttl", "1h", "--note", "for mint"]),
     ("token_list", &["token", "list"]),
@@ -35,6 +35,21 @@ const COMMANDS: [(&str, &[&str]); 34] = [
     ("sql_query", &["sql", "SELECT * FROM notes"]),
     ("sql_write", &["sql", "DELETE FROM notes WHERE id = ?1", "--param", "a"]),
     ("watch", &["watch", "notes", "--limit", "4"]),
+    ("config_get", &["config", "get"]),
+    ("config_get_part", &["config", "get", "agents"]),
+    ("config_get_value", &["config", "get", "notes.\"a b\""]),
+    ("config_set", &["config", "set", "agents.oak.webhook", "true"]),
+    ("config_set_same", &["config", "set", "same", "true"]),
+    ("config_set_sealed", &["config", "set", "--sealed", "a.b", "--to", "oak"]),
+    ("config_unset", &["config", "unset", "agents.oak.webhook", "--note", "why"]),
+    ("config_history", &["config", "history"]),
+    ("config_history_empty", &["config", "history", "other"]),
+    ("config_revert", &["config", "revert", "17@oak"]),
+    ("config_check", &["config", "check"]),
+    ("config_template_export", &["config", "template", "export"]),
+    ("config_template_import", &["config", "template", "import", "-"]),
+    ("config_template_try", &["config", "template", "import", "-", "--dry-run"]),
+    ("config_watch", &["config", "watch", "--limit", "3"]),
     ("conflicts_list", &["conflicts", "list", "--table", "notes"]),
     ("conflicts_list_empty", &["conflicts", "list", "--table", "other"]),
     ("conflicts_restore", &["conflicts", "restore", "c0ffee00"]),
@@ -48,9 +63,14 @@ fn exit_code(name: &str) -> i32 {
         "send_broadcast" => 5,
         // The clock of oak is wrong.
         "doctor" => 1,
+        // oak has another configuration.
+        "config_check" => 1,
         _ => 0,
     }
 }
+
+/// What stands on the standard input of those that read it.
+const INPUT: &str = "{}";
 
 /// Whether a terminal would obey it.
 fn is_active(character: char) -> bool {
@@ -61,7 +81,7 @@ fn is_active(character: char) -> bool {
 fn json_is_stable() {
     let machine = Machine::start(FIXED);
     for (name, arguments) in COMMANDS {
-        let ended = machine.ctl(&[arguments, &["--json"]].concat());
+        let ended = machine.ctl_with_input(&[arguments, &["--json"]].concat(), INPUT);
         assert_eq!(ended.code, exit_code(name), "{name}: {}", ended.stderr);
         assert_eq!(ended.stderr, "", "{name}");
         for document in serde_json::Deserializer::from_str(&ended.stdout).into_iter() {
@@ -76,7 +96,7 @@ fn json_is_stable() {
 fn text_for_people_is_stable_and_free_of_what_terminals_obey() {
     let machine = Machine::today();
     for (name, arguments) in COMMANDS {
-        let ended = machine.ctl(arguments);
+        let ended = machine.ctl_with_input(arguments, INPUT);
         assert_eq!(ended.code, exit_code(name), "{name}: {}", ended.stderr);
         let shown = format!("{}{}", ended.stdout, ended.stderr);
         let active =

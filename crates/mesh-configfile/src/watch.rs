@@ -9,9 +9,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, RemoveKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,9 @@ use crate::look::{self, Look};
 
 /// A file that changes all the time is announced after so many looks, and every so many.
 const ROUNDS_MAX: usize = 40;
+
+/// More folders than this are not made one in the other while the watch follows.
+const AIMS_MAX: usize = 64;
 
 /// Which folder is watched, and which one it was when it was: one of the same name may have come since.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub(crate) struct Eye {
     watched: Vec<Watched>,
     /// The parts of the path and of where it leads to. Most of what happens in a folder names others.
     names: Names,
+    /// A folder was removed, and its watch with it. The next one of its name may have its number, too.
+    is_lost: Arc<AtomicBool>,
     stirred: Arc<Notify>,
 }
 
@@ -45,18 +51,29 @@ impl Eye {
     pub(crate) fn open(path: &Path) -> Self {
         let stirred = Arc::new(Notify::new());
         let names = Names::default();
-        let handler = handler(Arc::clone(&names), Arc::clone(&stirred));
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let handler = handler(Arc::clone(&names), Arc::clone(&is_lost), Arc::clone(&stirred));
         let watcher = notify::recommended_watcher(handler)
             .inspect_err(|error| {
                 tracing::warn!(path = %path.display(), %error, "changes of the file are only polled");
             })
             .ok();
-        Self { watcher, watched: Vec::new(), names, stirred }
+        Self { watcher, watched: Vec::new(), names, is_lost, stirred }
     }
 
     /// Watches the folders that `path` lies in as they are by this time.
     pub(crate) fn aim(&mut self, path: &Path) {
-        let Some(watcher) = &mut self.watcher else { return };
+        // A folder that was made before the one above it was watched has told nobody.
+        for _ in 0..AIMS_MAX {
+            if !self.aim_once(path) {
+                return;
+            }
+        }
+    }
+
+    /// Tells whether other folders are watched than before.
+    fn aim_once(&mut self, path: &Path) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         let paths = [Some(path.to_owned()), look::resolve(path).ok()];
         *lock(&self.names) =
             paths.iter().flatten().flat_map(|path| path.iter().map(OsString::from)).collect();
@@ -68,25 +85,31 @@ impl Eye {
                 wanted.push(folder);
             }
         }
+        let is_lost = self.is_lost.swap(false, Ordering::AcqRel);
         let (kept, gone): (Vec<_>, Vec<_>) =
-            self.watched.drain(..).partition(|watched| wanted.contains(watched));
+            self.watched.drain(..).partition(|watched| !is_lost && wanted.contains(watched));
         self.watched = kept;
         for gone in gone {
             // It fails when the folder is gone, and the watch with it.
             watcher.unwatch(&gone.folder).ok();
         }
+        let mut is_other = false;
         for folder in wanted {
             if self.watched.contains(&folder) {
                 continue;
             }
             match watcher.watch(&folder.folder, RecursiveMode::NonRecursive) {
-                Ok(()) => self.watched.push(folder),
+                Ok(()) => {
+                    self.watched.push(folder);
+                    is_other = true;
+                }
                 Err(error) => {
                     let folder = folder.folder.display();
                     tracing::debug!(%folder, %error, "a folder cannot be watched, it is polled");
                 }
             }
         }
+        is_other
     }
 }
 
@@ -106,8 +129,16 @@ fn nearest(folder: &Path) -> Option<Watched> {
 }
 
 /// Tells of events that name a part of the path, by whatever way the file system spells the rest.
-fn handler(names: Names, stirred: Arc<Notify>) -> impl Fn(notify::Result<Event>) + Send + 'static {
+fn handler(
+    names: Names,
+    is_lost: Arc<AtomicBool>,
+    stirred: Arc<Notify>,
+) -> impl Fn(notify::Result<Event>) + Send + 'static {
     move |event| {
+        let is_removal = matches!(
+            &event,
+            Ok(Event { kind: EventKind::Remove(kind), .. }) if *kind != RemoveKind::File
+        );
         let is_ours = match event {
             Ok(event) => {
                 is_change(event.kind) && (event.need_rescan() || is_named(&event, &lock(&names)))
@@ -116,6 +147,9 @@ fn handler(names: Names, stirred: Arc<Notify>) -> impl Fn(notify::Result<Event>)
             Err(_) => true,
         };
         if is_ours {
+            if is_removal {
+                is_lost.store(true, Ordering::Release);
+            }
             stirred.notify_one();
         }
     }

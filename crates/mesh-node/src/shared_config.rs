@@ -8,6 +8,7 @@ mod agents;
 mod announce;
 mod change;
 mod check;
+mod conflicts;
 mod facade;
 mod follow;
 mod follower;

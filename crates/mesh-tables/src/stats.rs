@@ -155,7 +155,7 @@ pub(crate) async fn count_log(
 }
 
 async fn count(conn: &mut SqliteConnection, now: UnixMillis) -> Result<TablesStats, TablesError> {
-    let sql = "SELECT (SELECT count(*) FROM mesh_tables WHERE state = 'live'), \
+    let sql = "SELECT (SELECT count(*) FROM mesh_tables WHERE state = 'live' AND name NOT LIKE 'agent\\_config%' ESCAPE '\\'), \
                       (SELECT count(*) FROM mesh_tables WHERE state = 'aside'), \
                       (SELECT count(*) FROM mesh_parked), \
                       (SELECT count(*) FROM mesh_conflicts), \

@@ -12,8 +12,8 @@ use mesh_control::{
 };
 use mesh_protocol::{ErrorCode, OriginId, PeerId, SqlValue, UnixMillis};
 use mesh_tables::{
-    ChangeEvent, ConflictInfo, FeedItem, Operation, ParkedInfo, Query, Rows, Statement, TableInfo,
-    WriteInfo, Written,
+    CONFIG_HISTORY_TABLE, CONFIG_TABLE, ChangeEvent, ConflictInfo, FeedItem, Operation, ParkedInfo,
+    Query, Rows, Statement, TableInfo, WriteInfo, Written,
 };
 
 use crate::clock;
@@ -40,6 +40,11 @@ fn row_bytes(row: &[SqlValue]) -> usize {
 fn statement(request: SqlStatement) -> Statement {
     let params = request.params.into_iter().map(SqlValue::from).collect();
     Statement { sql: request.sql, params }
+}
+
+/// Whether the table is one whose rows are shown by other commands.
+fn is_of_config(table: &str) -> bool {
+    [CONFIG_TABLE, CONFIG_HISTORY_TABLE].iter().any(|name| name.eq_ignore_ascii_case(table))
 }
 
 fn table_view(info: TableInfo, checksum: Option<String>) -> TableView {
@@ -362,11 +367,21 @@ impl DataApi for Node {
     }
 
     async fn conflict_list(&self, query: ConflictQuery) -> Result<Vec<ConflictView>, ApiError> {
+        let of_config = match &query.table {
+            Some(name) if !is_of_config(name) => Vec::new(),
+            Some(_) | None => self.shared.config_conflicts().await?,
+        };
         let conflicts = self.conflicts(query.table).await?;
-        Ok(conflicts.into_iter().map(|conflict| self.conflict_view(conflict)).collect())
+        let conflicts = conflicts.into_iter().filter(|conflict| !is_of_config(&conflict.table));
+        let of_config =
+            of_config.into_iter().map(|conflict| self.shared.config_conflict_view(conflict));
+        Ok(conflicts.map(|conflict| self.conflict_view(conflict)).chain(of_config).collect())
     }
 
     async fn conflict_restore(&self, request: ConflictRestore) -> Result<ConflictView, ApiError> {
+        if let Some(conflict) = self.shared.restore_config_conflict(&request.id).await? {
+            return Ok(self.shared.config_conflict_view(conflict));
+        }
         let before = self.conflicts(None).await?;
         let restored = self.restore_conflict(request.id).await?;
         let was = before.into_iter().find(|conflict| conflict.id == restored.id);

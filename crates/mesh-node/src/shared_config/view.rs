@@ -56,6 +56,8 @@ struct Seen {
     refused: Option<Stamp>,
     /// Whether it was looked at since the start.
     is_known: bool,
+    /// Nobody has laid it out by hand: it is written as every member writes it.
+    is_plain: bool,
 }
 
 impl View {
@@ -299,6 +301,7 @@ impl Shared {
         seen.local = own;
         seen.local_wanted = None;
         seen.is_known = true;
+        seen.is_plain = is_plain(bytes, &parsed);
         Ok(())
     }
 
@@ -331,7 +334,8 @@ impl Shared {
         content: &FileContent,
     ) -> Result<(), FileError> {
         let prefix = view.place.prefix.as_ref();
-        let document = self.shared_config.effective_at(prefix).unwrap_or_else(|| json!({}));
+        let document = self.shared_config.effective_at(prefix).filter(Value::is_object);
+        let document = document.unwrap_or_else(|| json!({}));
         let shared = flatten(prefix, &document).unwrap_or_default();
         let local = view.local();
         let revision = revision_of(&shared);
@@ -342,9 +346,10 @@ impl Shared {
             is_there && seen.shared == shared && seen.local_wanted.is_none()
         };
         if !is_shown {
+            let is_plain = view.seen().is_plain;
             let old = match content {
-                FileContent::Present { bytes, .. } => std::str::from_utf8(bytes).ok(),
-                FileContent::Missing => None,
+                FileContent::Present { bytes, .. } if !is_plain => std::str::from_utf8(bytes).ok(),
+                FileContent::Present { .. } | FileContent::Missing => None,
             };
             let text = render_text(old, &with_local(prefix, document, &local), &revision);
             file.keep_version(&revision, text.as_bytes()).await?;
@@ -358,6 +363,7 @@ impl Shared {
                 seen.local = local;
             }
             seen.is_known = true;
+            seen.is_plain = old.is_none();
         }
         let mut report = lock(&view.report);
         report.state = ConfigFileState::InStep;
@@ -420,6 +426,13 @@ impl Shared {
         let fields = json!({ "path": path, "state": state.as_str(), "detail": detail, "line": line, "column": column, "key": key, "rule": rule });
         self.events.emit(clock::now().wall, "config_file", fields);
     }
+}
+
+/// Whether a text is laid out as one that was made without another one: nothing of it is lost when it is
+/// written anew.
+fn is_plain(bytes: &[u8], parsed: &ParsedText) -> bool {
+    let revision = parsed.revision.as_deref().unwrap_or_default();
+    render_text(None, &parsed.document, revision).as_bytes() == bytes
 }
 
 /// The document with the keys of this machine, which stand in views of everything alone.

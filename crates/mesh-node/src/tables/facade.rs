@@ -76,12 +76,14 @@ impl Node {
         Ok(dropped?)
     }
 
-    /// The replicated tables.
+    /// The replicated tables of users.
     ///
     /// # Errors
     /// `storage_error`.
     pub async fn tables(&self) -> Result<Vec<TableInfo>, NodeError> {
-        Ok(self.shared.replication.tables.tables().await?)
+        let mut tables = self.shared.replication.tables.tables().await?;
+        tables.retain(|table| !table.is_built_in);
+        Ok(tables)
     }
 
     /// Runs writes in one transaction. When this returns they are committed and on their way to every

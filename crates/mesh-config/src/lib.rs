@@ -16,6 +16,7 @@ mod history;
 mod key;
 mod local;
 mod merge;
+mod nearby;
 mod parity;
 mod schema;
 mod state;

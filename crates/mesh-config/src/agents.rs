@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh_protocol::PeerId;
 use serde_json::Value;
 
-use crate::{ConfigKey, EntryValue};
+use crate::{ConfigKey, Edit, EntryValue};
 
 /// The name of the section.
 pub const AGENTS: &str = "agents";
@@ -25,9 +25,6 @@ pub struct Member {
     pub is_active: bool,
 }
 
-/// What a key of the section is to become; none where it is to go.
-pub type AgentEdit = (ConfigKey, Option<EntryValue>);
-
 /// What `me` has to change in the section so that it says what `members` says.
 ///
 /// Every member keeps its own entry. The steward, one member that all agree on, keeps those of members that
@@ -43,7 +40,7 @@ pub fn agents_edits<'e>(
     members: &[Member],
     me: PeerId,
     is_steward: bool,
-) -> Vec<AgentEdit> {
+) -> Vec<Edit> {
     // Who is no member, or does not know the members yet, would take all others for removed.
     if !members.iter().any(|member| member.peer_id == me) {
         return Vec::new();
@@ -195,12 +192,12 @@ fn write_managed(member: &Member, entries: &mut Entries) {
     }
 }
 
-fn edits(before: &Entries, after: &Entries) -> Vec<AgentEdit> {
+fn edits(before: &Entries, after: &Entries) -> Vec<Edit> {
     let removed = before.keys().filter(|key| !after.contains_key(*key));
-    let mut edits: Vec<AgentEdit> = removed.map(|key| (key.clone(), None)).collect();
+    let mut edits: Vec<Edit> = removed.map(|key| Edit { key: key.clone(), value: None }).collect();
     for (key, value) in after {
         if before.get(key) != Some(value) {
-            edits.push((key.clone(), Some(value.clone())));
+            edits.push(Edit { key: key.clone(), value: Some(value.clone()) });
         }
     }
     edits

@@ -23,7 +23,7 @@ mod state;
 mod template;
 mod text;
 
-pub use agents::{AGENTS, AgentEdit, Member, agents_edits, stale_agents};
+pub use agents::{AGENTS, Member, agents_edits, stale_agents};
 pub use announce::{Action, AnnouncedItem, Announcement, announce};
 pub use edit::{Change, ChangeItem, Edit};
 pub use entry::{Entry, EntryValue, Envelope, SealedValue};

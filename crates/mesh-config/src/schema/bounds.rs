@@ -85,8 +85,8 @@ const fn too_much(what: &'static str, count: usize, max: usize) -> SchemaError {
 /// Where a schema stands. The text is made when it is asked for.
 enum Place<'p> {
     Root,
-    Member(&'p Place<'p>, &'p str),
-    Item(&'p Place<'p>, usize),
+    Member(&'p Self, &'p str),
+    Item(&'p Self, usize),
 }
 
 impl Place<'_> {

@@ -142,6 +142,24 @@ fn a_comment_never_swallows_what_follows_it() {
 }
 
 #[test]
+fn a_text_that_says_anything_else_is_not_given_out() {
+    let members = json!({ "$revision": "r2", "a": 1 });
+    let members = members.as_object().unwrap();
+    assert!(says("\u{feff}{ $revision: 'r2', a: 1 }\n", members));
+    for text in [
+        "{ $revision: 'r2', a: 1 }",
+        "{ a: 1, $revision: 'r2' }\n",
+        "{ $revision: 'r1', a: 1 }\n",
+        "{ $revision: 'r2', a: 2 }\n",
+        "{ $revision: 'r2' // , a: 1\n}\n",
+        "{ $revision: 'r2', a: 1, b: 2 }\n",
+        "{ $revision: 'r2', a: 1 \n",
+    ] {
+        assert!(!says(text, members), "{text}");
+    }
+}
+
+#[test]
 fn a_text_that_is_broken_is_not_kept() {
     for old in ["", "{", "// a", "{ a: 1, a: 2 }", "{ a: 1e999 }"] {
         assert_eq!(render(old, &json!({})), "{\n  \"$revision\": \"r2\"\n}\n");

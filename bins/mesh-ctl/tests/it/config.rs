@@ -173,6 +173,7 @@ fn one_value_is_printed_alone_and_json_is_the_value() {
     assert_eq!(get(&["agents.oak.webhook", "--json"]), "\"https://oak.example/hook\"\n");
     assert_eq!(get(&["agents.oak.bot"]), "[\"@oak\",1.5,null]\n");
     assert_eq!(get(&["empty"]), "{}\n");
+    assert_eq!(get(&["cron"]), "{\"nightly\":\"3 h\"}\n");
     assert_eq!(get(&["databases.main.password"]), "sealed for mint, oak\n");
     assert_eq!(get(&["databases.main.password", "--reveal"]), "an opened value\n");
     assert_eq!(last(&machine), r#"config {"key":"databases.main.password","reveal":true}"#);

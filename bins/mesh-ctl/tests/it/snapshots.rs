@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 
 use crate::harness::{FIXED, Machine};
 
-const COMMANDS: [(&str, &[&str]); 49] = [
+const COMMANDS: [(&str, &[&str]); 50] = [
     ("status", &["status"]),
     ("token_create", &["token", "create", "--ttl", "1h", "--note", "for mint"]),
     ("token_list", &["token", "list"]),
@@ -39,6 +39,7 @@ const COMMANDS: [(&str, &[&str]); 49] = [
     ("config_get_part", &["config", "get", "agents"]),
     ("config_get_value", &["config", "get", "notes.\"a b\""]),
     ("config_set", &["config", "set", "agents.oak.webhook", "true"]),
+    ("config_set_local", &["config", "set", "cron", "true"]),
     ("config_set_same", &["config", "set", "same", "true"]),
     ("config_set_sealed", &["config", "set", "--sealed", "a.b", "--to", "oak"]),
     ("config_unset", &["config", "unset", "agents.oak.webhook", "--note", "why"]),

@@ -31,7 +31,7 @@ pub struct ConfigView {
     /// The number of the latest change that this agent knows.
     pub version: u64,
     /// Its values by key, in the order of the keys; at most
-    /// [`CONFIG_ENTRIES_MAX`](crate::CONFIG_ENTRIES_MAX).
+    /// [`CONFIG_ENTRIES_MAX`](crate::CONFIG_ENTRIES_MAX). What belongs to this machine alone has none.
     pub entries: Vec<ConfigEntryView>,
     /// How many entries more there are.
     #[serde(default)]
@@ -96,7 +96,8 @@ pub struct ConfigUnset {
 /// What a request changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChanged {
-    /// The number of the change; none when everything was so already.
+    /// The number of the change; none when everything was so already, or when what was changed belongs to
+    /// this machine alone.
     pub version: Option<u64>,
     /// The keys that are different, in their order.
     pub changed: Vec<String>,

@@ -27,6 +27,9 @@ fn sealed(to: &[&str]) -> Value {
 
 /// A key `same` has its value already.
 fn changed(key: &str, version: u64) -> ConfigChanged {
+    if key == "cron" {
+        return ConfigChanged { version: None, changed: vec![key.to_owned()] };
+    }
     if key == "same" {
         return ConfigChanged::default();
     }
@@ -92,7 +95,7 @@ impl FakeAgent {
         ]
     }
 
-    /// `wrong` is nowhere, and the value of `sealed` is for others.
+    /// `wrong` is nowhere, `cron` belongs to this machine alone, and the value of `sealed` is for others.
     fn part(&self, query: &ConfigQuery) -> Result<ConfigView, ApiError> {
         let mut entries = self.entries(query.reveal);
         let value = match query.key.as_deref() {
@@ -112,6 +115,10 @@ impl FakeAgent {
                     ..entries.remove(0)
                 }];
                 json!({})
+            }
+            Some("cron") => {
+                entries.clear();
+                json!({"nightly": "3 h"})
             }
             Some("sealed") => {
                 let hint = mesh_control::hints::SEALED_UNREADABLE;

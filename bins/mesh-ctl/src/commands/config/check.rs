@@ -46,7 +46,9 @@ fn render(check: &ConfigCheckView) -> String {
         text.push('\n');
     }
     text.push_str(&local_lines(&check.local));
-    let last = if is_well(check) {
+    let last = if is_well(check) && check.peers.is_empty() {
+        styled(GOOD, "There is no other member to compare with.")
+    } else if is_well(check) {
         styled(GOOD, "Everybody who answered has the same configuration.")
     } else {
         styled(BAD, "The configuration is not the same everywhere, or not in order.")

@@ -47,6 +47,10 @@ fn render(view: &ConfigView) -> String {
         return format!("{}\n", whole(&entry.value));
     }
     if view.entries.is_empty() {
+        // What belongs to one machine alone has no entry.
+        if view.key.is_some() {
+            return format!("{}\n", whole(&view.value));
+        }
         return "The configuration is empty. Set a key with `mesh-ctl config set`.\n".to_owned();
     }
     let now = clock::now();

@@ -50,13 +50,18 @@ pub(super) fn from_to(before: Option<&Value>, after: Option<&Value>) -> String {
 /// What a request changed; `otherwise` says why it changed nothing.
 pub(super) fn changed(done: &ConfigChanged, otherwise: &str) -> String {
     let ConfigChanged { version, changed } = done;
-    let (Some(version), Some(first)) = (version, changed.first()) else {
+    let Some(first) = changed.first() else {
         return format!("Nothing was changed: {otherwise}.\n");
     };
+    let what = match version {
+        Some(version) => format!("Change {version}"),
+        // What belongs to one machine alone is no change of the mesh.
+        None => "Change on this machine alone".to_owned(),
+    };
     if changed.len() == 1 {
-        return format!("Change {version} of {}.\n", plain(first));
+        return format!("{what} of {}.\n", plain(first));
     }
-    let mut text = format!("Change {version} of {} keys:\n", changed.len());
+    let mut text = format!("{what} of {} keys:\n", changed.len());
     for key in changed.iter().take(KEYS_SHOWN) {
         text.push_str(&format!("  {}\n", plain(key)));
     }

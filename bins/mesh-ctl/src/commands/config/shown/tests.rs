@@ -26,6 +26,8 @@ fn a_change_of_many_keys_names_the_first_and_counts_the_rest() {
     let text = changed(&done(21), "");
     assert!(text.starts_with("Change 7 of 21 keys:\n  a.k0\n"), "{text}");
     assert!(text.ends_with("  a.k19\n  and 1 more\n"), "{text}");
+    let local = ConfigChanged { version: None, ..done(1) };
+    assert_eq!(changed(&local, ""), "Change on this machine alone of a.k0.\n");
     let none = ConfigChanged::default();
     assert_eq!(changed(&none, "it was so"), "Nothing was changed: it was so.\n");
 }

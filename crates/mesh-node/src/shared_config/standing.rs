@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_config::{ConfigKey, LocalKeys, Schema, Violation};
+use mesh_config::{ConfigKey, Flat, LocalKeys, Problem, Schema, Violation};
 use serde_json::{Value, json};
 
 use super::SharedConfig;
@@ -18,6 +18,8 @@ const LOCAL_KEYS_KEY: [&str; 2] = ["mesh", "local_keys"];
 pub(super) struct Standing {
     /// Listed in this agent's settings.
     listed_here: Vec<ConfigKey>,
+    /// The same with those that are listed as shared configuration.
+    listed: Vec<ConfigKey>,
     local_keys: Arc<LocalKeys>,
     schema: Arc<Schema>,
     /// The schema of the user that it was made of.
@@ -33,6 +35,7 @@ impl Standing {
     pub(super) fn new(listed_here: &[ConfigKey]) -> Self {
         Self {
             listed_here: listed_here.to_vec(),
+            listed: listed_here.to_vec(),
             local_keys: Arc::new(LocalKeys::new(listed_here.iter().cloned())),
             schema: Arc::new(Schema::built_in()),
             users: None,
@@ -44,6 +47,12 @@ impl Standing {
 
     pub(super) fn local_keys(&self) -> Arc<LocalKeys> {
         Arc::clone(&self.local_keys)
+    }
+
+    /// With keys that stayed on this machine so far: that somebody took them off a list elsewhere does not
+    /// publish them.
+    pub(super) fn local_keys_with(&self, so_far: &Flat) -> LocalKeys {
+        LocalKeys::new(self.listed.iter().chain(so_far.keys()).cloned())
     }
 
     pub(super) fn schema(&self) -> Arc<Schema> {
@@ -59,9 +68,9 @@ impl Standing {
         self.good = Arc::new(good);
     }
 
-    fn look(&mut self, document: Value) {
+    fn look(&mut self, document: Value, problems: &[Problem]) {
         let users = at(&document, &SCHEMA_KEY).cloned();
-        let mut violations = Vec::new();
+        let mut violations: Vec<Violation> = problems.iter().filter_map(breach).collect();
         if users != self.users {
             match schema_of(users.as_ref()) {
                 Ok(schema) => {
@@ -74,7 +83,8 @@ impl Standing {
         let listed = at(&document, &LOCAL_KEYS_KEY).and_then(Value::as_array);
         let listed = listed.into_iter().flatten().filter_map(Value::as_str);
         let listed = listed.filter_map(|text| text.parse().ok());
-        self.local_keys = Arc::new(LocalKeys::new(self.listed_here.iter().cloned().chain(listed)));
+        self.listed = self.listed_here.iter().cloned().chain(listed).collect();
+        self.local_keys = Arc::new(LocalKeys::new(self.listed.iter().cloned()));
         if let Err(more) = self.schema.check(&document) {
             violations.extend(more);
         }
@@ -82,6 +92,19 @@ impl Standing {
             self.good = Arc::new(document);
         }
         self.violations = Arc::new(violations);
+    }
+}
+
+/// A problem for which the document is not what somebody meant: a key is missing that nobody removed.
+fn breach(problem: &Problem) -> Option<Violation> {
+    match problem {
+        Problem::Hidden { .. } => None,
+        Problem::Unreadable { row, .. } => {
+            Some(Violation { path: row.clone(), reason: problem.to_string() })
+        }
+        Problem::Overfull { .. } => {
+            Some(Violation { path: String::new(), reason: problem.to_string() })
+        }
     }
 }
 
@@ -109,8 +132,11 @@ impl SharedConfig {
         let count = *self.changed.borrow();
         let mut standing = lock(&self.standing);
         if standing.looked_at != Some(count) {
-            let document = lock(&self.state).document(None).unwrap_or_else(|| json!({}));
-            standing.look(document);
+            let (document, problems) = {
+                let state = lock(&self.state);
+                (state.document(None).unwrap_or_else(|| json!({})), state.problems())
+            };
+            standing.look(document, &problems);
             standing.looked_at = Some(count);
         }
         (Arc::clone(&standing.good), Arc::clone(&standing.violations))

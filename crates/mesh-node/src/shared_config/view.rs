@@ -277,7 +277,8 @@ impl Shared {
         };
         let flat = flatten(prefix, &parsed.document).map_err(|error| broken(&error))?;
         let base = self.base_of(view, file, parsed.revision.as_deref()).await;
-        let local = self.shared_config.local_keys();
+        let so_far = view.local();
+        let local = lock(&self.shared_config.standing).local_keys_with(&so_far);
         let (mut own, mut kept) = (Flat::new(), Vec::new());
         let changed = self
             .change_config(|state| {

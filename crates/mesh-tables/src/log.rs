@@ -30,7 +30,8 @@ pub struct LogBatch {
     pub sent: Vec<(OriginId, u64)>,
     /// Where to go on. A transaction may go on there.
     pub cursor: LogCursor,
-    /// In front of the first entry that the reader lacks and the goal does not name; none when there is none.
+    /// In front of the first entry that the reader lacks and the goal does not name yet; none when there is
+    /// none.
     pub skipped: Option<LogCursor>,
     /// Whether that was the end of the log.
     pub is_done: bool,
@@ -134,6 +135,11 @@ async fn read(
     Ok(batch)
 }
 
+/// Whether anything of a transaction's origin is for this reader: what its own database wrote is not.
+pub(crate) fn is_aimed_at(dot: &Dot, have: &VersionVector, goal: &VersionVector) -> bool {
+    have.upto(&dot.origin) > 0 || goal.upto(&dot.origin) > 0
+}
+
 /// The entries to be read, and a batch that says where they end.
 async fn find(
     conn: &mut SqliteConnection,
@@ -166,7 +172,7 @@ async fn find(
         if is_lacked && is_named {
             bytes += size;
             entries.push(Entry { id, dot, is_last });
-        } else if is_lacked {
+        } else if is_lacked && is_aimed_at(&dot, have, goal) {
             batch.skipped.get_or_insert(batch.cursor);
         }
         batch.cursor = LogCursor(id);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_protocol::{Dot, VersionVector};
 
-use crate::log::{LogBatch, LogCursor};
+use crate::log::{LogBatch, LogCursor, is_aimed_at};
 
 /// Bytes of entries that are held, and what an entry takes besides its body.
 const BYTES_MAX: usize = 512 << 10;
@@ -137,7 +137,9 @@ impl Recent {
             let NewEntry { dot, is_last, body } = &**entry;
             let is_lacked = dot.sequence > have.upto(&dot.origin);
             if is_lacked && !goal.knows(dot) {
-                batch.skipped.get_or_insert(batch.cursor);
+                if is_aimed_at(dot, have, goal) {
+                    batch.skipped.get_or_insert(batch.cursor);
+                }
             } else if is_lacked {
                 if !batch.bodies.is_empty() && bytes + body.len() > bytes_max {
                     batch.is_done = false;

@@ -68,8 +68,9 @@ async fn a_collector_on_this_machine_reads_how_the_agent_is() {
     assert_eq!(value("mesh_tables{state=\"live\"}"), 1.0);
     assert_eq!(value("mesh_tables_state{state=\"ok\"}"), 1.0);
     assert_eq!(value("mesh_tables_state{state=\"disk_full\"}"), 0.0);
-    assert_eq!(value("mesh_tables_log_entries"), 1.0);
-    assert_eq!(value("mesh_tables_transactions_total{way=\"received\"}"), 0.0);
+    // Those of the table, and of the agents' own entries in the configuration.
+    assert!(value("mesh_tables_log_entries") > 1.0);
+    assert!(value("mesh_tables_transactions_total{way=\"received\"}") > 0.0);
     for name in ["behind", "parked", "conflicts", "unsent_rows", "spool_size_bytes"] {
         assert_eq!(value(&format!("mesh_tables_{name}")), 0.0, "{name}");
     }

@@ -1,6 +1,7 @@
 //! Three real agents in a temporary directory, and what a mesh does, step by step.
 
 mod agent;
+mod config;
 mod report;
 mod stage;
 mod steps;

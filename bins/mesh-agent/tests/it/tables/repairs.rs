@@ -43,9 +43,10 @@ async fn rows_altered_behind_the_triggers_are_found_repaired_and_counted() {
     .await;
     assert_ne!(two.tables().await, before);
     let reply = forced(two).await;
-    let [notes] = reply.tables.as_slice() else { panic!("{reply:?}") };
+    let repaired: Vec<_> = reply.tables.iter().filter(|table| table.rows_repaired > 0).collect();
+    let [notes] = repaired.as_slice() else { panic!("{reply:?}") };
     assert_eq!((notes.table.as_str(), notes.rows_repaired), ("notes", 4), "{reply:?}");
-    assert!(notes.in_step, "{reply:?}");
+    assert!(reply.tables.iter().all(|table| table.in_step), "{reply:?}");
     assert!(reply.changes_received >= 4, "{reply:?}");
     for agent in &agents {
         eventually(LONG, "the rows are as they were", async || {

@@ -101,6 +101,11 @@ impl Agent {
         lines.into_iter().skip(skipped).map(str::to_owned).collect()
     }
 
+    /// The file of the shared configuration.
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.directory.join("mesh-config.json")
+    }
+
     fn log_path(&self) -> PathBuf {
         self.directory.join("agent.log")
     }

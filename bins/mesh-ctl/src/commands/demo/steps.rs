@@ -10,6 +10,7 @@ use mesh_control::{
 use serde_json::{Value, json};
 
 use super::agent::Agent;
+use super::config;
 use super::report::Report;
 use super::stage::Stage;
 use super::tables;
@@ -40,6 +41,7 @@ pub(super) async fn play(stage: &mut Stage, report: &mut Report<'_>) -> anyhow::
         report.step("a sealed message arrives", sealed(baulder, oak)).await?;
         report.step("a broadcast reaches everybody", broadcast(stage)).await?;
         tables::play(stage, report).await?;
+        config::play(stage, report).await?;
         let name = "oak is renamed to elm, and everybody sees it";
         report.step(name, rename(stage)).await?;
         let name = "a message to the old name still arrives";

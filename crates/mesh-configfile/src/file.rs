@@ -130,6 +130,15 @@ impl ConfigFile {
         self.shared.read().await
     }
 
+    /// Reads the file as it stands at this moment, for whoever only compares: what is read so counts as
+    /// unread, and is announced as if this had not been called.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::read`]; [`FileError::Unsettled`] when it is just being written.
+    pub async fn peek(&self) -> Result<FileContent, FileError> {
+        self.shared.blocking(Shared::take).await
+    }
+
     /// Puts `bytes` in the place of what was read as `expected`, in one step; none stands for a file
     /// that was not there. Bytes that stand there already are not written again.
     ///

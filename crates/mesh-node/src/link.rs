@@ -370,6 +370,8 @@ impl Shared {
             Frame::SnapshotRequest(request) => self.serve_snapshot(entry, request),
             Frame::SnapshotChunk(bytes) => self.take_snapshot_chunk(entry, &bytes),
             Frame::TableDigests(digests) => self.take_digests(entry, digests),
+            // Nothing is asked yet, and nothing answered.
+            Frame::ConfigQuestion(_) | Frame::ConfigAnswer(_) => {}
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::JoinRequest(_)

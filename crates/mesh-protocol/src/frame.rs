@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{ByteCount, byte_string_into, check_count, decode, encode_into, list};
 use crate::{
-    Custody, CustodyResult, DELIVER_ITEMS_MAX, DecodeError, EncodeError, ErrorCode,
-    FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, Forward, HOPS_MAX, Itinerary, JOIN_RECORDS_MAX,
-    KeyId, LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, LinkStateVersions, LinkStates,
-    MeshId, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe, ProbeResult,
+    ConfigAnswer, ConfigQuestion, Custody, CustodyResult, DELIVER_ITEMS_MAX, DecodeError,
+    EncodeError, ErrorCode, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, Forward, HOPS_MAX, Itinerary,
+    JOIN_RECORDS_MAX, KeyId, LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, LinkStateVersions,
+    LinkStates, MeshId, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe, ProbeResult,
     ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId, RoutedPing,
     SNAPSHOT_CHUNK_BYTES_MAX, SWIM_BYTES_MAX, SignedRecord, SnapshotRequest, Swim, SyncHave,
     SyncParts, TEXT_BYTES_MAX, TableDigests, TokenId, VersionRange, WireRef,
@@ -286,6 +286,10 @@ pub enum Frame {
     SnapshotChunk(serde_bytes::ByteBuf),
     /// Digests of the tables.
     TableDigests(TableDigests),
+    /// Asks about the shared configuration.
+    ConfigQuestion(ConfigQuestion),
+    /// Says of the shared configuration what was asked.
+    ConfigAnswer(ConfigAnswer),
 }
 
 /// The twelve bytes in front of every frame.
@@ -356,6 +360,8 @@ mod kind {
     pub(super) const SNAPSHOT_REQUEST: u16 = 28;
     pub(super) const SNAPSHOT_CHUNK: u16 = 29;
     pub(super) const TABLE_DIGESTS: u16 = 30;
+    pub(super) const CONFIG_QUESTION: u16 = 31;
+    pub(super) const CONFIG_ANSWER: u16 = 32;
 }
 
 /// A header that does not know its body's length yet.
@@ -421,6 +427,8 @@ impl Frame {
             Self::SnapshotRequest(body) => encode_into(body, MAX, &mut bytes)?,
             Self::SnapshotChunk(body) => encode_into(body, MAX, &mut bytes)?,
             Self::TableDigests(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::ConfigQuestion(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::ConfigAnswer(body) => encode_into(body, MAX, &mut bytes)?,
         }
         finish(bytes)
     }
@@ -468,6 +476,8 @@ impl Frame {
             Self::SnapshotRequest(_) => kind::SNAPSHOT_REQUEST,
             Self::SnapshotChunk(_) => kind::SNAPSHOT_CHUNK,
             Self::TableDigests(_) => kind::TABLE_DIGESTS,
+            Self::ConfigQuestion(_) => kind::CONFIG_QUESTION,
+            Self::ConfigAnswer(_) => kind::CONFIG_ANSWER,
         }
     }
 
@@ -512,6 +522,8 @@ impl Frame {
             kind::SNAPSHOT_REQUEST => Self::SnapshotRequest(decode(WHAT, body, is_newer)?),
             kind::SNAPSHOT_CHUNK => Self::SnapshotChunk(decode(WHAT, body, is_newer)?),
             kind::TABLE_DIGESTS => Self::TableDigests(decode(WHAT, body, is_newer)?),
+            kind::CONFIG_QUESTION => Self::ConfigQuestion(decode(WHAT, body, is_newer)?),
+            kind::CONFIG_ANSWER => Self::ConfigAnswer(decode(WHAT, body, is_newer)?),
             kind => return Err(DecodeError::UnknownKind { kind }),
         };
         frame.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
@@ -573,6 +585,8 @@ impl Frame {
                 check_count("snapshot", chunk.len(), SNAPSHOT_CHUNK_BYTES_MAX)
             }
             Self::TableDigests(digests) => digests.check_bounds(),
+            Self::ConfigQuestion(question) => question.check_bounds(),
+            Self::ConfigAnswer(answer) => answer.check_bounds(),
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Probe(_)

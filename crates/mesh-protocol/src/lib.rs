@@ -10,6 +10,7 @@
 
 mod address;
 mod codec;
+mod config;
 mod data;
 mod envelope;
 mod error;
@@ -27,6 +28,10 @@ mod time;
 mod version;
 
 pub use address::Address;
+pub use config::{
+    ConfigAbout, ConfigAnswer, ConfigFinding, ConfigKeyDigests, ConfigQuestion, ConfigSaid,
+    ConfigSummary,
+};
 pub use data::{
     CellState, CellWrite, Coverage, Dot, HybridClock, Incoming, JoinPlan, Listed, LoserFacts,
     LoserState, MergePlan, OriginContext, OriginHave, Readiness, Resolved, RowChange, RowFacts,

@@ -135,3 +135,21 @@ pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = (2 << 20) - 4096;
 
 /// Ranges of key digests that a table is compared by.
 pub const DIGEST_BUCKETS: usize = 256;
+
+/// Ranges of keys that the shared configuration is compared by.
+pub const CONFIG_RANGES: usize = 256;
+
+/// Longest key of the shared configuration.
+pub const CONFIG_KEY_BYTES_MAX: usize = 512;
+
+/// Most keys in one answer about the shared configuration: so many of the longest fit one frame.
+pub const CONFIG_KEYS_PER_FRAME_MAX: usize = 2048;
+
+/// Most entries of agents that are no members in one answer.
+pub const CONFIG_STALE_MAX: usize = 256;
+
+/// Most findings in one answer.
+pub const CONFIG_FINDINGS_MAX: usize = 64;
+
+/// Longest word for the state of a file or the kind of a finding.
+pub const CONFIG_WORD_BYTES_MAX: usize = 32;

@@ -37,6 +37,8 @@ impl fmt::Debug for Frame {
             Self::SyncParts(body) => ("SyncParts", body),
             Self::SnapshotRequest(body) => ("SnapshotRequest", body),
             Self::TableDigests(body) => ("TableDigests", body),
+            Self::ConfigQuestion(body) => ("ConfigQuestion", body),
+            Self::ConfigAnswer(body) => ("ConfigAnswer", body),
             Self::SnapshotChunk(chunk) => {
                 bytes = ByteCount(chunk.len());
                 ("SnapshotChunk", &bytes)

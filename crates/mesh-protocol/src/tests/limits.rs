@@ -1,5 +1,6 @@
 //! Each bound: the largest that is taken, and one more.
 
+mod config;
 mod routing;
 mod tables;
 

@@ -1,5 +1,6 @@
 //! One value of everything that travels. The golden files are made from these.
 
+pub(super) mod config;
 pub(super) mod tables;
 
 use crate::{
@@ -272,6 +273,7 @@ pub(super) fn frames() -> Vec<(&'static str, Frame)> {
     .into_iter()
     .chain(routing_frames())
     .chain(tables::frames())
+    .chain(config::frames())
     .collect()
 }
 

@@ -1,5 +1,6 @@
 //! Any value of every type.
 
+mod config;
 mod routing;
 pub(super) mod tables;
 
@@ -415,5 +416,6 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         1 => introduce.prop_map(Frame::Introduce),
         10 => routing::frame(),
         5 => tables::frame(),
+        2 => config::frame(),
     ]
 }

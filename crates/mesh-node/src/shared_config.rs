@@ -132,9 +132,9 @@ impl Shared {
     pub(crate) async fn start_shared_config(
         self: &Arc<Self>,
     ) -> Result<(), mesh_tables::TablesError> {
-        let feeds = self.load_config().await?;
+        let feed = self.load_config().await?;
         let following = Arc::clone(self);
-        self.tasks.spawn(async move { following.follow_config(feeds).await });
+        self.tasks.spawn(async move { following.follow_config(feed).await });
         for view in &self.shared_config.views {
             let (shared, view) = (Arc::clone(self), Arc::clone(view));
             self.tasks.spawn(async move { shared.keep_view(view).await });

@@ -4,8 +4,11 @@
 //!
 //! Any SQLite client may read them. Triggers refuse its writes, which nobody would have checked.
 
+use std::collections::BTreeMap;
+
 use futures_util::FutureExt as _;
 use mesh_protocol::{PeerId, SqlValue, UnixMillis};
+use sqlx::SqliteConnection;
 
 use crate::conflicts::settle;
 use crate::desk::Desk;
@@ -13,7 +16,7 @@ use crate::error::Thing;
 use crate::seal::{self, Extra};
 use crate::sql::{Columns, execute, fetch_all, number, quoted};
 use crate::statement::Statement as Kind;
-use crate::{Tables, TablesError};
+use crate::{Feed, Tables, TablesError};
 
 /// The entries of the shared configuration, by key.
 pub const CONFIG_TABLE: &str = "agent_config";
@@ -60,6 +63,8 @@ pub(crate) fn defined_by(sql: &str) -> Option<&'static str> {
 pub struct ConfigWrite {
     /// Keys with their entries; without one the key is removed.
     pub rows: Vec<(String, Option<String>)>,
+    /// What is taken to stand there before: nothing is written where it is something else.
+    pub expected: Vec<(String, Option<String>)>,
     /// What the history is to say of it.
     pub history: Vec<ConfigHistoryRow>,
     /// The conflict that is decided with it, by its id.
@@ -110,7 +115,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Changes the shared configuration, in one transaction, which is on disk when this returns.
+    /// Changes the shared configuration, in one transaction, which is on disk when this returns. Returns what
+    /// stands there otherwise than expected: if that is anything, nothing has been written.
     ///
     /// # Errors
     /// [`TablesError`]; nothing has been written then.
@@ -118,8 +124,30 @@ impl Tables {
         &self,
         write: ConfigWrite,
         at: UnixMillis,
-    ) -> Result<(), TablesError> {
+    ) -> Result<Vec<(String, Option<String>)>, TablesError> {
         self.transact(move |desk| async move { write_config(desk, write, at).await }.boxed()).await
+    }
+
+    /// What stands at these keys of the shared configuration; none where nothing does.
+    ///
+    /// # Errors
+    /// [`TablesError`] of the database.
+    pub async fn config_rows_at(
+        &self,
+        keys: Vec<String>,
+    ) -> Result<Vec<(String, Option<String>)>, TablesError> {
+        let read = self.reading().own.read(|conn| async move { rows_at(conn, keys).await }.boxed());
+        read.await
+    }
+
+    /// Follows both built-in tables from now on. What one change wrote of the entries comes before what it
+    /// wrote of the history.
+    ///
+    /// # Errors
+    /// [`TablesError`] of the database.
+    pub async fn config_feed(&self) -> Result<Feed, TablesError> {
+        let names = TABLES.iter().map(|(name, _)| (*name).to_owned());
+        self.feed_of(None, Some(names.collect())).await
     }
 
     /// Keys and entries of the shared configuration.
@@ -188,8 +216,15 @@ async fn write_config(
     desk: &mut Desk,
     write: ConfigWrite,
     at: UnixMillis,
-) -> Result<(), TablesError> {
+) -> Result<Vec<(String, Option<String>)>, TablesError> {
     seal::seal_if_dirty(desk, at).await?;
+    let keys = write.expected.iter().map(|(key, _)| key.clone()).collect();
+    let mut standing = rows_at(&mut desk.conn, keys).await?;
+    let expected: BTreeMap<String, Option<String>> = write.expected.into_iter().collect();
+    standing.retain(|(key, entry)| expected.get(key) != Some(entry));
+    if !standing.is_empty() {
+        return Ok(standing);
+    }
     let mut tables = Vec::new();
     for (name, _) in TABLES {
         let unknown = || TablesError::Unknown { what: Thing::Table, name: name.to_owned() };
@@ -236,7 +271,26 @@ async fn write_config(
         let reason = "an entry is larger than what can travel to the other members".to_owned();
         return Err(TablesError::Refused { reason });
     }
-    Ok(())
+    Ok(Vec::new())
+}
+
+async fn rows_at(
+    conn: &mut SqliteConnection,
+    keys: Vec<String>,
+) -> Result<Vec<(String, Option<String>)>, TablesError> {
+    let mut found: BTreeMap<String, Option<String>> =
+        keys.into_iter().map(|key| (key, None)).collect();
+    let keys: Vec<String> = found.keys().cloned().collect();
+    for some in keys.chunks(ROWS_PER_STATEMENT) {
+        let places = vec!["?"; some.len()].join(",");
+        let sql = format!("SELECT key, entry FROM agent_config WHERE key IN ({places})");
+        let values = some.iter().map(|key| SqlValue::Text(key.clone()));
+        for row in fetch_all(conn, &sql, values).await? {
+            let mut columns = Columns::of(&row);
+            found.insert(columns.text()?, Some(columns.text()?));
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// Lets this transaction write built-in tables, or no longer.

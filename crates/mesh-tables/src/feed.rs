@@ -84,8 +84,8 @@ pub enum FeedItem {
 pub struct Feed {
     readers: Arc<Readers>,
     have: watch::Receiver<Arc<Have>>,
-    /// Only this table, by its name in lower case.
-    table: Option<String>,
+    /// Only these tables, by their names in lower case.
+    only: Option<Vec<String>>,
     /// Where reading goes on.
     next: Position,
     /// What was read and not yielded.
@@ -136,6 +136,19 @@ impl Tables {
             // What was committed before this is none of it, also where it is not on the disk yet.
             self.settle().await?;
         }
+        let only = match table {
+            None => None,
+            Some(name) => Some(vec![self.live_name(name).await?]),
+        };
+        self.feed_of(from, only).await
+    }
+
+    /// Follows these tables, by their names in lower case.
+    pub(crate) async fn feed_of(
+        &self,
+        from: Option<i64>,
+        only: Option<Vec<String>>,
+    ) -> Result<Feed, TablesError> {
         let reading = self.reading();
         let have = reading.have.clone();
         let head = have.borrow().log_head;
@@ -149,14 +162,10 @@ impl Tables {
         if next.entry > head + 1 {
             return Err(next.unknown());
         }
-        let table = match table {
-            None => None,
-            Some(name) => Some(self.live_name(name).await?),
-        };
         let mut feed = Feed {
             readers: Arc::clone(&reading.own),
             have,
-            table,
+            only,
             next,
             items: VecDeque::new(),
             passed: next.number(),
@@ -190,8 +199,7 @@ impl Feed {
     /// The next change, waiting for it; none when the database is closed. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Result<FeedItem, TablesError>> {
         loop {
-            if let Some(item) = self.items.pop_front() {
-                self.passed = item.position();
+            if let Some(item) = self.next_ready() {
                 return Some(Ok(item));
             }
             if self.has_ended {
@@ -205,6 +213,13 @@ impl Feed {
                 return Some(Err(error));
             }
         }
+    }
+
+    /// The next change, if it has been read already: those of one transaction mostly are, with the first.
+    pub fn next_ready(&mut self) -> Option<FeedItem> {
+        let item = self.items.pop_front()?;
+        self.passed = item.position();
+        Some(item)
     }
 
     /// The same as a stream.
@@ -296,7 +311,8 @@ impl Feed {
             FeedItem::Change(change) => &change.table,
             FeedItem::Resync { table, .. } => table,
         };
-        self.table.as_ref().is_none_or(|wanted| table.eq_ignore_ascii_case(wanted))
+        let is_same = |wanted: &String| table.eq_ignore_ascii_case(wanted);
+        self.only.as_ref().is_none_or(|only| only.iter().any(is_same))
     }
 }
 

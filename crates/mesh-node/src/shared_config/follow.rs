@@ -2,36 +2,20 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use mesh_config::{ConfigState, HistoryItem};
 use mesh_protocol::{PeerId, SqlValue};
 use mesh_tables::{
-    CONFIG_HISTORY_TABLE, CONFIG_TABLE, ChangeEvent, ConfigHistoryQuery, Feed, FeedItem, Operation,
-    TablesError,
+    CONFIG_TABLE, ChangeEvent, ConfigHistoryQuery, Feed, FeedItem, Operation, TablesError,
 };
 
 use crate::shared::{Shared, lock};
 
-/// Rows that are taken at once, so that a large change is one of the state.
-const ROWS_AT_ONCE: usize = 4096;
-
-/// What follows the two tables.
-#[derive(Debug)]
-pub(super) struct Feeds {
-    entries: Feed,
-    history: Feed,
-}
-
 impl Shared {
-    /// Reads the whole table. What comes after that is in the feeds.
-    pub(super) async fn load_config(&self) -> Result<Feeds, TablesError> {
-        let tables = &self.replication.tables;
-        let feeds = Feeds {
-            entries: tables.feed(None, Some(CONFIG_TABLE.to_owned())).await?,
-            history: tables.feed(None, Some(CONFIG_HISTORY_TABLE.to_owned())).await?,
-        };
+    /// Reads the whole table. What comes after that is in the feed.
+    pub(super) async fn load_config(&self) -> Result<Feed, TablesError> {
+        let feed = self.replication.tables.config_feed().await?;
         self.reload_config().await?;
-        Ok(feeds)
+        Ok(feed)
     }
 
     /// Makes the state what the table says.
@@ -56,66 +40,50 @@ impl Shared {
     }
 
     /// The loop that follows.
-    pub(super) async fn follow_config(self: Arc<Self>, mut feeds: Feeds) {
-        while let Some(first) = feeds.entries.next().await {
-            let mut items = vec![first];
-            while items.len() < ROWS_AT_ONCE
-                && let Some(Some(item)) = feeds.entries.next().now_or_never()
-            {
-                items.push(item);
-            }
-            match self.take_rows(items).await {
-                Ok(()) => {}
+    pub(super) async fn follow_config(self: Arc<Self>, mut feed: Feed) {
+        while let Some(first) = feed.next().await {
+            let first = match first {
+                Ok(first) => first,
                 Err(TablesError::Closed) => return,
                 Err(error) => {
                     // The log was dropped under the feed: the table itself tells.
                     Self::config_failed("the configuration is read anew", &error);
-                    match self.load_config().await {
-                        Ok(fresh) => feeds = fresh,
+                    feed = match self.load_config().await {
+                        Ok(feed) => feed,
                         Err(error) => {
                             Self::config_failed("the configuration cannot be followed", &error);
                             return;
                         }
-                    }
+                    };
                     continue;
                 }
+            };
+            let mut items = vec![first];
+            while let Some(item) = feed.next_ready() {
+                items.push(item);
             }
-            let mut made = Vec::new();
-            while let Some(Some(item)) = feeds.history.next().now_or_never() {
-                match item {
-                    Ok(FeedItem::Change(event)) => made.extend(history_item(&event)),
-                    Ok(FeedItem::Resync { .. }) => {}
-                    Err(error) => {
-                        Self::config_failed("changes of the configuration are not told", &error);
-                        let history = Some(CONFIG_HISTORY_TABLE.to_owned());
-                        match self.replication.tables.feed(None, history).await {
-                            Ok(feed) => feeds.history = feed,
-                            Err(_) => return,
-                        }
-                        break;
-                    }
-                }
+            if let Err(error) = self.take_items(items).await {
+                Self::config_failed("the configuration cannot be read", &error);
             }
-            self.announce_config(made);
         }
     }
 
-    async fn take_rows(
-        &self,
-        items: Vec<Result<FeedItem, TablesError>>,
-    ) -> Result<(), TablesError> {
-        let mut rows = Vec::with_capacity(items.len());
+    async fn take_items(&self, items: Vec<FeedItem>) -> Result<(), TablesError> {
+        let (mut rows, mut made) = (Vec::new(), Vec::new());
         let mut is_resync = false;
         for item in items {
-            match item? {
-                FeedItem::Change(event) => rows.extend(row(event)),
+            match item {
+                FeedItem::Change(event) if event.table == CONFIG_TABLE => rows.extend(row(event)),
+                FeedItem::Change(event) => made.extend(history_item(&event)),
                 FeedItem::Resync { .. } => is_resync = true,
             }
         }
         if is_resync {
-            return self.reload_config().await;
+            self.reload_config().await?;
+        } else {
+            self.take_config_rows(rows.iter().map(|(key, entry)| (key.as_str(), entry.as_deref())));
         }
-        self.take_config_rows(rows.iter().map(|(key, entry)| (key.as_str(), entry.as_deref())));
+        self.announce_config(made);
         Ok(())
     }
 

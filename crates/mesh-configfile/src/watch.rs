@@ -1,7 +1,7 @@
 //! Noticing that the file may have changed.
 //!
 //! The folder is watched, not the file: an editor that saves by renaming, a deletion and a re-creation
-//! all show there. What an event says is not looked at; it is a reason to look at the file, as
+//! all show there. That a folder further up was renamed tells nobody; the poll finds it. What an event says is not looked at; it is a reason to look at the file, as
 //! is every [`FileConfig::poll`](crate::FileConfig::poll).
 
 use std::collections::BTreeSet;

@@ -141,7 +141,7 @@ async fn a_folder_that_vanishes_and_comes_back_is_watched_again() {
         reader.until(Some(&format!("again {round}"))).await;
         if round == 1 {
             // Moved away, it is another folder, and what happens there is nothing to us.
-            fs::rename(home.folder.path().join("deep"), home.folder.path().join("gone")).unwrap();
+            fs::rename(&folder, home.folder.path().join("gone")).unwrap();
         } else {
             fs::remove_dir_all(home.folder.path().join("deep")).unwrap();
         }

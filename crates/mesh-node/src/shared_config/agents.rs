@@ -63,7 +63,11 @@ impl Shared {
     }
 
     /// Writes what is to be done, if `is_due`.
-    async fn write_agents(&self, for_others: bool, is_due: impl FnOnce(&Vec<Edit>) -> bool + Send) {
+    async fn write_agents(
+        &self,
+        for_others: bool,
+        is_due: impl Fn(&Vec<Edit>) -> bool + Send + Sync,
+    ) {
         let written = self.change_config(|state| {
             let due = self.agents_due(state, for_others);
             let due = if is_due(&due) { due } else { Vec::new() };

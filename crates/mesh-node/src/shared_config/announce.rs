@@ -67,7 +67,7 @@ impl SharedConfig {
 }
 
 impl Shared {
-    /// Tells of changes that were written, as far as they are in force.
+    /// Tells of changes that were written, as far as they came into force.
     pub(super) fn announce_config(&self, items: Vec<HistoryItem>) {
         let mut made: BTreeMap<(u64, PeerId), Vec<HistoryItem>> = BTreeMap::new();
         {
@@ -75,11 +75,15 @@ impl Shared {
             for item in items {
                 state.note_version(item.version);
                 let entry = state.entry(&item.key);
-                let is_in_force = match &item.new {
-                    Some(_) => entry.is_some_and(|entry| entry.change() == (item.version, item.by)),
-                    None => entry.is_none(),
+                // One that lost against another of the same moment is told as a conflict instead.
+                let was_in_force = match (entry, &item.new) {
+                    (None, _) => true,
+                    (Some(entry), Some(_)) => {
+                        entry.change() == (item.version, item.by) || entry.version > item.version
+                    }
+                    (Some(entry), None) => entry.version > item.version,
                 };
-                if is_in_force {
+                if was_in_force {
                     made.entry((item.version, item.by)).or_default().push(item);
                 }
             }

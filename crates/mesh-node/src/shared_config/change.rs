@@ -1,5 +1,6 @@
 //! How the configuration changes: planned, scanned, checked, written; one change at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_config::{
@@ -17,6 +18,12 @@ use crate::shared::{Shared, lock};
 
 /// Mistakes that one message names.
 const NAMED_MAX: usize = 5;
+
+/// How often a change is planned anew because another member's came first.
+const ATTEMPTS_MAX: usize = 10;
+
+/// Keys with what stands at them in the table.
+type Rows = BTreeMap<String, Option<String>>;
 
 /// What a change did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,27 +75,34 @@ impl Shared {
     /// Changes the configuration as `plan` wishes, which sees the state that the change is made to.
     pub(super) async fn change_config(
         &self,
-        plan: impl FnOnce(&ConfigState) -> Result<Request, NodeError> + Send,
+        mut plan: impl FnMut(&ConfigState) -> Result<Request, NodeError> + Send,
     ) -> Result<ConfigChanged, Refusal> {
         let config = &self.shared_config;
         let _alone = config.gate.lock().await;
         let at = clock::now().wall;
-        let (change, settles, touched) = {
-            let state = lock(&config.state);
-            let Request { edits, over, note, settles } = plan(&state)?;
-            let change = state.plan(edits, over, self.me, at, note).map_err(NodeError::from)?;
-            if change.items.is_empty() && settles.is_none() {
-                return Ok(ConfigChanged::default());
+        let mut known = Rows::new();
+        for _ in 0..ATTEMPTS_MAX {
+            let (change, settles, touched) = {
+                let state = lock(&config.state);
+                let Request { edits, over, note, settles } = plan(&state)?;
+                let change = state.plan(edits, over, self.me, at, note).map_err(NodeError::from)?;
+                if change.items.is_empty() && settles.is_none() {
+                    return Ok(ConfigChanged::default());
+                }
+                let touched = self.touched(&state, &change);
+                (change, settles, touched)
+            };
+            self.refuse_local(&change)?;
+            self.scan_change(&change, at)?;
+            self.check_document(&touched)?;
+            known = self.commit(&change, settles, known, at).await?;
+            if known.is_empty() {
+                let keys = change.items.iter().map(|item| item.key.clone()).collect();
+                return Ok(ConfigChanged { version: Some(change.version), keys });
             }
-            let touched = self.touched(&state, &change);
-            (change, settles, touched)
-        };
-        self.refuse_local(&change)?;
-        self.scan_change(&change, at)?;
-        self.check_document(&touched)?;
-        self.commit(&change, settles, at).await?;
-        let keys = change.items.iter().map(|item| item.key.clone()).collect();
-        Ok(ConfigChanged { version: Some(change.version), keys })
+        }
+        let message = "others keep changing the same keys; nothing was changed";
+        Err(NodeError::new(ErrorCode::RateLimited, message).with_hint("try again").into())
     }
 
     /// What is to be validated: the whole document where a schema of the user may say anything, else the
@@ -163,12 +177,21 @@ impl Shared {
         schema.check(document).map_err(|violations| refused(&violations))
     }
 
+    /// Writes it, unless something else stands in the table than it was planned upon: that is taken into the
+    /// state, and returned. `known` is what was returned before.
     async fn commit(
         &self,
         change: &Change,
         settles: Option<String>,
+        mut known: Rows,
         at: UnixMillis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Rows, Refusal> {
+        let expected = change.items.iter().map(|item| {
+            let key = item.key.to_string();
+            let standing = known.remove(&key);
+            (key, standing.unwrap_or_else(|| item.old.as_ref().map(Entry::to_text)))
+        });
+        let expected = expected.collect();
         let rows = change.rows();
         let history = change.history().into_iter().map(|(key, text)| ConfigHistoryRow {
             version: change.version,
@@ -176,13 +199,15 @@ impl Shared {
             key,
             change: text,
         });
-        let write = ConfigWrite { rows: rows.clone(), history: history.collect(), settles };
+        let write =
+            ConfigWrite { rows: rows.clone(), expected, history: history.collect(), settles };
         let written = self.replication.tables.write_config(write, at).await;
         self.note_tables(&written);
-        written.map_err(NodeError::from)?;
+        let standing = written.map_err(NodeError::from)?;
         // Whoever asks next sees it, however far behind the feed is.
+        let rows = if standing.is_empty() { &rows } else { &standing };
         self.take_config_rows(rows.iter().map(|(key, entry)| (key.as_str(), entry.as_deref())));
-        Ok(())
+        Ok(standing.into_iter().collect())
     }
 }
 

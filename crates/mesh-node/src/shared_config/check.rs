@@ -1,21 +1,17 @@
-//! What somebody should look at: this node's configuration, its files, and how the members' differ.
+//! What somebody should look at: this node's configuration and its files.
 
 use mesh_config::{Problem, stale_agents};
-use mesh_control::{ConfigCheckView, ConfigProblem, ConfigStateView};
+use mesh_control::{ConfigProblem, ConfigStateView};
 
-use crate::NodeError;
 use crate::shared::{Shared, lock};
 
 /// Problems that are told of one kind.
 const PROBLEMS_MAX: usize = 100;
 
-impl Shared {
-    /// Every member's configuration compared with this node's.
-    pub(crate) async fn check_config(&self) -> Result<ConfigCheckView, NodeError> {
-        let local = self.config_state();
-        Ok(ConfigCheckView { in_sync: local.valid, peers: Vec::new(), local })
-    }
+/// An entry of an agent that is no member.
+pub(super) const STALE: &str = "stale";
 
+impl Shared {
     /// This node's configuration at a glance.
     pub(crate) fn config_state(&self) -> ConfigStateView {
         let config = &self.shared_config;
@@ -36,11 +32,12 @@ impl Shared {
         problems.extend(found.iter().take(PROBLEMS_MAX).map(problem));
         let stale = stale_agents(&document, &self.agents());
         problems.extend(stale.into_iter().take(PROBLEMS_MAX).map(|name| ConfigProblem {
-            kind: "stale".to_owned(),
+            kind: STALE.to_owned(),
             detail: format!("{name} is no member of the mesh"),
             hint: format!("mesh-ctl config unset agents.{name}"),
             key: Some(format!("agents.{name}")),
         }));
+        problems.extend(self.parity_problems());
         let views = config.views.iter().map(|view| lock(&view.report).clone()).collect();
         ConfigStateView { valid: violations.is_empty(), problems, keys, version, views }
     }

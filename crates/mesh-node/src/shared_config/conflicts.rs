@@ -125,6 +125,7 @@ impl Shared {
                     Some(value) => state.edits_to_put(&conflict.key, value.clone()),
                     None => state.edits_to_unset(&conflict.key),
                 };
+                let (note, settles) = (note.clone(), settles.clone());
                 Ok(Request { edits, note, settles, ..Request::default() })
             })
             .await?;

@@ -69,7 +69,7 @@ impl Node {
         }
         let changed = self.shared.change_config(|state| {
             let edits = state.edits_to_set(key, value)?;
-            Ok(Request { edits, note, ..Request::default() })
+            Ok(Request { edits, note: note.clone(), ..Request::default() })
         });
         Ok(changed.await?)
     }
@@ -101,8 +101,8 @@ impl Node {
         }
         let sealed = self.shared.seal_value(key, value, &members)?;
         let changed = self.shared.change_config(|state| {
-            let edits = state.edits_to_seal(key, sealed);
-            Ok(Request { edits, note, ..Request::default() })
+            let edits = state.edits_to_seal(key, sealed.clone());
+            Ok(Request { edits, note: note.clone(), ..Request::default() })
         });
         Ok(changed.await?)
     }
@@ -141,7 +141,7 @@ impl Node {
             if edits.is_empty() {
                 return Err(unknown_key(key));
             }
-            Ok(Request { edits, note, ..Request::default() })
+            Ok(Request { edits, note: note.clone(), ..Request::default() })
         });
         Ok(changed.await?)
     }
@@ -221,7 +221,7 @@ impl Shared {
                 .filter_map(|edit| Some((edit.key.clone(), shown(edit.value.as_ref()?))));
             differences = difference(&before, &after.collect());
             let edits = if is_dry { Vec::new() } else { edits };
-            Ok(Request { edits, note: Some(note), ..Request::default() })
+            Ok(Request { edits, note: Some(note.clone()), ..Request::default() })
         });
         let changed = changed.await?;
         Ok(ImportDone { changed, differences })

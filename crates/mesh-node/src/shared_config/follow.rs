@@ -1,14 +1,16 @@
 //! The state in memory follows the table, whoever writes it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use mesh_config::{ConfigState, HistoryItem};
 use mesh_protocol::{PeerId, SqlValue};
-use mesh_tables::{
-    CONFIG_TABLE, ChangeEvent, ConfigHistoryQuery, Feed, FeedItem, Operation, TablesError,
-};
+use mesh_tables::{CONFIG_TABLE, ChangeEvent, ConfigHistoryQuery, Feed, FeedItem, TablesError};
 
 use crate::shared::{Shared, lock};
+
+/// How keys begin that say what the others may be.
+const RULES: &str = "mesh.";
 
 impl Shared {
     /// Reads the whole table. What comes after that is in the feed.
@@ -20,6 +22,8 @@ impl Shared {
 
     /// Makes the state what the table says.
     async fn reload_config(&self) -> Result<(), TablesError> {
+        // Whoever changes the configuration writes the table and the state: neither alone is read here.
+        let _alone = self.shared_config.gate.lock().await;
         let tables = &self.replication.tables;
         let rows = tables.config_rows().await?;
         let newest = tables.config_history(ConfigHistoryQuery::Newest, 1).await?;
@@ -36,6 +40,7 @@ impl Shared {
             *state = fresh;
         }
         self.shared_config.note_changed();
+        self.shared_config.effective();
         Ok(())
     }
 
@@ -68,19 +73,25 @@ impl Shared {
         }
     }
 
+    /// Takes what became of the keys that the feed names. What a member sent may have lost against what
+    /// stands there, so the table itself is asked.
     async fn take_items(&self, items: Vec<FeedItem>) -> Result<(), TablesError> {
-        let (mut rows, mut made) = (Vec::new(), Vec::new());
+        let (mut keys, mut made) = (BTreeSet::new(), Vec::new());
         let mut is_resync = false;
         for item in items {
             match item {
-                FeedItem::Change(event) if event.table == CONFIG_TABLE => rows.extend(row(event)),
+                FeedItem::Change(event) if event.table == CONFIG_TABLE => {
+                    keys.extend(column(&event.key, "key").and_then(text).map(str::to_owned));
+                }
                 FeedItem::Change(event) => made.extend(history_item(&event)),
                 FeedItem::Resync { .. } => is_resync = true,
             }
         }
         if is_resync {
             self.reload_config().await?;
-        } else {
+        } else if !keys.is_empty() {
+            let _alone = self.shared_config.gate.lock().await;
+            let rows = self.replication.tables.config_rows_at(keys.into_iter().collect()).await?;
             self.take_config_rows(rows.iter().map(|(key, entry)| (key.as_str(), entry.as_deref())));
         }
         self.announce_config(made);
@@ -92,15 +103,22 @@ impl Shared {
         &self,
         rows: impl Iterator<Item = (&'r str, Option<&'r str>)>,
     ) {
-        let mut is_changed = false;
+        let (mut is_changed, mut has_rules) = (false, false);
         {
             let mut state = lock(&self.shared_config.state);
             for (key, entry) in rows {
-                is_changed |= take(&mut state, key, entry);
+                if take(&mut state, key, entry) {
+                    is_changed = true;
+                    has_rules |= key.starts_with(RULES);
+                }
             }
         }
         if is_changed {
             self.shared_config.note_changed();
+        }
+        if has_rules {
+            // The next change is to keep them already.
+            self.shared_config.effective();
         }
     }
 }
@@ -129,17 +147,6 @@ fn text(value: &SqlValue) -> Option<&str> {
 
 fn column<'e>(columns: &'e [(String, SqlValue)], name: &str) -> Option<&'e SqlValue> {
     columns.iter().find(|(column, _)| column == name).map(|(_, value)| value)
-}
-
-fn row(event: ChangeEvent) -> Option<(String, Option<String>)> {
-    let key = text(column(&event.key, "key")?)?.to_owned();
-    match event.operation {
-        Operation::Delete => Some((key, None)),
-        Operation::Insert | Operation::Update => {
-            let entry = text(column(&event.data, "entry")?)?.to_owned();
-            Some((key, Some(entry)))
-        }
-    }
 }
 
 fn history_item(event: &ChangeEvent) -> Option<HistoryItem> {

@@ -65,7 +65,9 @@ impl Standing {
 
     /// A document that was valid before, for as long as none is known that is.
     pub(super) fn remember(&mut self, good: Value) {
-        self.good = Arc::new(good);
+        if self.looked_at.is_none() || !self.violations.is_empty() {
+            self.good = Arc::new(good);
+        }
     }
 
     fn look(&mut self, document: Value, problems: &[Problem]) {

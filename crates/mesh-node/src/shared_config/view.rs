@@ -37,6 +37,8 @@ pub(super) struct View {
     seen: Mutex<Seen>,
     /// Held by whoever reads or writes the file.
     busy: tokio::sync::Mutex<()>,
+    /// While it is watched.
+    pub(super) file: Mutex<Option<ConfigFile>>,
 }
 
 /// What was seen of the file last.
@@ -78,6 +80,7 @@ impl View {
             report: Mutex::new(report),
             seen: Mutex::default(),
             busy: tokio::sync::Mutex::new(()),
+            file: Mutex::default(),
         }
     }
 
@@ -89,11 +92,6 @@ impl View {
     pub(super) fn local(&self) -> Flat {
         let seen = self.seen();
         seen.local_wanted.clone().unwrap_or_else(|| seen.local.clone())
-    }
-
-    /// What the file says of shared keys, as it was seen last.
-    pub(super) fn shared(&self) -> Flat {
-        self.seen().shared.clone()
     }
 }
 
@@ -166,6 +164,7 @@ impl Shared {
         };
         let (mut touched, mut changed) = (file.changes(), self.shared_config.changed.subscribe());
         self.recall(&view, &file).await;
+        *lock(&view.file) = Some(file.clone());
         loop {
             touched.mark_unchanged();
             changed.mark_unchanged();
@@ -176,6 +175,7 @@ impl Shared {
             let rest = if is_settled { rest } else { rest.max(RETRY_AFTER) };
             self.wait_for_view(&mut touched, &mut changed, started + rest, is_settled).await;
             if touched.has_changed().is_err() || self.tasks.shutdown().is_cancelled() {
+                *lock(&view.file) = None;
                 return;
             }
         }
@@ -276,7 +276,8 @@ impl Shared {
             ..Trouble::default()
         };
         let flat = flatten(prefix, &parsed.document).map_err(|error| broken(&error))?;
-        let base = self.base_of(view, file, parsed.revision.as_deref()).await;
+        let revision = parsed.revision.as_deref().filter(|name| is_revision(name));
+        let base = self.base_of(view, file, revision).await;
         let so_far = view.local();
         let local = lock(&self.shared_config.standing).local_keys_with(&so_far);
         let (mut own, mut kept) = (Flat::new(), Vec::new());
@@ -290,6 +291,12 @@ impl Shared {
             })
             .await
             .map_err(|refusal| Trouble::of_refusal(&refusal, &parsed, prefix))?;
+        // Whoever has it open in an editor goes on from here, also after a start of the agent.
+        if let Some(revision) = revision
+            && let Err(error) = file.keep_version(revision, bytes).await
+        {
+            tracing::warn!(path = %view.place.path.display(), error = %chain(&error), "a save is not kept beside the file");
+        }
         if !kept.is_empty() {
             tracing::info!(path = %view.place.path.display(), keys = kept.len(), "keys that a file without a known revision lacks were kept");
         }
@@ -297,7 +304,7 @@ impl Shared {
         let mut seen = view.seen();
         seen.stamp = Some(stamp);
         seen.refused = None;
-        seen.revision.clone_from(&parsed.revision);
+        seen.revision = revision.map(str::to_owned);
         seen.shared = flat.into_iter().filter(|(key, _)| !local.is_local(key)).collect();
         seen.local = own;
         seen.local_wanted = None;
@@ -344,7 +351,9 @@ impl Shared {
             let seen = view.seen();
             let is_there = content.stamp().is_some() && seen.stamp == content.stamp();
             // The same under an older revision is left alone: somebody has it open in an editor.
-            is_there && seen.shared == shared && seen.local_wanted.is_none()
+            let is_same = seen.shared == shared && seen.local_wanted.is_none();
+            // Without a revision nobody could tell what is deleted from it later.
+            is_there && is_same && seen.revision.is_some()
         };
         if !is_shown {
             let is_plain = view.seen().is_plain;
@@ -396,7 +405,14 @@ impl Shared {
             change(&mut wanted);
             seen.local_wanted = Some(wanted);
         }
-        self.shared_config.note_changed();
+        let file = lock(&view.file).clone();
+        if let Some(file) = file {
+            self.reconcile(view, &file).await;
+        }
+        if view.seen().local_wanted.is_some() {
+            // It is tried again together with the next change.
+            self.shared_config.note_changed();
+        }
         Ok(())
     }
 
@@ -427,6 +443,11 @@ impl Shared {
         let fields = json!({ "path": path, "state": state.as_str(), "detail": detail, "line": line, "column": column, "key": key, "rule": rule });
         self.events.emit(clock::now().wall, "config_file", fields);
     }
+}
+
+/// Whether a text could be the name of a revision. Whoever edits a file may write anything there.
+fn is_revision(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether a text is laid out as one that was made without another one: nothing of it is lost when it is

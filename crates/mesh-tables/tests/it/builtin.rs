@@ -22,7 +22,7 @@ fn history(version: u64, key: &str, change: &str) -> ConfigHistoryRow {
 
 async fn write(peer: &Peer, rows: &[(&str, Option<&str>)], settles: Option<String>) {
     let rows = rows.iter().map(|(key, entry)| ((*key).to_owned(), entry.map(str::to_owned)));
-    let write = ConfigWrite { rows: rows.collect(), history: Vec::new(), settles };
+    let write = ConfigWrite { rows: rows.collect(), settles, ..ConfigWrite::default() };
     peer.tables.write_config(write, peer.now().await).await.unwrap();
 }
 
@@ -114,4 +114,30 @@ async fn the_history_is_bounded_and_asked_by_key_and_version() {
     assert_eq!(versions, [768, 512]);
     assert_eq!(of(ConfigHistoryQuery::Version(768), 9_000).await.unwrap().len(), 8_000);
     assert_eq!(of(ConfigHistoryQuery::Having("over"), 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_is_written_upon_something_else_than_expected_is_not_written_and_said() {
+    let [one, _] = peers().await;
+    write(&one, &[("a", Some("1")), ("b", Some("1"))], None).await;
+    let expecting = |entry: Option<&str>, gone: Option<&str>| ConfigWrite {
+        rows: vec![("a".to_owned(), Some("2".to_owned())), ("c".to_owned(), None)],
+        expected: vec![
+            ("a".to_owned(), entry.map(str::to_owned)),
+            ("c".to_owned(), gone.map(str::to_owned)),
+        ],
+        ..ConfigWrite::default()
+    };
+    for (entry, gone, named) in [
+        (Some("0"), None, vec![("a".to_owned(), Some("1".to_owned()))]),
+        (None, None, vec![("a".to_owned(), Some("1".to_owned()))]),
+        (Some("1"), Some("1"), vec![("c".to_owned(), None)]),
+    ] {
+        let written = one.tables.write_config(expecting(entry, gone), one.now().await).await;
+        assert_eq!(written.unwrap(), named);
+        assert_eq!(rows(&one).await, pairs(&[("a", "1"), ("b", "1")]));
+    }
+    let written = one.tables.write_config(expecting(Some("1"), None), one.now().await).await;
+    assert_eq!(written.unwrap(), []);
+    assert_eq!(rows(&one).await, pairs(&[("a", "2"), ("b", "1")]));
 }

@@ -1,5 +1,6 @@
 //! Where settings come from: a flag, else `MESH_…`, else the configuration file, else the default.
 
+mod config;
 mod tables;
 
 use std::net::SocketAddr;
@@ -9,9 +10,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use config::RawConfig;
 use mesh_node::{
-    Address, DiscoveryConfig, ExchangeConfig, Hostname, LanConfig, Node, NodeBuilder, TablesConfig,
-    TailscaleConfig,
+    Address, DiscoveryConfig, ExchangeConfig, Hostname, LanConfig, Node, NodeBuilder,
+    SharedConfigSettings, TablesConfig, TailscaleConfig,
 };
 use serde::Deserialize;
 use tables::RawTables;
@@ -219,6 +221,7 @@ struct RawFile {
     log_format: Option<LogFormat>,
     discovery: RawDiscovery,
     tables: RawTables,
+    config: RawConfig,
 }
 
 /// Its part about where members are looked for.
@@ -266,6 +269,7 @@ pub(crate) struct Settings {
     discovery: DiscoveryConfig,
     tables: TablesConfig,
     exchange: ExchangeConfig,
+    config: SharedConfigSettings,
     pub(crate) socket: PathBuf,
     metrics: Option<SocketAddr>,
     pub(crate) log_level: String,
@@ -308,6 +312,7 @@ impl Settings {
             discovery: file.discovery.join(flags.peer, flags.no_lan, flags.no_tailscale),
             tables,
             exchange,
+            config: file.config.join()?,
             socket,
             metrics: loopback(flags.metrics.or(file.metrics))?,
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
@@ -328,6 +333,7 @@ impl Settings {
             .control_socket(self.socket.clone())
             .tables(self.tables.clone())
             .exchange(self.exchange.clone())
+            .shared_config(self.config.clone())
             .discovery(self.discovery.clone());
         if let Some(hostname) = &self.hostname {
             builder = builder.hostname(hostname.clone());

@@ -119,3 +119,19 @@ fn run_takes_the_same_flags_before_and_behind_it() {
     assert_eq!(settings.listen.len(), 2);
     assert_eq!(settings.data_dir, Path::new("/nowhere"));
 }
+
+#[test]
+fn files_and_local_keys_of_the_shared_configuration_can_be_set_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    let text = "[config]\nfile = \"/etc/mesh.json\"\nlocal_keys = [\"paths.home\"]\n\
+        views = [{ file = \"/srv/agents.json\", prefix = \"agents\" }]\n";
+    std::fs::write(&file, text).unwrap();
+    let settings = read(&["--config", file.to_str().unwrap()]).unwrap();
+    assert_eq!(settings.config.path.as_deref(), Some(Path::new("/etc/mesh.json")));
+    assert_eq!(settings.config.local_keys, ["paths.home".parse().unwrap()]);
+    let [view] = &settings.config.views[..] else { panic!("{:?}", settings.config) };
+    assert_eq!(view.prefix, Some("agents".parse().unwrap()));
+    std::fs::write(&file, "[config]\nlocal_keys = [\"a..b\"]\n").unwrap();
+    assert!(read(&["--config", file.to_str().unwrap()]).is_err());
+}

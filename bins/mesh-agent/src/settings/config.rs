@@ -1,0 +1,45 @@
+//! The part of the configuration file about the shared configuration: where its files lie, and what of it
+//! stays on this machine.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use mesh_node::{ConfigKey, ConfigView, SharedConfigSettings};
+use serde::Deserialize;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawConfig {
+    file: Option<PathBuf>,
+    local_keys: Vec<String>,
+    views: Vec<RawView>,
+}
+
+/// A file that shows a part.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawView {
+    file: PathBuf,
+    prefix: Option<String>,
+}
+
+fn key(text: &str) -> anyhow::Result<ConfigKey> {
+    text.parse().with_context(|| format!("{text:?} is no key of the shared configuration"))
+}
+
+impl RawConfig {
+    /// # Errors
+    /// A key is none.
+    pub(super) fn join(self) -> anyhow::Result<SharedConfigSettings> {
+        let view = |view: RawView| {
+            let prefix = view.prefix.as_deref().map(key).transpose()?;
+            anyhow::Ok(ConfigView { path: view.file, prefix })
+        };
+        Ok(SharedConfigSettings {
+            path: self.file,
+            views: self.views.into_iter().map(view).collect::<Result<_, _>>()?,
+            local_keys: self.local_keys.iter().map(|text| key(text)).collect::<Result<_, _>>()?,
+            ..SharedConfigSettings::default()
+        })
+    }
+}

@@ -370,8 +370,8 @@ impl Shared {
             Frame::SnapshotRequest(request) => self.serve_snapshot(entry, request),
             Frame::SnapshotChunk(bytes) => self.take_snapshot_chunk(entry, &bytes),
             Frame::TableDigests(digests) => self.take_digests(entry, digests),
-            // Nothing is asked yet, and nothing answered.
-            Frame::ConfigQuestion(_) | Frame::ConfigAnswer(_) => {}
+            Frame::ConfigQuestion(question) => self.take_config_question(entry, question),
+            Frame::ConfigAnswer(answer) => self.take_config_answer(entry, answer),
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::JoinRequest(_)

@@ -12,6 +12,7 @@ mod conflicts;
 mod facade;
 mod follow;
 mod follower;
+mod parity;
 mod sealed;
 mod standing;
 mod view;
@@ -25,6 +26,7 @@ use mesh_configfile::FileConfig;
 use mesh_secrets::Scanner;
 use tokio::sync::{broadcast, watch};
 
+use self::parity::Comparing;
 use self::standing::Standing;
 use self::view::View;
 use crate::error::chain;
@@ -64,6 +66,8 @@ pub struct SharedConfigSettings {
     pub rewrite_every: Duration,
     /// How long a member's configuration may differ before that is told.
     pub drift_after: Duration,
+    /// How often it is compared with the members' for that.
+    pub compare_every: Duration,
     /// How files are read and watched.
     pub file: FileConfig,
 }
@@ -76,6 +80,7 @@ impl Default for SharedConfigSettings {
             local_keys: Vec::new(),
             rewrite_every: Duration::from_millis(200),
             drift_after: Duration::from_secs(300),
+            compare_every: Duration::from_secs(60),
             file: FileConfig::default(),
         }
     }
@@ -95,6 +100,7 @@ pub(crate) struct SharedConfig {
     /// The first one is the default one.
     views: Vec<Arc<View>>,
     scanner: Scanner,
+    comparing: Comparing,
     /// Counts changes of the membership.
     pub(crate) members_changed: watch::Sender<u64>,
 }
@@ -113,6 +119,7 @@ impl SharedConfig {
             changes: broadcast::channel(CHANGES_WAITING_MAX).0,
             views: views.map(|view| Arc::new(View::new(view.clone()))).collect(),
             scanner: Scanner::default(),
+            comparing: Comparing::default(),
             members_changed: watch::channel(0).0,
         }
     }
@@ -141,6 +148,8 @@ impl Shared {
         }
         let agents = Arc::clone(self);
         self.tasks.spawn(async move { agents.keep_agents_section().await });
+        let drift = Arc::clone(self);
+        self.tasks.spawn(async move { drift.watch_for_drift().await });
         Ok(())
     }
 

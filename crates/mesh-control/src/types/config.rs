@@ -332,6 +332,9 @@ pub struct ConfigPeerView {
     /// Its file; none when it could not be asked.
     #[serde(default)]
     pub file: Option<ConfigPeerFile>,
+    /// What else somebody should look at on that machine, such as a missing file that a key names.
+    #[serde(default)]
+    pub problems: Vec<ConfigProblem>,
 }
 
 /// Every member's configuration compared with this agent's.

@@ -41,7 +41,7 @@ impl ApiError {
 }
 
 /// What an agent can be asked over its socket. Every future may be dropped half-way.
-pub trait ControlApi: DataApi {
+pub trait ControlApi: DataApi + ConfigApi {
     /// This agent at a glance.
     fn status(&self) -> impl Future<Output = Result<StatusView, ApiError>> + Send;
 

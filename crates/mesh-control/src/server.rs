@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 
 pub use self::metrics::MetricsServer;
 use self::socket::SocketFile;
-use crate::{BindError, ConfigApi, ControlApi};
+use crate::{BindError, ControlApi};
 
 /// Most connections at a time; the next ones wait unaccepted.
 const CONNECTIONS_MAX: usize = 256;
@@ -77,21 +77,6 @@ impl ControlServer {
         shutdown: CancellationToken,
     ) {
         let routes = routes::router(api, FOLLOWERS_MAX, shutdown.clone());
-        self.answer(routes, tracker, shutdown).await;
-    }
-
-    /// The same for an agent that can be asked about the shared configuration as well.
-    pub async fn run_with_config(
-        self,
-        api: impl ControlApi + ConfigApi,
-        tracker: &TaskTracker,
-        shutdown: CancellationToken,
-    ) {
-        let routes = routes::router_with_config(api, FOLLOWERS_MAX, shutdown.clone());
-        self.answer(routes, tracker, shutdown).await;
-    }
-
-    async fn answer(self, routes: Router, tracker: &TaskTracker, shutdown: CancellationToken) {
         let Self { listener, file } = self;
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         while let Some((stream, permit)) = accept(&listener, &connections, &shutdown).await {

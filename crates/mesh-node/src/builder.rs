@@ -303,7 +303,7 @@ async fn run(
     if let Some(control) = control {
         let node = Node::new(Arc::clone(shared));
         let (tracker, shutdown) = (shared.tasks.tracker().clone(), shared.tasks.shutdown().clone());
-        shared.tasks.spawn(async move { control.run_with_config(node, &tracker, shutdown).await });
+        shared.tasks.spawn(async move { control.run(node, &tracker, shutdown).await });
     }
     let now = clock::now().wall;
     shared.events.emit(

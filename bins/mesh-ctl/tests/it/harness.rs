@@ -49,7 +49,7 @@ impl Machine {
         let server = runtime.block_on(ControlServer::bind(&socket)).unwrap();
         let run = {
             let (agent, shutdown, tracker) = (agent.clone(), shutdown.clone(), tracker.clone());
-            async move { server.run_with_config(agent, &tracker, shutdown).await }
+            async move { server.run(agent, &tracker, shutdown).await }
         };
         tracker.spawn_on(run, runtime.handle());
         Self { agent, socket, shutdown, tracker, runtime, _dir: dir }

@@ -104,10 +104,10 @@ fn the_users_schema_has_to_hold_beside_the_built_in_one() {
         "$defs": { "name": { "type": "string" } },
     }));
     assert_eq!(schema.check(&json!({ "owner": "mint" })), Ok(()));
-    let found = broken(&schema, &json!({ "onwer": 1, "agents": 3 }));
+    let found = broken(&schema, &json!({ "ownr": 1, "agents": 3 }));
     let expected = [
         ("agents", "has to be of type object (the built-in schema)"),
-        ("onwer", "there is no such member (mesh.schema)"),
+        ("ownr", "there is no such member (mesh.schema)"),
         ("", "lacks the member \"owner\" (mesh.schema)"),
     ];
     let mut expected = expected.map(|(path, reason)| (path.to_owned(), reason.to_owned()));

@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::reply::{Body, Parameters, Refusal};
 use crate::{
-    ApiError, CheckView, ConfigApi, ControlApi, ErrorDocument, EventView, InboxAck, InboxAckReply,
-    InboxQuery, InboxView, JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest,
-    RemoveRequest, RenameReply, RenameRequest, STREAM_ITEM_BYTES_MAX, SendReply, SendRequest,
-    StatusView, SyncRequest, TokenCreate, TokenCreated, TokenView,
+    ApiError, CheckView, ControlApi, ErrorDocument, EventView, InboxAck, InboxAckReply, InboxQuery,
+    InboxView, JoinRequestBody, OutboxView, PeerView, PingReply, PingRequest, RemoveRequest,
+    RenameReply, RenameRequest, STREAM_ITEM_BYTES_MAX, SendReply, SendRequest, StatusView,
+    SyncRequest, TokenCreate, TokenCreated, TokenView,
 };
 
 /// How often a comment is sent while nothing happens, so that both ends notice when the other is gone.
@@ -62,26 +62,8 @@ impl<A> Shared<A> {
     }
 }
 
-/// Every route of the API but those of the configuration.
-pub(super) fn router<A: ControlApi>(
-    api: A,
-    followers_max: usize,
-    shutdown: CancellationToken,
-) -> Router {
-    routed(Router::new(), api, followers_max, shutdown)
-}
-
 /// Every route of the API.
-pub(super) fn router_with_config<A: ControlApi + ConfigApi>(
-    api: A,
-    followers_max: usize,
-    shutdown: CancellationToken,
-) -> Router {
-    routed(config::routes(), api, followers_max, shutdown)
-}
-
-fn routed<A: ControlApi>(
-    more: Router<Shared<A>>,
+pub(super) fn router<A: ControlApi>(
     api: A,
     followers_max: usize,
     shutdown: CancellationToken,
@@ -106,7 +88,7 @@ fn routed<A: ControlApi>(
         .route("/v1/events", get(events::<A>))
         .route("/v1/events/follow", get(events_follow::<A>))
         .merge(data::routes())
-        .merge(more)
+        .merge(config::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Shared { api, followers, shutdown })

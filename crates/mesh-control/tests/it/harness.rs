@@ -40,7 +40,7 @@ impl Server {
         let server = ControlServer::bind(&path).await.unwrap();
         let run = {
             let (agent, shutdown, tracker) = (agent.clone(), shutdown.clone(), tracker.clone());
-            async move { server.run_with_config(agent, &tracker, shutdown).await }
+            async move { server.run(agent, &tracker, shutdown).await }
         };
         tracker.spawn(run);
         Self { dir, path, agent, shutdown, tracker }

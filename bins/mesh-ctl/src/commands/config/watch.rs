@@ -43,9 +43,17 @@ async fn follow(
 ) -> Result<Exit, Failure> {
     let mut changes = client.config_watch(query).await?;
     let mut left = limit;
+    let mut told = None;
     while left != Some(0) {
         let Some(change) = changes.next().await else { return Err(agent_stopped()) };
-        context.output.line(&change?, line)?;
+        let change = change?;
+        // People read of a change once, whatever number of keys it has.
+        let made = Some((change.version, change.by.clone()));
+        let is_told = made == told;
+        told = made;
+        if context.output.is_json() || !is_told {
+            context.output.line(&change, line)?;
+        }
         left = left.map(|left| left - 1);
     }
     Ok(Exit::Done)

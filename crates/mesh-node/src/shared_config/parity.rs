@@ -102,12 +102,12 @@ impl Shared {
             found.into_iter().map(|(peer, found)| told::peer_view(&view, peer, found)).collect();
         peers.sort_by(|one, other| one.hostname.cmp(&other.hostname));
         let mut local = self.config_state();
-        let own_file = mine.file_problem();
+        let own = mine.own_problems();
         let is_own_in_order = local.valid
-            && own_file.is_none()
+            && own.is_empty()
             && !local.views.iter().any(|view| is_stuck(view.state))
             && !local.problems.iter().any(|problem| problem.kind == super::check::STALE);
-        local.problems.extend(own_file);
+        local.problems.extend(own);
         let is_equal = peers.iter().all(|peer| peer.in_sync || !peer.reachable);
         Ok(ConfigCheckView { in_sync: is_own_in_order && is_equal, peers, local })
     }

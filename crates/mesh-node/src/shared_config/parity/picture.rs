@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_config::{
-    ConfigKey, Digests, Flat, ParsedText, ValueDigest, compare, flatten, parse_text, range_of,
+    ConfigKey, Digests, Entry, Flat, Parity, ParsedText, ValueDigest, compare, flatten, parse_text,
+    range_of,
 };
 use mesh_configfile::{FileContent, FileError, Stamp};
 use mesh_control::{ConfigFileState, ConfigProblem};
@@ -67,22 +68,48 @@ pub(super) struct SeenFile {
 pub(super) struct Picture {
     /// The state of which it is one.
     count: u64,
-    /// What the table holds.
+    /// What the table holds, as it was read from the disk for this.
     pub(super) table: Arc<Known>,
+    /// What this node goes by.
+    memory: Arc<Known>,
     /// What the file is to show.
     pub(super) shown: Arc<Known>,
     pub(super) file: SeenFile,
 }
 
 impl Picture {
+    /// Whether this node goes by what the table holds. If it is not on its way, somebody else has written there.
+    fn is_memory_right(&self) -> bool {
+        self.table.digests == self.memory.digests
+    }
+
+    /// Whether nothing is on its way.
+    fn is_settled(&self) -> bool {
+        let is_shown = self.is_file_right() && self.file.state == ConfigFileState::InStep;
+        self.is_memory_right() && (is_shown || is_stuck(self.file.state))
+    }
+
+    /// What is wrong with the table and the file on this node's own disk.
+    pub(super) fn own_problems(&self) -> Vec<ConfigProblem> {
+        let table = (!self.is_memory_right()).then(|| ConfigProblem {
+            kind: "table_differs".to_owned(),
+            key: None,
+            detail: format!(
+                "the table in data.db was changed by another program: {}",
+                named(&compare(&self.memory.values, &self.table.values))
+            ),
+            hint: "mesh-ctl sync --force puts right what other members have".to_owned(),
+        });
+        table.into_iter().chain(self.file_problem()).collect()
+    }
+
     /// Whether the file shows what it is to show.
     fn is_file_right(&self) -> bool {
         let is_same = |file: &Arc<Known>| file.digests == self.shown.digests;
         self.file.known.as_ref().is_some_and(is_same)
     }
 
-    /// What is wrong with the file on this node's own disk.
-    pub(super) fn file_problem(&self) -> Option<ConfigProblem> {
+    fn file_problem(&self) -> Option<ConfigProblem> {
         if self.is_file_right() {
             return None;
         }
@@ -90,14 +117,7 @@ impl Picture {
             None => self.file.detail.clone(),
             Some(file) => {
                 let parity = compare(&self.shown.values, &file.values);
-                let keys = parity.missing.iter().chain(&parity.extra).chain(&parity.different);
-                let named: Vec<String> = keys.take(NAMED_MAX).map(ToString::to_string).collect();
-                let count = parity.keys();
-                let more = if count > named.len() { ", …" } else { "" };
-                let named = named.join(", ");
-                format!(
-                    "the file says something else than the configuration of {count} keys: {named}{more}"
-                )
+                format!("the file says something else than the configuration: {}", named(&parity))
             }
         };
         Some(ConfigProblem {
@@ -132,6 +152,24 @@ impl Picture {
     }
 }
 
+/// The first keys that are not the same, and how many there are.
+fn named(parity: &Parity) -> String {
+    let keys = parity.missing.iter().chain(&parity.extra).chain(&parity.different);
+    let named: Vec<String> = keys.take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = parity.keys().saturating_sub(named.len());
+    let more = if more == 0 { String::new() } else { format!(", and {more} more") };
+    format!("{}{more}", named.join(", "))
+}
+
+/// What stands for the rows of the table. A row whose key nobody can name is left out.
+fn row_values(rows: &[(String, String)]) -> Values {
+    let digest = |text: &String| match serde_json::from_str::<Entry>(text) {
+        Ok(entry) => ValueDigest::of(&entry.value),
+        Err(_) => ValueDigest::of_plain(&serde_json::Value::String(text.clone())),
+    };
+    rows.iter().filter_map(|(key, entry)| Some((key.parse().ok()?, digest(entry)))).collect()
+}
+
 /// A sealed value is shown as who can open it, which stands for it as a whole.
 fn shown_values(flat: &Flat) -> Values {
     let digest = |(key, value): (&ConfigKey, &serde_json::Value)| {
@@ -151,23 +189,35 @@ fn broken(line: u64, column: u64, reason: &str) -> String {
 }
 
 impl Shared {
-    /// A picture of this moment. Reads the file, and digests only what has changed since the one before.
-    pub(super) async fn picture(self: &Arc<Self>) -> Arc<Picture> {
+    /// A picture of this moment. Reads the file, and the table if it is to be or may be another one; digests
+    /// anew only what has changed since the picture before.
+    async fn picture(self: &Arc<Self>, reads_table: bool) -> Arc<Picture> {
         let mut latest = self.shared_config.comparing.picture.lock().await;
         let content = self.peek_at_file().await;
-        let (shared, before) = (Arc::clone(self), latest.clone());
-        let tracker = self.tasks.tracker();
-        let drawn = tracker.spawn_blocking(move || shared.draw(before.as_deref(), content)).await;
-        match (drawn, latest.as_ref()) {
-            (Ok(drawn), _) => {
-                let drawn = Arc::new(drawn);
-                *latest = Some(Arc::clone(&drawn));
-                drawn
+        let count = *self.shared_config.changed.borrow();
+        let is_known = |before: &Arc<Picture>| before.count == count && before.is_memory_right();
+        let rows = if !reads_table && latest.as_ref().is_some_and(is_known) {
+            None
+        } else {
+            match self.replication.tables.config_rows().await {
+                Ok(rows) => Some(rows),
+                Err(error) => {
+                    Self::config_failed("the configuration cannot be compared", &error);
+                    None
+                }
             }
+        };
+        let (shared, before) = (Arc::clone(self), latest.clone());
+        let draw = move || shared.draw(before.as_deref(), rows.as_deref(), content);
+        let drawn = self.tasks.tracker().spawn_blocking(draw).await;
+        let drawn = match (drawn, latest.as_ref()) {
+            (Ok(drawn), _) => Arc::new(drawn),
             (Err(_), Some(before)) => Arc::clone(before),
             // The runtime goes down: nobody will look at it.
-            (Err(_), None) => Arc::new(self.draw(None, Ok(FileContent::Missing))),
-        }
+            (Err(_), None) => Arc::new(self.draw(None, None, Ok(FileContent::Missing))),
+        };
+        *latest = Some(Arc::clone(&drawn));
+        drawn
     }
 
     /// The picture that was made last.
@@ -175,23 +225,19 @@ impl Shared {
         let latest = self.shared_config.comparing.picture.lock().await.clone();
         match latest {
             Some(latest) => latest,
-            None => self.picture().await,
+            None => self.picture(true).await,
         }
     }
 
-    /// A picture in which the file shows what the table says, unless it does not come to that.
+    /// A picture in which everything shows what the table says, unless it does not come to that.
     pub(super) async fn settled_picture(self: &Arc<Self>) -> Arc<Picture> {
         let deadline = clock::now().instant + FILE_WAIT;
-        loop {
-            let picture = self.picture().await;
-            let is_settled =
-                picture.is_file_right() && picture.file.state == ConfigFileState::InStep;
-            let is_waiting = is_settled || is_stuck(picture.file.state);
-            if is_waiting || clock::now().instant >= deadline {
-                return picture;
-            }
+        let mut picture = self.picture(true).await;
+        while !picture.is_settled() && clock::now().instant < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
+            picture = self.picture(false).await;
         }
+        picture
     }
 
     async fn peek_at_file(&self) -> Result<FileContent, FileError> {
@@ -209,27 +255,37 @@ impl Shared {
         }
     }
 
-    fn draw(&self, before: Option<&Picture>, content: Result<FileContent, FileError>) -> Picture {
+    fn draw(
+        &self,
+        before: Option<&Picture>,
+        rows: Option<&[(String, String)]>,
+        content: Result<FileContent, FileError>,
+    ) -> Picture {
         let config = &self.shared_config;
         let count = *config.changed.borrow();
         let same = before.filter(|before| before.count == count);
-        let (table, shown) = match same {
-            Some(before) => (Arc::clone(&before.table), Arc::clone(&before.shown)),
+        let (memory, shown) = match same {
+            Some(before) => (Arc::clone(&before.memory), Arc::clone(&before.shown)),
             None => {
-                let table: Values = {
+                let memory: Values = {
                     let state = lock(&config.state);
-                    let digest = |(key, entry): (&ConfigKey, &mesh_config::Entry)| {
+                    let digest = |(key, entry): (&ConfigKey, &Entry)| {
                         (key.clone(), ValueDigest::of(&entry.value))
                     };
                     state.entries().map(digest).collect()
                 };
                 let (document, _) = config.effective();
                 let shown = flatten(None, &document).unwrap_or_default();
-                (Arc::new(Known::new(table)), Arc::new(Known::new(shown_values(&shown))))
+                (Arc::new(Known::new(memory)), Arc::new(Known::new(shown_values(&shown))))
             }
         };
+        let table = match (rows, same) {
+            (Some(rows), _) => Arc::new(Known::new(row_values(rows))),
+            (None, Some(before)) => Arc::clone(&before.table),
+            (None, None) => Arc::clone(&memory),
+        };
         let file = self.draw_file(same, &shown, content);
-        Picture { count, table, shown, file }
+        Picture { count, table, memory, shown, file }
     }
 
     fn draw_file(

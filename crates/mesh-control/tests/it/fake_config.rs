@@ -201,6 +201,12 @@ impl FakeAgent {
                 stale: vec!["agents.gone.webhook".to_owned()],
                 left_out: 4_000,
                 file: file(ConfigFileState::Broken, "line 3, column 17: expected a value"),
+                problems: vec![ConfigProblem {
+                    kind: "reference_missing".to_owned(),
+                    key: Some("agents.oak.token_file".to_owned()),
+                    detail: "/etc/oak/token is not there".to_owned(),
+                    hint: String::new(),
+                }],
                 ..peer_view(3, "oak")
             },
             ConfigPeerView {

@@ -1,5 +1,6 @@
 use mesh_control::{
-    ConfigCheckView, ConfigFileState, ConfigFileView, ConfigPeerView, ConfigStateView,
+    ConfigCheckView, ConfigFileState, ConfigFileView, ConfigPeerView, ConfigProblem,
+    ConfigStateView,
 };
 
 use super::super::Context;
@@ -88,6 +89,11 @@ fn peer_lines(peer: &ConfigPeerView, width: usize) -> String {
         for key in keys {
             text.push_str(&format!("  {:width$}  {word:9}  {}\n", "", plain(key)));
         }
+    }
+    for ConfigProblem { kind, key, detail, hint: _ } in &peer.problems {
+        let key = key.as_deref().map(|key| format!("{}: ", plain(key))).unwrap_or_default();
+        let (kind, detail) = (plain(kind), plain(detail));
+        text.push_str(&format!("  {:width$}  {} {key}{detail} ({kind})\n", "", styled(ODD, "!")));
     }
     text
 }

@@ -18,7 +18,7 @@ use crate::error::chain;
 use crate::shared::{Shared, lock};
 
 /// A file that does not show what the table says is given so long to do so.
-const FILE_WAIT: Duration = Duration::from_secs(1);
+const FILE_WAIT: Duration = Duration::from_millis(500);
 
 /// How often such a file is looked at, and one that is just being written.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

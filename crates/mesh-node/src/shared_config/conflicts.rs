@@ -1,9 +1,11 @@
 //! Changes of the configuration that lost: against another member's of the same moment, or against a file whose
 //! editor had not seen them.
 
+use std::collections::BTreeSet;
+
 use mesh_config::{ConfigKey, Entry, EntryValue, HistoryItem};
 use mesh_control::{ConflictSide, ConflictView, NamedValues, SqlJson};
-use mesh_protocol::{ErrorCode, SqlValue, UnixMillis};
+use mesh_protocol::{ErrorCode, PeerId, SqlValue, UnixMillis};
 use mesh_tables::{CONFIG_TABLE, ConfigHistoryQuery, ConflictInfo};
 
 use super::change::{ConfigChanged, Request};
@@ -30,6 +32,9 @@ pub(crate) struct ConfigConflict {
     settles: Option<String>,
 }
 
+/// Changes that stand, or lost against one that stands without anybody having decided upon it.
+type Open = BTreeSet<(ConfigKey, u64, PeerId)>;
+
 #[derive(Debug)]
 struct Side {
     /// None when the key was removed.
@@ -47,16 +52,21 @@ impl Shared {
     pub(crate) async fn config_conflicts(&self) -> Result<Vec<ConfigConflict>, NodeError> {
         let tables = &self.replication.tables;
         let infos = tables.conflicts(Some(CONFIG_TABLE.to_owned())).await?;
-        let mut conflicts: Vec<ConfigConflict> =
-            infos.into_iter().filter_map(|info| self.of_tables(info)).collect();
-        let rows = self.config_history(ConfigHistoryQuery::Having(OVER), ROWS_MAX).await?;
-        conflicts.extend(rows.into_iter().filter_map(|item| self.of_history(item)));
+        let mut open = Open::default();
+        let mut conflicts = Vec::new();
+        for info in infos {
+            conflicts.extend(self.of_tables(info, &mut open));
+        }
+        // The newest first: who replaced something unseen may have been replaced unseen.
+        for item in self.config_history(ConfigHistoryQuery::Having(OVER), ROWS_MAX).await? {
+            conflicts.extend(self.of_history(item, &mut open));
+        }
         conflicts.retain(|conflict| conflict.kept.value != conflict.lost.value);
         conflicts.sort_by(|one, other| (one.lost.at, &one.id).cmp(&(other.lost.at, &other.id)));
         Ok(conflicts)
     }
 
-    fn of_tables(&self, info: ConflictInfo) -> Option<ConfigConflict> {
+    fn of_tables(&self, info: ConflictInfo, open: &mut Open) -> Option<ConfigConflict> {
         let text = |value: &SqlValue| match value {
             SqlValue::Text(text) => Some(text.clone()),
             SqlValue::Null
@@ -67,8 +77,12 @@ impl Shared {
         };
         let name = info.key.first().and_then(|(_, value)| text(value))?;
         let key: ConfigKey = name.parse().ok()?;
-        let side = |value: &SqlValue, by: Option<mesh_tables::WriteInfo>| {
+        let mut side = |value: &SqlValue, by: Option<mesh_tables::WriteInfo>| {
             let entry = text(value).and_then(|text| Entry::parse(&name, &text).ok());
+            if let Some(entry) = &entry {
+                let (version, by) = entry.change();
+                open.insert((key.clone(), version, by));
+            }
             let gone = || Side {
                 value: None,
                 by: by.map(|by| self.origin_name(&by.origin, by.member)).unwrap_or_default(),
@@ -81,9 +95,10 @@ impl Shared {
         Some(ConfigConflict { settles: Some(info.id.clone()), id: info.id, key, kept, lost })
     }
 
-    /// As long as nobody has written the key again.
-    fn of_history(&self, item: HistoryItem) -> Option<ConfigConflict> {
-        let is_current = {
+    /// As long as nobody who knew of it has written the key again.
+    fn of_history(&self, item: HistoryItem, open: &mut Open) -> Option<ConfigConflict> {
+        let is_open = open.contains(&(item.key.clone(), item.version, item.by));
+        let is_current = is_open || {
             let state = lock(&self.shared_config.state);
             match state.entry(&item.key) {
                 Some(entry) => entry.change() == (item.version, item.by),
@@ -91,6 +106,8 @@ impl Shared {
             }
         };
         let over = item.over.filter(|_| is_current)?;
+        let (version, by) = over.change();
+        open.insert((item.key.clone(), version, by));
         let name = format!("{}@{}/{}", item.version, item.by, item.key);
         let mut id =
             mesh_crypto::digest(name.as_bytes()).iter().fold(String::new(), |mut id, byte| {

@@ -95,6 +95,15 @@ impl View {
     }
 }
 
+/// Lets go of the file of a view when dropped.
+struct Watching<'v>(&'v View);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.file) = None;
+    }
+}
+
 /// Why the file and the configuration are not in step.
 #[derive(Debug, Default)]
 struct Trouble {
@@ -165,6 +174,8 @@ impl Shared {
         let (mut touched, mut changed) = (file.changes(), self.shared_config.changed.subscribe());
         self.recall(&view, &file).await;
         *lock(&view.file) = Some(file.clone());
+        // The handle keeps the watching task, so it goes with this one, however that ends.
+        let _watching = Watching(&view);
         loop {
             touched.mark_unchanged();
             changed.mark_unchanged();
@@ -175,7 +186,6 @@ impl Shared {
             let rest = if is_settled { rest } else { rest.max(RETRY_AFTER) };
             self.wait_for_view(&mut touched, &mut changed, started + rest, is_settled).await;
             if touched.has_changed().is_err() || self.tasks.shutdown().is_cancelled() {
-                *lock(&view.file) = None;
                 return;
             }
         }

@@ -15,8 +15,8 @@ pub use config::{
     ConfigAction, ConfigChangeView, ConfigChanged, ConfigCheckView, ConfigConflictView,
     ConfigDifference, ConfigEntryView, ConfigFileState, ConfigFileView, ConfigHistoryQuery,
     ConfigHistoryView, ConfigImport, ConfigImported, ConfigPeerFile, ConfigPeerView, ConfigProblem,
-    ConfigQuery, ConfigRevert, ConfigSeal, ConfigSet, ConfigStateView, ConfigUnset, ConfigView,
-    ConfigWatchQuery,
+    ConfigQuery, ConfigRevert, ConfigSeal, ConfigSet, ConfigStateView, ConfigStatusView,
+    ConfigUnset, ConfigView, ConfigWatchQuery,
 };
 pub use data::{
     ChangeOperation, ChangeView, ClockSkewView, ConflictQuery, ConflictRestore, ConflictSide,
@@ -102,6 +102,9 @@ pub struct StatusView {
     /// The replicated tables.
     #[serde(default)]
     pub data: DataView,
+    /// The shared configuration.
+    #[serde(default)]
+    pub config: ConfigStatusView,
     /// Set when this agent was expelled from its mesh.
     pub removed: bool,
 }

@@ -262,6 +262,7 @@ impl ControlApi for Node {
             routes: shared.route_counts(),
             sync: SyncView { behind },
             data: self.data_view().await?,
+            config: (&shared.config_state()).into(),
             removed: view.is_removed(),
         })
     }

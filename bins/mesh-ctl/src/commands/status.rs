@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use mesh_control::{ClockSkewView, DataState, DataView, QueueView, RouteCounts, StatusView};
+use mesh_control::{
+    ClockSkewView, ConfigFileState, ConfigStatusView, DataState, DataView, QueueView, RouteCounts,
+    StatusView,
+};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -44,6 +47,7 @@ fn render(status: &StatusView) -> String {
         },
     );
     line("tables", tables(&status.data));
+    line("config", config(&status.config));
     let mut text = lines.render();
     for ClockSkewView { hostname, ahead_seconds, transactions } in &status.data.clock_skew {
         let ahead = span(Duration::from_secs(*ahead_seconds));
@@ -57,6 +61,28 @@ fn render(status: &StatusView) -> String {
     if status.removed {
         text.push_str(&styled(BAD, "This agent was expelled from its mesh."));
         text.push('\n');
+    }
+    text
+}
+
+fn config(config: &ConfigStatusView) -> String {
+    let ConfigStatusView { valid, keys, version, file } = config;
+    let mut text = format!("{keys} keys, version {version}");
+    if !valid {
+        text.push_str(&styled(BAD, ", not valid: the last good one is in force"));
+    }
+    match file {
+        None | Some(ConfigFileState::InStep) => {}
+        Some(ConfigFileState::Pending) => text.push_str(", the file is about to follow"),
+        Some(ConfigFileState::Broken) => {
+            text.push_str(&styled(BAD, ", the file is broken and waits to be mended"));
+        }
+        Some(ConfigFileState::Unreadable) => {
+            text.push_str(&styled(BAD, ", the file cannot be read"));
+        }
+        Some(ConfigFileState::Unwritable) => {
+            text.push_str(&styled(BAD, ", the file cannot be written"));
+        }
     }
     text
 }

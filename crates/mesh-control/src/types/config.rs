@@ -292,6 +292,35 @@ impl Default for ConfigStateView {
     }
 }
 
+/// The shared configuration in an agent's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigStatusView {
+    /// As in [`ConfigStateView::valid`].
+    pub valid: bool,
+    /// How many keys it has.
+    pub keys: u64,
+    /// The number of the latest change that this agent knows.
+    pub version: u64,
+    /// Where the file of the whole configuration stands.
+    #[serde(default)]
+    pub file: Option<ConfigFileState>,
+}
+
+impl Default for ConfigStatusView {
+    /// The empty configuration, which is valid.
+    fn default() -> Self {
+        Self { valid: true, keys: 0, version: 0, file: None }
+    }
+}
+
+impl From<&ConfigStateView> for ConfigStatusView {
+    fn from(state: &ConfigStateView) -> Self {
+        let ConfigStateView { valid, keys, version, views, .. } = state;
+        let file = views.first().map(|view| view.state);
+        Self { valid: *valid, keys: *keys, version: *version, file }
+    }
+}
+
 /// How a member's file stands to the configuration, as that member sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigPeerFile {

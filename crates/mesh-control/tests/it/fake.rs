@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, CheckView, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck,
-    InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus,
-    OutboxView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
-    RemoveRequest, RenameReply, RenameRequest, RouteCounts, SendReply, SendRequest, StatusView,
-    SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, SyncView, TableSyncView,
-    TokenCreate, TokenCreated, TokenState, TokenView,
+    ApiError, CheckView, ConfigFileState, ConfigStatusView, ControlApi, DeliveryState,
+    DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress,
+    JoinRequestBody, JoinStep, MemberStatus, OutboxView, PeerCounts, PeerRef, PeerState, PeerView,
+    PingReply, PingRequest, QueueView, RemoveRequest, RenameReply, RenameRequest, RouteCounts,
+    SendReply, SendRequest, StatusView, SyncProgress, SyncReply, SyncRequest, SyncStep,
+    SyncStepView, SyncView, TableSyncView, TokenCreate, TokenCreated, TokenState, TokenView,
 };
 use mesh_protocol::{ErrorCode, MeshId, MessageId, PeerId, TokenId, UnixMillis};
 use serde_json::json;
@@ -220,6 +220,12 @@ impl ControlApi for FakeAgent {
             routes: RouteCounts { direct: 1, relayed: 1, unreachable: 1 },
             sync: SyncView { behind: 0 },
             data: data::at_a_glance(),
+            config: ConfigStatusView {
+                valid: true,
+                keys: 42,
+                version: 17,
+                file: Some(ConfigFileState::InStep),
+            },
             removed: false,
         };
         self.answer("status".to_owned(), status)

@@ -93,6 +93,15 @@ impl Standing {
         if violations.is_empty() {
             self.good = Arc::new(document);
         }
+        if let Some(first) = violations.first().filter(|_| *self.violations != violations) {
+            let (key, rule, broken) = (&first.path, &first.reason, violations.len());
+            tracing::warn!(
+                key,
+                rule,
+                broken,
+                "the configuration does not keep to its rules: the last good one stays in force"
+            );
+        }
         self.violations = Arc::new(violations);
     }
 }

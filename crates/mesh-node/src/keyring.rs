@@ -96,6 +96,16 @@ impl Keyring {
         &self.node_key
     }
 
+    /// Seals `bytes` for this node's own disk. `context` says what they are.
+    pub(crate) fn seal_at_rest(&self, context: &[u8], bytes: &[u8]) -> Vec<u8> {
+        self.store_key.seal(&mut clock::rng(), context, bytes)
+    }
+
+    /// Opens what [`Keyring::seal_at_rest`] sealed; none when it is anything else.
+    pub(crate) fn open_at_rest(&self, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        self.store_key.open(context, sealed).ok()
+    }
+
     /// Takes in a stored sealing key; false when it cannot be opened with this key file.
     pub(crate) fn restore_sealing_key(
         &mut self,

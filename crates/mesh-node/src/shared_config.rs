@@ -100,6 +100,7 @@ pub(crate) struct SharedConfig {
     /// The first one is the default one.
     views: Vec<Arc<View>>,
     scanner: Scanner,
+    opened: sealed::Opened,
     comparing: Comparing,
     /// Counts changes of the membership.
     pub(crate) members_changed: watch::Sender<u64>,
@@ -119,6 +120,7 @@ impl SharedConfig {
             changes: broadcast::channel(CHANGES_WAITING_MAX).0,
             views: views.map(|view| Arc::new(View::new(view.clone()))).collect(),
             scanner: Scanner::default(),
+            opened: sealed::Opened::default(),
             comparing: Comparing::default(),
             members_changed: watch::channel(0).0,
         }
@@ -146,6 +148,9 @@ impl Shared {
             let (shared, view) = (Arc::clone(self), Arc::clone(view));
             self.tasks.spawn(async move { shared.keep_view(view).await });
         }
+        self.load_opened().await;
+        let sealed = Arc::clone(self);
+        self.tasks.spawn(async move { sealed.keep_opened().await });
         let agents = Arc::clone(self);
         self.tasks.spawn(async move { agents.keep_agents_section().await });
         let drift = Arc::clone(self);

@@ -1,4 +1,4 @@
-//! The private database `mesh.db`: membership records, `agent_peers`, `peer_keys`, sealing keys,
+//! The private database `mesh.db`: membership records, `agent_peers`, `peer_keys`, sealing keys, opened values,
 //! `join_tokens`, outbox, inbox with the ids that were seen, parcels kept for others, audit. SQLite
 //! through sqlx.
 //!
@@ -25,6 +25,7 @@ mod health;
 mod inbox;
 mod meta;
 mod open;
+mod opened;
 mod outbox;
 mod pair_keys;
 mod peers;
@@ -44,6 +45,7 @@ pub use custody::{CustodyOutcome, CustodyRow, NewCustody};
 pub use error::{OpenError, StoreError};
 pub use health::{Health, examine};
 pub use inbox::{InboxOutcome, InboxQuery, InboxRow, NewInbox};
+pub use opened::OpenedRow;
 pub use outbox::{NewOutbox, OutboxEnd, OutboxRow};
 pub use pair_keys::PairKeyRow;
 pub use peers::{PeerRow, PeerStatus};

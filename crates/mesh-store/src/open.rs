@@ -29,6 +29,7 @@ const PAGES_LIMIT: u64 = u32::MAX as u64 - 1;
 const MIGRATIONS: &[(u32, &str, &str)] = &[
     (1, "mesh", include_str!("../migrations/0001_mesh.sql")),
     (2, "custody", include_str!("../migrations/0002_custody.sql")),
+    (3, "opened", include_str!("../migrations/0003_opened.sql")),
 ];
 
 /// The newest schema of this program.

@@ -36,6 +36,7 @@ pub(crate) fn all() -> Vec<&'static str> {
         crate::custody::STATEMENTS,
         crate::inbox::STATEMENTS,
         crate::meta::STATEMENTS,
+        crate::opened::STATEMENTS,
         crate::outbox::STATEMENTS,
         crate::pair_keys::STATEMENTS,
         crate::peers::STATEMENTS,

@@ -1,5 +1,5 @@
 use mesh_protocol::{KeyId, UnixMillis};
-use mesh_store::{PairKeyRow, SealingKeyRow, StoreConfig, StoreError};
+use mesh_store::{OpenedRow, PairKeyRow, SealingKeyRow, StoreConfig, StoreError};
 
 use crate::support::{Home, NOW, peer, until};
 
@@ -115,5 +115,41 @@ async fn a_destroyed_secret_is_in_none_of_the_files() {
     assert!(is_on_disk());
     assert_eq!(store.destroy_pair_keys(NOW).await.unwrap(), 1);
     until(async || !is_on_disk()).await;
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn opened_values_are_kept_within_bounds_and_destroyed_when_nothing_refers_to_them() {
+    let home = Home::new();
+    let store = home.open(StoreConfig::default()).await;
+    let row = |number: u16, bytes: usize| {
+        let mut digest = [0; 32];
+        digest[..2].copy_from_slice(&number.to_be_bytes());
+        OpenedRow { digest, sealed_value: vec![7; bytes] }
+    };
+    for number in 0..3 {
+        store.insert_opened(row(number, 100)).await.unwrap();
+    }
+    // Repeating a value changes nothing.
+    store.insert_opened(row(2, 50)).await.unwrap();
+    store.close().await.unwrap();
+    let store = home.open(StoreConfig::default()).await;
+    assert_eq!(store.load_opened().await.unwrap(), [row(0, 100), row(1, 100), row(2, 100)]);
+    let kept = [row(1, 0).digest, row(9, 0).digest];
+    assert_eq!(store.keep_opened(kept.into_iter().collect()).await.unwrap(), 2);
+    assert_eq!(store.load_opened().await.unwrap(), [row(1, 100)]);
+
+    let large = store.insert_opened(row(10, 300 << 10)).await.unwrap_err();
+    assert!(matches!(large, StoreError::TooLarge { .. }), "{large:?}");
+    let mut taken = 0;
+    let refused = loop {
+        match store.insert_opened(row(100 + taken, 256 << 10)).await {
+            Ok(()) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::TooMany { .. }), "{refused:?}");
+    assert_eq!(taken, 127);
+    assert_eq!(store.load_opened().await.unwrap().len(), 128);
     store.close().await.unwrap();
 }

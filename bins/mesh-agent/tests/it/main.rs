@@ -15,6 +15,7 @@
 
 mod abuse;
 mod agent;
+mod config;
 mod crashes;
 mod doctor;
 mod insiders;

@@ -5,14 +5,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use mesh_control::{ConfigCheckView, ConfigFileState, ConfigPeerView, ConfigProblem};
+use mesh_control::{ConfigCheckView, ConfigFileState, ConfigPeerView, ConfigProblem, ConfigSeal};
+use mesh_protocol::{ConfigAbout, ConfigAnswer, ConfigQuestion, ConfigSaid, Frame};
+use mesh_transport::{Lane, Link};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::desk::{LONG, edit, in_step};
-use crate::agent::{Agent, Extra, eventually, mesh};
+use crate::agent::{Agent, Extra, eventually, mesh, within};
+use crate::stranger::{Stranger, key};
 
 /// How long members are waited for, and some time for everything else.
 const WAIT_MAX: Duration = Duration::from_secs(12);
@@ -341,4 +344,99 @@ async fn a_file_that_was_edited_while_its_agent_was_away_is_taken_when_it_is_bac
     kill_process(two.pid(), Signal::CONT).unwrap();
     one.has("settings.a", 7).await;
     one.finds_nothing().await;
+}
+
+#[tokio::test]
+async fn sealed_values_and_keys_that_a_machine_keeps_to_itself_are_no_difference() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("two.toml");
+    fs::write(&settings, "[config]\nlocal_keys = [\"settings.mine\"]\n").unwrap();
+    let one = Agent::start(dir.path(), "one").await;
+    let extra = Extra::new(&["--config", settings.to_str().unwrap()]);
+    let two = Agent::start_with(dir.path(), "two", extra).await;
+    two.join(&one.token().await).await.unwrap();
+    one.has_file(&["one", "two"]).await;
+    one.set("settings.mine", "shared").await;
+    let request = ConfigSeal {
+        key: "settings.door".to_owned(),
+        to: vec!["one".to_owned()],
+        value: json!("a4711"),
+        note: None,
+    };
+    one.client().config_seal(&request).await.unwrap();
+    two.try_set("settings.mine", json!("two's own")).await.unwrap();
+    eventually(LONG, "two has both", async || {
+        two.file_value("/settings/door/$sealed")?;
+        (two.file_value("/settings/mine")? == "two's own").then_some(())
+    })
+    .await;
+    one.finds_nothing().await;
+    two.finds_nothing().await;
+}
+
+/// A member that speaks the protocol by hand.
+async fn insider(victim: &Agent) -> (Stranger, Link) {
+    let stranger = Stranger::new(key(44));
+    stranger.redeem(&victim.parsed_token().await, "insider").await.unwrap();
+    let mesh_id = victim.status().await.mesh_id;
+    let link = stranger.link((victim.peer_id(), victim.address()), mesh_id).await.unwrap();
+    (stranger, link)
+}
+
+#[tokio::test]
+async fn a_member_that_knows_no_such_question_is_not_reached_because_it_is_older() {
+    let dir = tempfile::tempdir().unwrap();
+    let victim = Agent::start(dir.path(), "victim").await;
+    let (_stranger, _link) = insider(&victim).await;
+    let check = tokio::time::timeout(WAIT_MAX, victim.check()).await.unwrap();
+    let found = peer_of(&check, "insider");
+    assert!(!found.reachable, "{found:?}");
+    assert!(found.detail.contains("older than"), "{found:?}");
+}
+
+#[tokio::test]
+async fn of_the_questions_of_one_member_one_is_answered_at_a_time() {
+    const QUESTIONS: u64 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let victim = Agent::start(dir.path(), "victim").await;
+    victim.has_file(&["victim"]).await;
+    let (_stranger, mut link) = insider(&victim).await;
+    let mut normal = link.take_receiver(Lane::Normal);
+    let (mut busy, mut answered) = (0, 0);
+    for request_id in 0..QUESTIONS {
+        let about = ConfigAbout::Summary;
+        let question = Frame::ConfigQuestion(ConfigQuestion { request_id, about });
+        link.sender().send(Lane::Normal, &question).await.unwrap();
+    }
+    while busy + answered < QUESTIONS {
+        let frame = within(normal.next()).await.expect("the link is up").unwrap();
+        let Frame::ConfigAnswer(ConfigAnswer { said, .. }) = frame else { continue };
+        match said {
+            ConfigSaid::Busy => busy += 1,
+            ConfigSaid::Summary(summary) => {
+                answered += 1;
+                assert!(summary.is_valid);
+            }
+            ConfigSaid::Keys { .. } => panic!("nobody asked for keys"),
+        }
+    }
+    assert!(answered >= 1 && busy >= QUESTIONS / 2, "{answered} answers, {busy} times busy");
+
+    let about = ConfigAbout::Keys { ranges: (0..=255).collect(), after: String::new() };
+    let question = Frame::ConfigQuestion(ConfigQuestion { request_id: 7, about });
+    link.sender().send(Lane::Normal, &question).await.unwrap();
+    let keys = loop {
+        let frame = within(normal.next()).await.expect("the link is up").unwrap();
+        if let Frame::ConfigAnswer(ConfigAnswer {
+            said: ConfigSaid::Keys { keys, is_done }, ..
+        }) = frame
+        {
+            assert!(is_done);
+            break keys;
+        }
+    };
+    let names: Vec<&str> = keys.iter().map(|one| one.key.as_str()).collect();
+    assert!(names.contains(&"agents.victim.peer_id"), "{names:?}");
+    assert!(names.is_sorted());
+    assert!(keys.iter().all(|one| one.table.is_some()), "{keys:?}");
 }

@@ -80,8 +80,8 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     .unwrap();
     conn.close().await.unwrap();
     let error = refused(&home).await;
-    assert!(matches!(error, OpenError::NewerSchema { theirs: 99, ours: 2 }), "{error:?}");
-    assert_eq!(error.to_string(), "the database has schema 99, this program knows schemas up to 2");
+    assert!(matches!(error, OpenError::NewerSchema { theirs: 99, ours: 3 }), "{error:?}");
+    assert_eq!(error.to_string(), "the database has schema 99, this program knows schemas up to 3");
 }
 
 #[tokio::test]

@@ -338,3 +338,6 @@ impl Shared {
         SeenFile { stamp: Some(stamp), known: Some(Arc::new(Known::new(values))), state, detail }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@
 
 mod backups;
 mod bounds;
+mod configuration;
 mod discovery;
 mod handlers;
 mod large;

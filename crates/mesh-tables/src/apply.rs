@@ -88,8 +88,9 @@ impl Tables {
         loop {
             let count = too_large.count();
             let (incoming, found) = (Arc::clone(&incoming), too_large.clone());
-            let outcome = self.transact_until(Durability::Later, move |desk| {
-                apply(desk, incoming, at, found).boxed()
+            let outcome = self.at_desk(move |desk| {
+                let work = async move |desk: &mut Desk| apply(desk, incoming, at, found).await;
+                desk.transaction_begun_by(Durability::Later, work).boxed()
             });
             let outcome = outcome.await;
             if !is_to_begin_anew(&outcome, &too_large, count) {
@@ -112,6 +113,7 @@ pub(crate) fn is_to_begin_anew<T>(
     is_new
 }
 
+/// Begins a transaction and applies what came in.
 async fn apply(
     desk: &mut Desk,
     incoming: Arc<Vec<IncomingPart>>,
@@ -120,10 +122,13 @@ async fn apply(
 ) -> Result<Applied, TablesError> {
     if desk.state.in_snapshot {
         // A part of the rows is ahead of the rest: it is sent again when they are all here.
+        desk.begin().await?;
         return Ok(Applied::default());
     }
     let is_bold = desk.state.vector.holes().is_empty();
-    let mut batch = Batch::begin(desk, at, is_bold, too_large.clone()).await?;
+    // What was captured until now was made without knowing any of this.
+    seal::begin_sealed(desk, at, Batch::first(is_bold)).await?;
+    let mut batch = Batch::new(at, is_bold, too_large.clone());
     if batch.is_bold {
         let before = desk.state.clone();
         take_all(desk, &mut batch, &incoming).await?;
@@ -175,7 +180,9 @@ pub(crate) async fn retry_without(
     if desk.state.in_snapshot {
         return Ok(Applied::default());
     }
-    let mut batch = Batch::begin(desk, at, false, too_large).await?;
+    seal::seal_if_dirty(desk, at).await?;
+    execute(&mut desk.conn, Batch::first(false), []).await?;
+    let mut batch = Batch::new(at, false, too_large);
     parked::retry(desk, &mut batch).await?;
     let (applied, last) = batch.finish(desk).await?;
     desk.write(last).await?;
@@ -286,19 +293,13 @@ fn report_missing(desk: &Desk, batch: &mut Batch, dot: Dot, header: Option<&Tran
 }
 
 impl Batch {
-    /// A bold one begins behind a savepoint.
-    async fn begin(
-        desk: &mut Desk,
-        at: UnixMillis,
-        is_bold: bool,
-        too_large: TooLarge,
-    ) -> Result<Self, TablesError> {
-        // What was captured until now was made without knowing any of this.
-        seal::seal_if_dirty(desk, at).await?;
-        let savepoint = if is_bold { ";SAVEPOINT mesh_apply" } else { "" };
-        let sql = format!("UPDATE mesh_state SET applying = 1 WHERE id = 1{savepoint}");
-        execute(&mut desk.conn, sql, []).await?;
-        Ok(Self::new(at, is_bold, too_large))
+    /// The statements in front of it. A bold one begins behind a savepoint.
+    const fn first(is_bold: bool) -> &'static str {
+        if is_bold {
+            "UPDATE mesh_state SET applying = 1 WHERE id = 1;SAVEPOINT mesh_apply"
+        } else {
+            "UPDATE mesh_state SET applying = 1 WHERE id = 1"
+        }
     }
 
     /// What became of it, and the statements that end it.

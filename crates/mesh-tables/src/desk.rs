@@ -62,8 +62,8 @@ pub(crate) struct Desk {
 pub(crate) struct Last {
     pub(crate) sql: String,
     pub(crate) values: Vec<SqlValue>,
-    /// An entry of the log that they write; the first row that they return is its number.
-    pub(crate) entry: Option<NewEntry>,
+    /// Entries of the log that they write; the first row that they return is the number of the last one.
+    pub(crate) entries: Vec<NewEntry>,
 }
 
 impl Desk {
@@ -78,9 +78,22 @@ impl Desk {
     where
         F: for<'d> FnOnce(&'d mut Self) -> BoxFuture<'d, Result<T, TablesError>>,
     {
+        let begun_and = async |desk: &mut Self| {
+            desk.begin().await?;
+            work(desk).await
+        };
+        self.transaction_begun_by(durability, begun_and).await
+    }
+
+    /// Like [`Desk::transaction`] for `work` that begins it.
+    pub(crate) async fn transaction_begun_by<T>(
+        &mut self,
+        durability: Durability,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, TablesError>,
+    ) -> Result<T, TablesError> {
         let before = self.state.clone();
         self.may_have_losers = true;
-        let result = match self.begin(durability).await {
+        let result = match self.be_durable(durability).await {
             Ok(()) => work(self).await,
             Err(error) => Err(error),
         };
@@ -97,9 +110,8 @@ impl Desk {
             self.is_dead |= is_crash(error);
             if self.is_dead {
                 tracing::debug!(%error, "the connection has ended, and its transaction with it");
-            } else if let Err(error) = run_to_end(&mut self.conn, "ROLLBACK".to_owned(), []).await {
-                self.is_dead = is_crash(&error);
-                tracing::debug!(%error, "nothing to roll back");
+            } else {
+                self.roll_back().await;
             }
             self.state = before;
             self.uncommitted.forget();
@@ -120,18 +132,24 @@ impl Desk {
         }
     }
 
-    async fn begin(&mut self, durability: Durability) -> Result<(), TablesError> {
-        self.be_durable(durability).await?;
-        let sql = format!("BEGIN IMMEDIATE;{}", seal::STATUS);
-        self.begun = fetch_all(&mut self.conn, sql, []).await?.pop();
+    pub(crate) async fn begin(&mut self) -> Result<(), TablesError> {
+        self.begun = fetch_all(&mut self.conn, seal::begin(), []).await?.pop();
         Ok(())
+    }
+
+    /// Takes back what was written, if a transaction is open.
+    pub(crate) async fn roll_back(&mut self) {
+        if let Err(error) = run_to_end(&mut self.conn, "ROLLBACK".to_owned(), []).await {
+            self.is_dead = is_crash(&error);
+            tracing::debug!(%error, "nothing to roll back");
+        }
     }
 
     async fn commit(&mut self, last: Option<Last>) -> Result<(), TablesError> {
         match last {
-            Some(Last { mut sql, values, entry }) => {
+            Some(Last { mut sql, values, entries }) => {
                 sql.push_str(";COMMIT");
-                self.write(Last { sql, values, entry }).await?;
+                self.write(Last { sql, values, entries }).await?;
             }
             None => {
                 run_to_end(&mut self.conn, "COMMIT".to_owned(), []).await?;
@@ -147,15 +165,25 @@ impl Desk {
         self.last = Some(last);
     }
 
-    /// Runs statements, one of which may write an entry of the log.
+    /// Runs statements, which may write entries of the log.
     pub(crate) async fn write(&mut self, last: Last) -> Result<(), TablesError> {
-        let Last { sql, values, entry } = last;
+        let Last { sql, values, entries } = last;
         let row = run_to_end(&mut self.conn, sql, values).await?;
-        if let (Some(row), Some(entry)) = (row, entry) {
-            self.state.log_head = Columns::of(&row).int()?;
-            self.uncommitted.add(self.state.log_head, entry);
+        if let Some(row) = row
+            && !entries.is_empty()
+        {
+            self.logged(Columns::of(&row).int()?, entries);
         }
         Ok(())
+    }
+
+    /// Notes entries of the log that end at `head`: they are numbered one after the other.
+    pub(crate) fn logged(&mut self, head: i64, entries: Vec<NewEntry>) {
+        self.state.log_head = head;
+        let first = head + 1 - i64::try_from(entries.len()).unwrap_or(i64::MAX);
+        for (id, entry) in (first..).zip(entries) {
+            self.uncommitted.add(id, entry);
+        }
     }
 
     /// Opens the connection anew when SQLite's thread has ended, which sqlx lets happen when it runs out of

@@ -20,6 +20,7 @@ use self::read::{Content, Entry, TableNames, entries, name_tables};
 use crate::error::Thing;
 use crate::outlet::Follower;
 use crate::readers::Readers;
+use crate::recent::Recent;
 use crate::sql::{Columns, execute, fetch_all};
 use crate::state::{Have, State};
 use crate::{Tables, TablesError};
@@ -83,6 +84,7 @@ pub enum FeedItem {
 #[derive(Debug)]
 pub struct Feed {
     readers: Arc<Readers>,
+    recent: Recent,
     have: watch::Receiver<Arc<Have>>,
     /// Only these tables, by their names in lower case.
     only: Option<Vec<String>>,
@@ -164,6 +166,7 @@ impl Tables {
         }
         let mut feed = Feed {
             readers: Arc::clone(&reading.own),
+            recent: self.recent().clone(),
             have,
             only,
             next,
@@ -242,6 +245,10 @@ impl Feed {
     async fn read(&mut self) -> Result<(), TablesError> {
         // A position behind what is on the disk may come to name something else.
         let head = self.have.borrow().log_head;
+        self.pass(head);
+        if self.next.entry > head {
+            return Ok(());
+        }
         let from = self.next;
         let mut known = self.tables.clone();
         let (entries, known) = self
@@ -265,6 +272,17 @@ impl Feed {
             self.items.extend(items);
         }
         Ok(())
+    }
+
+    /// Goes on behind the newest entries that are known to write none of the tables, without a look into the
+    /// database.
+    fn pass(&mut self, head: i64) {
+        let Some(only) = &self.only else { return };
+        let is_other = |id: &TableId| self.tables.get(id).is_some_and(|names| !names.are_in(only));
+        let entry = self.recent.pass(self.next.entry, head, is_other);
+        if entry != self.next.entry {
+            self.next = Position { entry, index: 0 };
+        }
     }
 
     /// What an entry says, but for what lies before the position.

@@ -107,9 +107,8 @@ impl Readers {
             None => Reader::open(&self.options).await?,
         };
         let mut lent = Lent { reader: Some(reader), pool: Arc::clone(self), _permit: permit };
-        execute(lent.conn()?, "BEGIN", []).await?;
         // The view begins with the first read, which takes in the schema of that moment as well.
-        execute(lent.conn()?, "SELECT 1 FROM sqlite_schema LIMIT 1", []).await?;
+        execute(lent.conn()?, "BEGIN;SELECT 1 FROM sqlite_schema LIMIT 1", []).await?;
         Ok(lent)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mesh_protocol::{Dot, VersionVector};
+use mesh_protocol::{Dot, Section, TableId, VersionVector};
 
 use crate::log::{LogBatch, LogCursor, is_aimed_at};
 
@@ -16,6 +16,15 @@ pub(crate) struct NewEntry {
     pub(crate) dot: Dot,
     pub(crate) is_last: bool,
     pub(crate) body: Vec<u8>,
+    /// Whose rows it writes.
+    pub(crate) tables: Box<[TableId]>,
+}
+
+/// The tables of the sections of an entry.
+pub(crate) fn tables_of(sections: &[Section]) -> Box<[TableId]> {
+    let mut tables: Vec<TableId> = sections.iter().map(|section| section.table).collect();
+    tables.dedup();
+    tables.into()
 }
 
 /// Entries whose numbers follow each other, the oldest first, of a bounded size.
@@ -29,7 +38,7 @@ struct Run {
 
 impl NewEntry {
     fn bytes(&self) -> usize {
-        self.body.len() + ENTRY_BYTES
+        self.body.len() + size_of_val(&*self.tables) + ENTRY_BYTES
     }
 }
 
@@ -134,7 +143,7 @@ impl Recent {
         let mut batch = LogBatch { cursor: from, is_done: true, ..LogBatch::default() };
         let mut bytes = 0;
         for (id, entry) in (from.0 + 1..=head).zip(run.entries.iter().skip(passed)) {
-            let NewEntry { dot, is_last, body } = &**entry;
+            let NewEntry { dot, is_last, body, tables: _ } = &**entry;
             let is_lacked = dot.sequence > have.upto(&dot.origin);
             if is_lacked && !goal.knows(dot) {
                 if is_aimed_at(dot, have, goal) {
@@ -154,6 +163,16 @@ impl Recent {
             batch.cursor = LogCursor(id);
         }
         Some(batch)
+    }
+
+    /// The first entry from `from` up to `head` that may write another table than such as `is_passed` knows; the
+    /// one behind `head` if there is none. What is not here may.
+    pub(crate) fn pass(&self, from: i64, head: i64, is_passed: impl Fn(&TableId) -> bool) -> i64 {
+        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(before) = usize::try_from(from - run.first) else { return from };
+        let entries = (from..=head).zip(run.entries.iter().skip(before));
+        let passed = entries.take_while(|(_, entry)| entry.tables.iter().all(&is_passed));
+        passed.last().map_or(from, |(id, _)| id + 1)
     }
 }
 

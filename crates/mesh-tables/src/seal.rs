@@ -58,6 +58,38 @@ pub(crate) const STATUS: &str = "SELECT clock, dirty, (SELECT schema_version FRO
                       EXISTS (SELECT 1 FROM mesh_unsent), EXISTS (SELECT 1 FROM mesh_conflicts) \
                       FROM mesh_state WHERE id = 1";
 
+/// Begins a transaction and reads the status.
+pub(crate) fn begin() -> String {
+    format!("BEGIN IMMEDIATE;{STATUS}")
+}
+
+/// Whether other programs wrote, or changed tables, before the transaction whose status this row is; not when
+/// it did not begin.
+pub(crate) fn is_to_be_sealed(desk: &Desk, begun: Option<&SqliteRow>) -> Result<bool, TablesError> {
+    let status = begun.map(|row| status_of(Some(row))).transpose()?;
+    let is_other =
+        |status: Status| status.is_dirty || status.schema_version != desk.state.schema_version;
+    Ok(status.is_some_and(is_other))
+}
+
+/// Begins a transaction with `then`, statements that return nothing, having sealed what other programs wrote
+/// before.
+pub(crate) async fn begin_sealed(
+    desk: &mut Desk,
+    at: UnixMillis,
+    then: &str,
+) -> Result<(), TablesError> {
+    let rows = fetch_all(&mut desk.conn, format!("{};{then}", begin()), []).await?;
+    if is_to_be_sealed(desk, rows.first())? {
+        desk.roll_back().await;
+        desk.begin().await?;
+        seal_if_dirty(desk, at).await?;
+        return execute(&mut desk.conn, then, []).await.map(drop);
+    }
+    desk.may_have_losers = status_of(rows.first())?.has_losers;
+    Ok(())
+}
+
 /// Reads what may have been changed by other programs.
 pub(crate) async fn status(desk: &mut Desk) -> Result<Status, TablesError> {
     let row = fetch_optional(&mut desk.conn, STATUS, []).await?;

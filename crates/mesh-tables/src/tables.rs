@@ -130,7 +130,7 @@ impl Tables {
     /// # Errors
     /// [`TablesError`] when the disk fails.
     pub async fn settle(&self) -> Result<(), TablesError> {
-        let committed = self.peek(|desk| {
+        let committed = self.at_desk(|desk| {
             Box::pin(async {
                 desk.secure().await?;
                 Ok(desk.state.have())
@@ -191,23 +191,12 @@ impl Tables {
         T: Send + 'static,
         F: for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, Result<T, TablesError>> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let op: Op = Box::new(move |desk| {
-            Box::pin(async move {
-                let result = desk.transaction(durability, work).await;
-                // A caller that went away has no use for the answer.
-                drop(reply.send(result));
-            })
-        });
-        self.inner.ops.send(op).await.map_err(|_| TablesError::Closed)?;
-        match answer.await.unwrap_or(Err(TablesError::Closed)) {
-            Ok(value) => Ok(value),
-            Err(error) => Err(room::explain(self.path(), error).await),
-        }
+        self.at_desk(move |desk| Box::pin(desk.transaction(durability, work))).await
     }
 
-    /// Runs `work` on the writing connection without a transaction: it reads.
-    pub(crate) async fn peek<T, F>(&self, work: F) -> Result<T, TablesError>
+    /// Runs `work` on the writing connection, after everything before it; without a transaction if `work` makes
+    /// none.
+    pub(crate) async fn at_desk<T, F>(&self, work: F) -> Result<T, TablesError>
     where
         T: Send + 'static,
         F: for<'d> FnOnce(&'d mut Desk) -> BoxFuture<'d, Result<T, TablesError>> + Send + 'static,

@@ -1,5 +1,6 @@
 //! Writes of this member: rows, and the tables themselves.
 
+mod alone;
 mod info;
 mod limit;
 mod notice;
@@ -13,14 +14,16 @@ use mesh_protocol::{SqlValue, TableId, UnixMillis};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, query_with};
 
+use self::alone::write_alone;
 pub use self::info::TableInfo;
 use self::limit::Limit;
 pub(crate) use self::notice::adopt;
 pub use self::notice::{FileMark, Noticed};
 
 use crate::desk::Desk;
+use crate::durable::Durability;
 use crate::error::Thing;
-use crate::seal::{self, Ahead, Extra};
+use crate::seal::{self, Extra, Sealed};
 use crate::sql::{Columns, arguments};
 use crate::statement::{self, Statement as Kind};
 use crate::{Tables, TablesError};
@@ -151,6 +154,18 @@ impl Tables {
                 }
             }
         }
+        // Statements with parameters come again, so that their texts are compiled once, with what is around them.
+        if is_alone
+            && let Some(statement) = prepared.pop_if(|statement| !statement.params.is_empty())
+        {
+            let written = self.at_desk(move |desk| {
+                Box::pin(async move {
+                    let work = async |desk: &mut Desk| write_alone(desk, statement, at).await;
+                    desk.transaction_begun_by(Durability::AtOnce, work).await
+                })
+            });
+            return Ok(vec![written.await?]);
+        }
         self.transact(move |desk| Box::pin(write(desk, prepared, at))).await
     }
 }
@@ -176,18 +191,14 @@ async fn write(
             tables.push(table.id);
         }
     }
-    // Statements with parameters come again, so that their texts are compiled once, with what follows them.
-    let alone = match (statements.as_slice(), tables.as_slice()) {
-        ([one], [id]) if !one.params.is_empty() => desk.state.catalog.tables.get(id).cloned(),
-        _ => None,
-    };
-    let behind = alone.as_ref().map(Ahead::sql);
     let limit = Limit::of(desk);
-    let (written, ahead) = limit.hold(run_all(desk, statements, behind)).await?;
-    let sealed = match alone {
-        Some(table) => seal::seal_ahead(desk, &table, ahead, at).await?,
-        None => seal::seal_tables(desk, Extra::default(), Some(&tables), at).await?,
-    };
+    let written = limit.hold(run_all(desk, statements)).await?;
+    let sealed = seal::seal_tables(desk, Extra::default(), Some(&tables), at).await?;
+    finished(written, sealed)
+}
+
+/// What was written, if all of it can travel.
+fn finished<T>(written: T, sealed: Sealed) -> Result<T, TablesError> {
     if sealed.unsent > 0 {
         return Err(refused(
             "a row is larger than what can travel to the other members (somewhat less than 2 MiB); \
@@ -197,15 +208,9 @@ async fn write(
     Ok(written)
 }
 
-/// Runs the statements, and what is to be read behind them.
-async fn run_all(
-    desk: &mut Desk,
-    statements: Vec<Prepared>,
-    behind: Option<String>,
-) -> Result<(Vec<Written>, Ahead), TablesError> {
+async fn run_all(desk: &mut Desk, statements: Vec<Prepared>) -> Result<Vec<Written>, TablesError> {
     let mut written = Vec::with_capacity(statements.len());
-    let mut budget = Budget { rows: RETURNED_ROWS_MAX, bytes: RETURNED_BYTES_MAX };
-    let mut ahead = Ahead::default();
+    let mut budget = Budget::full();
     let mut rest = statements.into_iter().peekable();
     while let Some(first) = rest.next() {
         Limit::check(desk)?;
@@ -217,14 +222,14 @@ async fn run_all(
         }
         // Texts of few lengths, so that few are compiled.
         if group.len() == TOGETHER {
-            run(desk, group, None, &mut budget, &mut ahead, &mut written).await?;
+            run(desk, group, &mut budget, &mut written).await?;
             continue;
         }
         for one in group {
-            run(desk, vec![one], behind.as_deref(), &mut budget, &mut ahead, &mut written).await?;
+            run(desk, vec![one], &mut budget, &mut written).await?;
         }
     }
-    Ok((written, ahead))
+    Ok(written)
 }
 
 /// What may still be returned.
@@ -233,22 +238,26 @@ struct Budget {
     bytes: usize,
 }
 
+impl Budget {
+    const fn full() -> Self {
+        Self { rows: RETURNED_ROWS_MAX, bytes: RETURNED_BYTES_MAX }
+    }
+}
+
 fn goes_with(group: &[Prepared], next: &Prepared) -> bool {
     let is_same = |one: &Prepared| one.is_nameless && Arc::ptr_eq(&one.sql, &next.sql);
     !next.params.is_empty() && group.first().is_some_and(is_same)
 }
 
-/// Runs statements of the same text, and what is to be read behind them.
+/// Runs statements of the same text.
 async fn run(
     desk: &mut Desk,
     statements: Vec<Prepared>,
-    behind: Option<&str>,
     budget: &mut Budget,
-    ahead: &mut Ahead,
     written: &mut Vec<Written>,
 ) -> Result<(), TablesError> {
     let texts = statements.iter().map(|statement| &*statement.sql);
-    let sql = texts.chain(behind).collect::<Vec<_>>().join(";");
+    let sql = texts.collect::<Vec<_>>().join(";");
     let mut left = statements.len();
     let values = statements.into_iter().flat_map(|statement| statement.params);
     let query = query_with(AssertSqlSafe(sql), arguments(values)?);
@@ -256,13 +265,11 @@ async fn run(
     let mut current = Written::default();
     while let Some(answer) = answers.try_next().await? {
         match answer {
-            Either::Left(_) if left == 0 => {}
             Either::Left(done) => {
-                left -= 1;
+                left = left.saturating_sub(1);
                 current.changes = done.rows_affected();
                 written.push(std::mem::take(&mut current));
             }
-            Either::Right(row) if left == 0 => ahead.add(row),
             Either::Right(row) => returned(&row, &mut current, budget)?,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_protocol::{
-    Dot, HybridClock, OriginId, SqlValue, TransactionHeader, UnixMillis, VersionVector,
+    Dot, HybridClock, OriginId, SqlValue, TableId, TransactionHeader, UnixMillis, VersionVector,
 };
 
 use super::{Applied, Transaction};
@@ -18,6 +18,9 @@ use crate::state::State;
 /// Bodies of entries that wait to be written are held in memory up to this many bytes.
 const PENDING_BYTES_MAX: usize = 1 << 20;
 
+/// No more entries than this travel with the end of a batch, so that few texts are compiled.
+const ENTRIES_LAST: usize = 4;
+
 /// An entry of the log.
 pub(crate) struct Entry {
     pub(crate) dot: Dot,
@@ -25,6 +28,7 @@ pub(crate) struct Entry {
     pub(crate) is_last: bool,
     pub(crate) body: Vec<u8>,
     pub(crate) effect: Option<Vec<u8>>,
+    pub(crate) tables: Box<[TableId]>,
 }
 
 /// Transactions for which SQLite had too little memory, over all attempts at one batch. It may have rolled back
@@ -146,17 +150,20 @@ impl Batch {
 
     /// Writes the entries that wait. Also before an entry is written past them: the log is in order.
     pub(crate) async fn flush_log(&mut self, desk: &mut Desk) -> Result<(), TablesError> {
+        let (rows, entries) = self.take_entries(&desk.state)?;
+        write_log(desk, &rows, entries).await
+    }
+
+    /// What waits, as it is written and as it is remembered.
+    fn take_entries(&mut self, state: &State) -> Result<(Vec<LogRow>, Vec<NewEntry>), TablesError> {
         self.entries_bytes = 0;
-        if self.entries.is_empty() {
-            return Ok(());
-        }
         let mut rows = Vec::with_capacity(self.entries.len());
         let mut entries = Vec::with_capacity(self.entries.len());
         for entry in self.entries.drain(..) {
             entries.push(new_entry(&entry));
-            rows.push(row_of(&desk.state, entry, self.at)?);
+            rows.push(row_of(state, entry, self.at)?);
         }
-        write_log(desk, &rows, entries).await
+        Ok((rows, entries))
     }
 
     /// Writes an entry at once, for transactions that are too large to wait in memory.
@@ -168,15 +175,19 @@ impl Batch {
 
     /// Writes what waits; the statements that are left then end the batch.
     pub(super) async fn flush(&mut self, desk: &mut Desk) -> Result<Last, TablesError> {
-        self.flush_log(desk).await?;
+        if self.entries.len() > ENTRIES_LAST {
+            self.flush_log(desk).await?;
+        }
         let state = &desk.state;
+        let (rows, entries) = self.take_entries(state)?;
         let number_of = |origin: &OriginId| {
             let no = state.origins.no(origin).ok_or(TablesError::Malformed { what: "origin" });
             no.map(SqlValue::Integer)
         };
-        let mut sql =
-            "UPDATE mesh_state SET applying = 0, clock = max(clock, ?) WHERE id = 1".to_owned();
-        let mut values = vec![number(self.clock.0)];
+        let mut sql = if rows.is_empty() { String::new() } else { log_sql(rows.len()) + ";" };
+        let mut values: Vec<SqlValue> = rows.into_iter().flatten().collect();
+        sql.push_str("UPDATE mesh_state SET applying = 0, clock = max(clock, ?) WHERE id = 1");
+        values.push(number(self.clock.0));
         let mut rows = Vec::new();
         for origin in std::mem::take(&mut self.advanced) {
             let upto = number(state.vector.upto(&origin));
@@ -203,16 +214,29 @@ impl Batch {
             ));
             values.extend(portion.iter().flatten().cloned());
         }
-        Ok(Last { sql, values, entry: None })
+        Ok(Last { sql, values, entries })
     }
 }
 
 fn new_entry(entry: &Entry) -> NewEntry {
-    NewEntry { dot: entry.dot, is_last: entry.is_last, body: entry.body.clone() }
+    let Entry { dot, is_last, body, tables, .. } = entry;
+    NewEntry { dot: *dot, is_last: *is_last, body: body.clone(), tables: tables.clone() }
 }
 
-fn row_of(state: &State, entry: Entry, at: UnixMillis) -> Result<[SqlValue; 7], TablesError> {
-    let Entry { dot, part, is_last, body, effect } = entry;
+/// The values of an entry.
+type LogRow = [SqlValue; 7];
+
+/// Writes so many entries, and says the number of the last one.
+fn log_sql(entries: usize) -> String {
+    format!(
+        "INSERT INTO mesh_log (origin, sequence, part, is_last, at, body, effect) VALUES {}\
+         ;SELECT max(id) FROM mesh_log",
+        placeholders(entries, 7)
+    )
+}
+
+fn row_of(state: &State, entry: Entry, at: UnixMillis) -> Result<LogRow, TablesError> {
+    let Entry { dot, part, is_last, body, effect, tables: _ } = entry;
     let origin = state.origins.no(&dot.origin).ok_or(TablesError::Malformed { what: "origin" })?;
     Ok([
         SqlValue::Integer(origin),
@@ -227,23 +251,14 @@ fn row_of(state: &State, entry: Entry, at: UnixMillis) -> Result<[SqlValue; 7], 
 
 async fn write_log(
     desk: &mut Desk,
-    rows: &[[SqlValue; 7]],
+    rows: &[LogRow],
     mut entries: Vec<NewEntry>,
 ) -> Result<(), TablesError> {
     for portion in portions(rows, 7) {
-        let sql = format!(
-            "INSERT INTO mesh_log (origin, sequence, part, is_last, at, body, effect) VALUES {}\
-             ;SELECT max(id) FROM mesh_log",
-            placeholders(portion.len(), 7)
-        );
-        let head = fetch_all(&mut desk.conn, sql, portion.iter().flatten().cloned()).await?;
+        let values = portion.iter().flatten().cloned();
+        let head = fetch_all(&mut desk.conn, log_sql(portion.len()), values).await?;
         let head = head.first().map_or(Ok(0), |row| Columns::of(row).int())?;
-        desk.state.log_head = head;
-        // Numbered one after the other.
-        let first = head + 1 - i64::try_from(portion.len()).unwrap_or(i64::MAX);
-        for (id, entry) in (first..).zip(entries.drain(..portion.len())) {
-            desk.uncommitted.add(id, entry);
-        }
+        desk.logged(head, entries.drain(..portion.len()).collect());
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::effect::Effect;
 use crate::error::{primary_code, sqlite_code};
 use crate::key;
 use crate::parked::ParkReason;
+use crate::recent::tables_of;
 use crate::rows::{PlannedRow, drop_losers, read_losers, read_row_facts, write_plans};
 use crate::schema::{self, SchemaOutcome};
 use crate::snapshot::covered::already_known;
@@ -167,9 +168,10 @@ async fn content(
     let made = Made { dot: *dot, clock: header.clock, context, at: batch.at };
     let entries = match bodies {
         Bodies::One(part, body) => {
+            let tables = tables_of(&part.sections);
             let effect = apply_part(desk, &made, part).await?;
             let (part, body) = (part.part, body.clone());
-            vec![Entry { dot: *dot, part, is_last: true, body, effect }]
+            vec![Entry { dot: *dot, part, is_last: true, body, effect, tables }]
         }
         Bodies::Spooled => {
             let mut number = 0;
@@ -177,9 +179,10 @@ async fn content(
                 let body = spool::read(desk, *dot, number).await?;
                 let mut part = TransactionPart::decode(&body)
                     .map_err(|_| TablesError::Malformed { what: "transaction" })?;
+                let tables = tables_of(&part.sections);
                 let effect = apply_part(desk, &made, &mut part).await?;
                 let is_last = part.is_last;
-                let entry = Entry { dot: *dot, part: number, is_last, body, effect };
+                let entry = Entry { dot: *dot, part: number, is_last, body, effect, tables };
                 batch.log_now(desk, entry).await?;
                 number += 1;
                 if is_last {

@@ -20,6 +20,13 @@ pub(super) struct TableNames {
     pub(super) key: Vec<String>,
 }
 
+impl TableNames {
+    /// Whether the table is among these.
+    pub(super) fn are_in(&self, names: &[String]) -> bool {
+        names.iter().any(|name| name.eq_ignore_ascii_case(&self.name))
+    }
+}
+
 /// An entry of the log, or the note that stands in its place.
 pub(super) struct Entry {
     pub(super) id: i64,

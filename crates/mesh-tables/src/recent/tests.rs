@@ -1,4 +1,4 @@
-use mesh_protocol::{Dot, OriginId, VersionVector};
+use mesh_protocol::{Dot, OriginId, TableId, VersionVector};
 
 use super::{BYTES_MAX, NewEntry, Recent, Uncommitted};
 use crate::log::{LogBatch, LogCursor};
@@ -6,7 +6,9 @@ use crate::log::{LogBatch, LogCursor};
 const ORIGIN: OriginId = OriginId::from_bytes([7; 16]);
 
 fn entry(sequence: u64, bytes: usize) -> NewEntry {
-    NewEntry { dot: Dot { origin: ORIGIN, sequence }, is_last: true, body: vec![0; bytes] }
+    let dot = Dot { origin: ORIGIN, sequence };
+    let tables = Box::new([TableId::from_bytes([u8::try_from(sequence).unwrap(); 16])]);
+    NewEntry { dot, is_last: true, body: vec![0; bytes], tables }
 }
 
 fn upto(sequence: u64) -> VersionVector {
@@ -104,4 +106,17 @@ fn what_the_log_has_dropped_is_not_served_from_memory_either() {
     assert!(recent.read(LogCursor(3), 5, &upto(0), &upto(5), 1000).is_some());
     recent.forget_upto(9);
     assert!(recent.read(LogCursor(4), 5, &upto(0), &upto(5), 1000).is_none());
+}
+
+#[test]
+fn entries_are_passed_up_to_the_first_that_writes_another_table() {
+    let recent = committed(3..=8, 10);
+    let is_below = |table: &TableId, number: u8| table.as_bytes().iter().all(|byte| *byte < number);
+    assert_eq!(recent.pass(3, 8, |table| is_below(table, 6)), 6);
+    assert_eq!(recent.pass(6, 8, |table| is_below(table, 6)), 6);
+    assert_eq!(recent.pass(4, 7, |_| true), 8, "what is behind the end is not looked at");
+    assert_eq!(recent.pass(4, 12, |_| true), 9, "what is not there is not passed");
+    assert_eq!(recent.pass(2, 8, |_| true), 2, "nor what was dropped");
+    assert_eq!(recent.pass(9, 8, |_| true), 9);
+    assert_eq!(Recent::default().pass(1, 1, |_| true), 1);
 }

@@ -16,6 +16,48 @@ use crate::state::Origins;
 /// Rows of values by the columns that they are for, and whether the key takes other bytes.
 type Groups = BTreeMap<(Vec<u16>, bool), Vec<Vec<SqlValue>>>;
 
+/// Statements of so many values are written together: few rows, of which the trips to SQLite's thread are most.
+const VALUES_TOGETHER: usize = 64;
+
+/// Statements that return nothing, on their way to SQLite's thread.
+struct Trip<'c> {
+    conn: &'c mut SqliteConnection,
+    sql: String,
+    values: Vec<SqlValue>,
+}
+
+impl<'c> Trip<'c> {
+    const fn new(conn: &'c mut SqliteConnection) -> Self {
+        Self { conn, sql: String::new(), values: Vec::new() }
+    }
+
+    /// Adds a statement, whose parameters have neither names nor numbers.
+    async fn add(
+        &mut self,
+        sql: String,
+        values: impl Iterator<Item = SqlValue>,
+    ) -> Result<(), TablesError> {
+        let before = self.values.len();
+        self.values.extend(values);
+        if self.values.len() > VALUES_TOGETHER && before > 0 {
+            let values = self.values.split_off(before);
+            self.go().await?;
+            self.values = values;
+        }
+        if !self.sql.is_empty() {
+            self.sql.push(';');
+        }
+        self.sql.push_str(&sql);
+        Ok(())
+    }
+
+    /// Runs what was added.
+    async fn go(&mut self) -> Result<(), TablesError> {
+        let (sql, values) = (std::mem::take(&mut self.sql), std::mem::take(&mut self.values));
+        if sql.is_empty() { Ok(()) } else { execute(self.conn, sql, values).await.map(drop) }
+    }
+}
+
 /// Carries out what was planned. No two of `rows` are the same row. `mesh_state.applying` must be set, and
 /// every origin must have its number. Says how many losers it listed.
 pub(crate) async fn write_plans(
@@ -38,18 +80,20 @@ pub(crate) async fn write_plans(
             Visible::Edit | Visible::Nothing => {}
         }
     }
-    delete_keys(conn, &quoted(&table.name), &names(&table.key), &keys_gone).await?;
+    let mut trip = Trip::new(conn);
+    delete_keys(&mut trip, &quoted(&table.name), &names(&table.key), &keys_gone).await?;
     for ((columns, _), values) in births {
-        insert(conn, table, &columns, &values).await?;
+        insert(&mut trip, table, &columns, &values).await?;
     }
     for ((columns, with_key), values) in edits {
-        update(conn, table, &columns, with_key, &values).await?;
+        update(&mut trip, table, &columns, with_key, &values).await?;
     }
     for row in rows {
-        reset(conn, table, &row.key, &row.defaulted).await?;
+        reset(&mut trip, table, &row.key, &row.defaulted).await?;
     }
-    write_versions(conn, origins, table, rows).await?;
-    write_cells(conn, origins, table, rows).await?;
+    write_versions(&mut trip, origins, table, rows).await?;
+    write_cells(&mut trip, origins, table, rows).await?;
+    trip.go().await?;
     let settled: Vec<String> = rows.iter().flat_map(|row| settled(table, row)).collect();
     drop_losers(conn, &settled).await?;
     list_losers(conn, origins, table, &losers, at).await
@@ -145,21 +189,21 @@ fn column_name(table: &Table, no: u16) -> String {
 
 /// Deletes by key; `names` are the columns of the key.
 async fn delete_keys(
-    conn: &mut SqliteConnection,
+    trip: &mut Trip<'_>,
     table: &str,
     names: &str,
     keys: &[Vec<SqlValue>],
 ) -> Result<(), TablesError> {
     for portion in portions_of(keys) {
         let sql = format!("DELETE FROM {table} WHERE ({names}) IN (VALUES {})", tuples(portion));
-        execute(conn, sql, bound(portion)).await?;
+        trip.add(sql, bound(portion)).await?;
     }
     Ok(())
 }
 
 /// Inserts rows; where there is one, it is written over as if it were new.
 async fn insert(
-    conn: &mut SqliteConnection,
+    trip: &mut Trip<'_>,
     table: &Table,
     columns: &[u16],
     rows: &[Vec<SqlValue>],
@@ -176,7 +220,7 @@ async fn insert(
             quoted(&table.name),
             tuples(portion),
         );
-        execute(conn, sql, bound(portion)).await?;
+        trip.add(sql, bound(portion)).await?;
     }
     Ok(())
 }
@@ -184,7 +228,7 @@ async fn insert(
 /// Writes some columns of rows that are there. Not by an upsert: its insertion would need all columns that
 /// must not be NULL.
 async fn update(
-    conn: &mut SqliteConnection,
+    trip: &mut Trip<'_>,
     table: &Table,
     columns: &[u16],
     with_key: bool,
@@ -207,14 +251,14 @@ async fn update(
             sets.join(","),
             same_key(table, "t"),
         );
-        execute(conn, sql, bound(portion)).await?;
+        trip.add(sql, bound(portion)).await?;
     }
     Ok(())
 }
 
 /// Sets columns to their default, for which UPDATE has no word.
 async fn reset(
-    conn: &mut SqliteConnection,
+    trip: &mut Trip<'_>,
     table: &Table,
     key: &[SqlValue],
     columns: &[u16],
@@ -224,7 +268,8 @@ async fn reset(
     }
     let mut defaults = BTreeMap::new();
     let sql = "SELECT name, dflt_value FROM pragma_table_info(?)";
-    for row in fetch_all(conn, sql, [SqlValue::Text(table.name.clone())]).await? {
+    trip.go().await?;
+    for row in fetch_all(trip.conn, sql, [SqlValue::Text(table.name.clone())]).await? {
         let mut columns = Columns::of(&row);
         defaults.insert(quoted(&columns.text()?), columns.text_or_none()?);
     }
@@ -240,11 +285,11 @@ async fn reset(
         names(&table.key),
         tuples(&key)
     );
-    execute(conn, sql, bound(&key)).await.map(drop)
+    trip.add(sql, bound(&key)).await
 }
 
 async fn write_versions(
-    conn: &mut SqliteConnection,
+    trip: &mut Trip<'_>,
     origins: &Origins,
     table: &Table,
     rows: &[PlannedRow],
@@ -262,7 +307,7 @@ async fn write_versions(
             rows.push(values);
         }
     }
-    delete_keys(conn, &versions, &key, &gone).await?;
+    delete_keys(trip, &versions, &key, &gone).await?;
     let key_anew = listed(&table.key, |key| format!("{0} = excluded.{0}", quoted(&key.name)));
     for (rows, key_anew) in [(same, String::new()), (different, format!("{key_anew},"))] {
         for portion in portions_of(&rows) {
@@ -272,7 +317,7 @@ async fn write_versions(
                  clock = excluded.clock, origin = excluded.origin, seq = excluded.seq",
                 tuples(portion)
             );
-            execute(conn, sql, bound(portion)).await?;
+            trip.add(sql, bound(portion)).await?;
         }
     }
     Ok(())
@@ -292,7 +337,7 @@ fn cleared(row: &PlannedRow) -> Vec<u16> {
 }
 
 async fn write_cells(
-    conn: &mut SqliteConnection,
+    trip: &mut Trip<'_>,
     origins: &Origins,
     table: &Table,
     rows: &[PlannedRow],
@@ -314,13 +359,13 @@ async fn write_cells(
             set.push(values);
         }
     }
-    delete_keys(conn, &cells, &format!("{key},col"), &gone).await?;
+    delete_keys(trip, &cells, &format!("{key},col"), &gone).await?;
     for portion in portions_of(&set) {
         let sql = format!(
             "INSERT OR REPLACE INTO {cells} ({key},col,clock,origin,seq) VALUES {}",
             tuples(portion)
         );
-        execute(conn, sql, bound(portion)).await?;
+        trip.add(sql, bound(portion)).await?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::unsent::{Unsent, note_unsent};
 use crate::TablesError;
 use crate::catalog::Table;
 use crate::desk::{Desk, Last};
-use crate::recent::NewEntry;
+use crate::recent::{NewEntry, tables_of};
 use crate::sql::number;
 
 /// What a part takes beside its rows and the names of their columns.
@@ -142,7 +142,8 @@ impl Parts {
             let Some(table) = desk.state.catalog.tables.get(&id).cloned() else { continue };
             note_unsent(desk, &table, &key, Unsent::Malformed, self.at).await?;
         }
-        let entry = NewEntry { dot: part.dot, is_last, body: body.clone() };
+        let tables = tables_of(&part.sections);
+        let entry = NewEntry { dot: part.dot, is_last, body: body.clone(), tables };
         let values = vec![
             SqlValue::Null,
             SqlValue::Integer(desk.state.my_no),
@@ -152,7 +153,7 @@ impl Parts {
             number(self.at.0),
             SqlValue::Blob(body),
         ];
-        Ok(Last { sql: LOG.to_owned(), values, entry: Some(entry) })
+        Ok(Last { sql: LOG.to_owned(), values, entries: vec![entry] })
     }
 }
 

@@ -48,7 +48,7 @@ impl Tables {
     /// # Errors
     /// [`TablesError`] of the database.
     pub async fn notice(&self, at: UnixMillis) -> Result<Noticed, TablesError> {
-        let (looks_new, oddities) = self.peek(|desk| Box::pin(look(desk))).await?;
+        let (looks_new, oddities) = self.at_desk(|desk| Box::pin(look(desk))).await?;
         if !looks_new {
             return Ok(Noticed { is_new: false, oddities });
         }

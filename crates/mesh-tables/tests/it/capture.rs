@@ -239,6 +239,31 @@ async fn only_rows_of_replicated_tables_are_written() {
 }
 
 #[tokio::test]
+async fn what_other_programs_wrote_comes_before_a_statement_with_parameters() {
+    let setup = Setup::with(&[T]).await;
+    let insert = "INSERT INTO t (id, b) VALUES (?, ?)";
+    let [one, two] = [1, 2].map(SqlValue::Integer);
+    assert_eq!(setup.run_with(insert, &[one.clone(), one.clone()]).await, "put 1 life 1 a=NULL b=1");
+    setup.shell_runs("UPDATE t SET b = 7").await;
+    assert_eq!(
+        setup.run_with(insert, &[two.clone(), one.clone()]).await,
+        "edit 1 life 1 b=7 | put 2 life 1 a=NULL b=1"
+    );
+    setup.shell_runs("UPDATE t SET b = 8 WHERE id = 1").await;
+    let again = vec![statement(insert, &[two.clone(), two.clone()])];
+    setup.tables.execute(again, AT).await.unwrap_err();
+    assert_eq!(
+        setup.noticed().await,
+        "edit 1 life 1 b=8",
+        "the one that failed took nothing with it"
+    );
+    // A column that is not known yet, and a table whose triggers do not know it.
+    setup.shell_runs("ALTER TABLE t ADD COLUMN c").await;
+    let sealed = setup.run_with("UPDATE t SET c = ? WHERE id = 2", &[one]).await;
+    assert!(sealed.ends_with(" | edit 2 life 1 c=1"), "{sealed}");
+}
+
+#[tokio::test]
 async fn clocks_grow_from_write_to_write_even_when_the_last_one_is_ahead() {
     let setup = Setup::with(&[T]).await;
     let ahead = (1_i64 << 62) + 5;

@@ -189,6 +189,7 @@ async fn the_log_goes_when_every_member_has_it_and_says_what_it_lacks() {
     assert!(one.tables.served_from_log(&nothing));
     one.tables.trim(&passed, one.now().await).await.unwrap();
     assert_eq!(one.log().await.len(), 1);
+    one.tables.settle().await.unwrap();
     assert!(!one.tables.served_from_log(&nothing));
     assert!(one.tables.served_from_log(&passed));
     // The memory of the deletion is needed until the other one has it.
@@ -197,6 +198,7 @@ async fn the_log_goes_when_every_member_has_it_and_says_what_it_lacks() {
     let one = one.restart().await;
     one.tables.trim(&two.knows(), one.now().await).await.unwrap();
     assert_eq!((one.count("notes__mesh_row").await, one.log().await.len()), (0, 0));
+    one.tables.settle().await.unwrap();
     assert!(!one.tables.served_from_log(&nothing));
     // Who comes later begins where the log begins.
     one.run("INSERT INTO notes (id) VALUES ('y')").await;

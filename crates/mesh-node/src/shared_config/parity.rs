@@ -28,6 +28,9 @@ use crate::shared::{Shared, lock};
 /// A member that has said nothing for so long counts as not reached.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
+/// The same for a member that has answered a moment ago.
+const ANSWER_AGAIN_WAIT: Duration = Duration::from_secs(2);
+
 /// What is on its way when members are compared has arrived by then.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -95,7 +98,13 @@ impl Shared {
             // Only what is still different is.
             tokio::time::sleep(SETTLE).await;
             mine = self.settled_picture().await;
-            found.extend(self.compare_with(&differing(&found), &mine, deadline + SETTLE).await);
+            let deadline = clock::now().instant + ANSWER_AGAIN_WAIT;
+            for (peer, again) in self.compare_with(&differing(&found), &mine, deadline).await {
+                // A member that falls silent now was different when it was heard last.
+                if again.is_ok() {
+                    found.insert(peer, again);
+                }
+            }
         }
         let view = self.view();
         let mut peers: Vec<ConfigPeerView> =

@@ -48,10 +48,11 @@ impl Shared {
             let said = shared.say(about).await;
             drop(turn);
             let answer = Frame::ConfigAnswer(ConfigAnswer { request_id, said });
-            lock(&shared.shared_config.comparing.answering).remove(&peer);
             if let Err(error) = entry.sender.send(Lane::Normal, &answer).await {
                 tracing::debug!(peer = %peer.short(), %error, "an answer about the configuration was not sent");
             }
+            // Only then: a member that asks and does not read must not make answers pile up here.
+            lock(&shared.shared_config.comparing.answering).remove(&peer);
         });
     }
 

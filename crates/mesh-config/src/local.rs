@@ -7,6 +7,9 @@ use crate::{ConfigKey, Flat};
 /// Always local, whatever else is.
 const ALWAYS: [&str; 2] = ["cron", "local"];
 
+/// Never local, whatever a list says: what lies in it decides which keys are, and could not be taken back.
+const NEVER: &str = "mesh";
+
 /// Keys that lie in this machine's own file only, each with everything beneath it.
 ///
 /// When the list becomes shorter, what was local must not be told to others by that alone: who renders
@@ -19,9 +22,11 @@ pub struct LocalKeys {
 }
 
 impl LocalKeys {
-    /// `cron`, `local` and these.
+    /// `cron`, `local` and these, but for `mesh` and what is beneath it: the list itself stays shared.
     pub fn new(list: impl IntoIterator<Item = ConfigKey>) -> Self {
         let always = ALWAYS.iter().filter_map(|name| ConfigKey::new(vec![(*name).to_owned()]).ok());
+        let list =
+            list.into_iter().filter(|key| key.segments().first().is_none_or(|name| name != NEVER));
         let all: BTreeSet<ConfigKey> = always.chain(list).collect();
         let mut local = Self { keys: BTreeSet::new() };
         // Outer keys come before inner ones.

@@ -16,6 +16,13 @@ fn local_keys_are_local_with_all_beneath_them() {
 }
 
 #[test]
+fn the_list_of_local_keys_can_be_changed_whatever_is_on_it() {
+    let local = LocalKeys::new(["mesh", "mesh.local_keys", "settings"].map(key));
+    assert!(!local.is_local(&key("mesh.local_keys")) && !local.is_local(&key("mesh.schema")));
+    assert!(local.is_local(&key("settings.x")));
+}
+
+#[test]
 fn a_document_is_split_into_what_is_shared_and_what_stays() {
     let values = flatten(None, &json!({ "a": 1, "cron": { "x": 2 }, "local": {} })).unwrap();
     let (shared, local) = LocalKeys::new([]).split(&values);

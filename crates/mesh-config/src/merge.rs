@@ -13,7 +13,8 @@ use crate::{ConfigError, ConfigKey, ConfigState, Edit, Entry, EntryValue, Flat, 
 pub struct FileMerge {
     /// What the file changes in the configuration.
     pub edits: Vec<Edit>,
-    /// Entries that the file replaces or removes and that whoever edited it had not seen.
+    /// Entries that the file replaces or removes and that whoever edited it had not seen. Without a base, all
+    /// that it replaces: what the editor had seen is not known.
     pub over: Vec<(ConfigKey, Entry)>,
     /// Keys that the file sets and that others removed since: their removal has no entry to keep.
     pub revived: Vec<ConfigKey>,
@@ -136,21 +137,19 @@ impl<'m> Merger<'m> {
         if present.is_some_and(|entry| shows(&entry.value, value)) {
             return;
         }
-        if let Some(base) = self.base {
-            let before = base.get(key);
-            if before == Some(value) {
-                return;
+        let before = self.base.and_then(|base| base.get(key));
+        if before == Some(value) {
+            return;
+        }
+        match (present, before) {
+            (Some(entry), Some(before)) if shows(&entry.value, before) => {}
+            (Some(entry), _) => {
+                self.over.insert(key, entry);
             }
-            match (present, before) {
-                (Some(entry), Some(before)) if shows(&entry.value, before) => {}
-                (Some(entry), _) => {
-                    self.over.insert(key, entry);
-                }
-                (None, Some(_)) => {
-                    self.revived.insert(key);
-                }
-                (None, None) => {}
+            (None, Some(_)) => {
+                self.revived.insert(key);
             }
+            (None, None) => {}
         }
         self.set.insert(key);
     }

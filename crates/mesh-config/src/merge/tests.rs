@@ -159,7 +159,7 @@ fn without_a_base_nothing_is_removed_but_what_cannot_stay() {
     assert_eq!(after, json!({ "a": 2, "b": { "x": 1, "y": 2 }, "c": 5, "d": 4 }));
     assert_eq!(merge.kept, [key("b.y"), key("d")]);
     let over: Vec<_> = merge.over.iter().map(|(key, _)| key.to_string()).collect();
-    assert_eq!(over, ["c.z"]);
+    assert_eq!(over, ["a", "c.z"]);
 }
 
 #[test]

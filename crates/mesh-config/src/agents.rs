@@ -30,7 +30,7 @@ pub struct Member {
 /// Every member keeps its own entry. The steward, one member that all agree on, keeps those of members that
 /// are not there, and takes back what the agents wrote of members that were removed. An entry that has a
 /// member's id under another name is that member's: it moves to the new name with all that was
-/// made by hand, where what already stands there wins.
+/// made by hand. Where something else stands there already, that wins, and the other stays where it was.
 ///
 /// `entries` are those beneath `agents`. Once its edits are made it returns none, and members that work at
 /// it at once make the same ones.
@@ -128,11 +128,17 @@ impl<'s> Section<'s> {
                 moved.push((member, take(name, after)));
             }
         }
+        let mut left = Entries::new();
         for (member, entries) in moved {
             for (key, value) in entries {
-                put_aside(&member.hostname, &key, value, after);
+                left.extend(put_aside(&member.hostname, key, value, after));
             }
         }
+        // Under a name that is a member's by now it would be taken for that one's.
+        let is_nobodys = |key: &ConfigKey| {
+            key.segments().get(1).is_some_and(|name| !self.owners.contains_key(name.as_str()))
+        };
+        after.extend(left.into_iter().filter(|(key, _)| is_nobodys(key)));
     }
 
     /// Takes away what the agents wrote of members that were removed.
@@ -160,19 +166,30 @@ fn take(name: &str, entries: &mut Entries) -> Entries {
     entries.extract_if(.., |key, _| is_beneath(key)).collect()
 }
 
-/// Puts what was made by hand under its new name, unless something stands there, around or beneath.
-fn put_aside(hostname: &str, key: &ConfigKey, value: EntryValue, entries: &mut Entries) {
+/// Puts what was made by hand under its new name. Returns it when something else stands there, around or
+/// beneath.
+fn put_aside(
+    hostname: &str,
+    key: ConfigKey,
+    value: EntryValue,
+    entries: &mut Entries,
+) -> Option<(ConfigKey, EntryValue)> {
     let mut names = key.segments().to_vec();
-    let Some(name) = names.get_mut(1) else { return };
-    if is_managed(key, name) {
-        return;
+    let name = names.get_mut(1)?;
+    if is_managed(&key, name) {
+        return None;
     }
     hostname.clone_into(name);
-    let Ok(target) = ConfigKey::new(names) else { return };
-    let stands = |other: &ConfigKey| other.is_within(&target) || target.is_within(other);
-    if !entries.keys().any(stands) {
-        entries.insert(target, value);
+    let Ok(target) = ConfigKey::new(names) else { return Some((key, value)) };
+    if entries.get(&target) == Some(&value) {
+        return None;
     }
+    let stands = |other: &ConfigKey| other.is_within(&target) || target.is_within(other);
+    if entries.keys().any(stands) {
+        return Some((key, value));
+    }
+    entries.insert(target, value);
+    None
 }
 
 fn write_managed(member: &Member, entries: &mut Entries) {

@@ -77,11 +77,27 @@ fn a_rename_moves_everything_and_the_new_name_wins() {
         "ash.office": { "webhook": "new", "deep": { "a": { "x": 1 } }, "bot": {} },
     });
     let made = json!({ "webhook": "new", "bot": {}, "deep": { "a": { "x": 1 }, "b": 2 } });
-    let expected = json!({ "ash.office": with(made, &managed(&members[0])) });
+    let expected = json!({
+        "ash.office": with(made, &managed(&members[0])),
+        // What lost is not thrown away: it is named as stale until somebody decides.
+        "oak": { "webhook": "old", "bot": "@oak", "deep": { "a": 1 } },
+    });
     assert_eq!(edited(&before, &members, OAK, false), expected);
     // Nobody but the member itself, or the steward for one that is away, moves it.
     let others = edited(&before, &members, MINT, true);
     assert_eq!(others["oak"], before["oak"]);
+}
+
+#[test]
+fn an_entry_that_was_copied_with_its_id_keeps_what_differs() {
+    let members = [member(OAK, "oak")];
+    let copied = with(json!({ "bot": "@new", "webhook": "https://x" }), &managed(&members[0]));
+    let before = json!({
+        "oak": with(json!({ "bot": "@oak", "webhook": "https://x" }), &managed(&members[0])),
+        "new": copied,
+    });
+    let expected = json!({ "oak": before["oak"], "new": { "bot": "@new" } });
+    assert_eq!(edited(&before, &members, OAK, true), expected);
 }
 
 #[test]

@@ -33,7 +33,7 @@ const HELD_BYTES_MAX: usize = 2 * CONFIG_BYTES_MAX;
 /// that was there: the key has no entry, and a [`Problem`] says so until the row is replaced or removed.
 ///
 /// It holds twice of what a change may fill. Rows beyond it are left out, and [`Problem::Overfull`] says so
-/// from then on: such a state is not the configuration. Once rows were removed it is built anew.
+/// from then on: such a state is not the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct ConfigState {
     entries: BTreeMap<ConfigKey, Held>,
@@ -170,6 +170,13 @@ impl ConfigState {
         document_of(self.entries(), prefix)
     }
 
+    /// Whether there are more rows than are held: it is to be built anew from all of them, in the order of their
+    /// keys, whenever they change.
+    #[must_use]
+    pub const fn is_overfull(&self) -> bool {
+        self.is_overfull
+    }
+
     /// What does not go together, and what cannot be read.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
@@ -186,16 +193,11 @@ impl ConfigState {
         }
         let unreadable = self.unreadable.iter().map(|(row, reason)| Problem::Unreadable {
             row: row.chars().take(80).collect(),
+            key: row::read_key(row).ok().filter(|key| row::check_key(key).is_ok()),
             reason: reason.clone(),
         });
         problems.extend(unreadable);
         problems
-    }
-
-    /// Rows that cannot be read, by the text that they have for a key. What removes them from the table
-    /// loses nothing that anybody could use.
-    pub fn unreadable(&self) -> impl Iterator<Item = &str> {
-        self.unreadable.keys().map(String::as_str)
     }
 
     /// Greatest number of a change that is known; the next change has the one after it.

@@ -24,6 +24,8 @@ pub enum Problem {
     Unreadable {
         /// What the row has for a key, shortened.
         row: String,
+        /// The key, if it is one. Of a row without one nothing is missing.
+        key: Option<ConfigKey>,
         /// What is wrong.
         reason: String,
     },
@@ -44,7 +46,7 @@ impl fmt::Display for Problem {
                 "{key} (version {version} by {}) is not seen: {by_key} was set at the same time and is later",
                 by.short()
             ),
-            Self::Unreadable { row: _, reason } => f.write_str(reason),
+            Self::Unreadable { row: _, key: _, reason } => f.write_str(reason),
             Self::Overfull { keys, bytes } => write!(
                 f,
                 "there is more than can be held; {keys} keys with {bytes} bytes are, others are not"

@@ -199,8 +199,11 @@ fn a_row_that_cannot_be_read_takes_the_place_of_what_was_there() {
         let error = state.put(row, Some(&text)).unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
         assert_eq!(state.entry(&key("a")).is_none(), row == "a");
-        assert!(matches!(&*state.problems(), [Problem::Unreadable { .. }]), "{row}");
-        assert_eq!(state.unreadable().collect::<Vec<_>>(), [row]);
+        let [Problem::Unreadable { row: named, key: missing, .. }] = &*state.problems() else {
+            panic!("{row}")
+        };
+        assert_eq!(*named, row.chars().take(80).collect::<String>());
+        assert_eq!(missing.is_some(), row == "a", "{row}");
         assert_eq!(state.version(), 1);
         assert_eq!(state.put(row, None), Ok(None));
         assert_eq!((state.problems(), state.unreadable_bytes), (vec![], 0));

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt as _;
 use mesh_protocol::{PeerId, SqlValue, UnixMillis};
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use crate::conflicts::settle;
 use crate::desk::Desk;
@@ -150,19 +151,17 @@ impl Tables {
         self.feed_of(None, Some(names.collect())).await
     }
 
-    /// Keys and entries of the shared configuration.
+    /// Keys and entries of the shared configuration, in the order of the keys' texts: who cannot hold all holds the
+    /// same ones as everybody.
     ///
     /// # Errors
     /// [`TablesError`] of the database.
     pub async fn config_rows(&self) -> Result<Vec<(String, String)>, TablesError> {
         let read = self.reading().own.read(|conn| {
             async move {
-                let rows = fetch_all(conn, "SELECT key, entry FROM agent_config", []).await?;
-                let pair = |row| {
-                    let mut columns = Columns::of(row);
-                    Ok((columns.text()?, columns.text()?))
-                };
-                rows.iter().map(pair).collect()
+                let rows =
+                    fetch_all(conn, "SELECT key, entry FROM agent_config ORDER BY key", []).await?;
+                rows.iter().filter_map(|row| entry_row(row).transpose()).collect()
             }
             .boxed()
         });
@@ -286,11 +285,28 @@ async fn rows_at(
         let sql = format!("SELECT key, entry FROM agent_config WHERE key IN ({places})");
         let values = some.iter().map(|key| SqlValue::Text(key.clone()));
         for row in fetch_all(conn, &sql, values).await? {
-            let mut columns = Columns::of(&row);
-            found.insert(columns.text()?, Some(columns.text()?));
+            found.extend(entry_row(&row)?.map(|(key, entry)| (key, Some(entry))));
         }
     }
     Ok(found.into_iter().collect())
+}
+
+/// A key with its entry. A member can write what is no text: such an entry is an empty one, which nobody can
+/// read, and a row with such a key is no key's.
+fn entry_row(row: &SqliteRow) -> Result<Option<(String, String)>, TablesError> {
+    let mut columns = Columns::of(row);
+    let mut text = || {
+        Ok::<_, TablesError>(match columns.value()? {
+            SqlValue::Text(text) => Some(text),
+            SqlValue::Null
+            | SqlValue::Integer(_)
+            | SqlValue::Real(_)
+            | SqlValue::Blob(_)
+            | SqlValue::RawText(_) => None,
+        })
+    };
+    let (key, entry) = (text()?, text()?);
+    Ok(key.map(|key| (key, entry.unwrap_or_default())))
 }
 
 /// Lets this transaction write built-in tables, or no longer.

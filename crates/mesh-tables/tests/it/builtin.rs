@@ -97,6 +97,35 @@ async fn nobody_else_writes_changes_or_drops_them() {
 }
 
 #[tokio::test]
+async fn what_is_no_text_keeps_nobody_from_reading_the_rest() {
+    let [one, two] = peers().await;
+    write(&one, &[("a", Some("1"))], None).await;
+    let mut shell = one.shell().await;
+    for sql in [
+        "UPDATE mesh_state SET agent_writes = 1",
+        "INSERT INTO agent_config VALUES (x'00ff', '1'), ('b', x'00'), ('c', CAST(x'ff' AS TEXT))",
+        "INSERT INTO agent_config VALUES (CAST(x'ff' AS TEXT), '1')",
+        "UPDATE mesh_state SET agent_writes = 0",
+    ] {
+        query(sql).execute(&mut shell).await.unwrap();
+    }
+    converge(&[&one, &two]).await;
+    for peer in [&one, &two] {
+        assert_eq!(peer.count("agent_config").await, 5);
+        assert_eq!(rows(peer).await, pairs(&[("a", "1"), ("b", ""), ("c", "")]));
+        let keys = vec!["a".to_owned(), "b".to_owned()];
+        let found = peer.tables.config_rows_at(keys).await.unwrap();
+        assert_eq!(
+            found,
+            [("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), Some(String::new()))]
+        );
+    }
+    write(&two, &[("b", None), ("c", Some("2"))], None).await;
+    converge(&[&one, &two]).await;
+    assert_eq!(rows(&one).await, pairs(&[("a", "1"), ("c", "2")]));
+}
+
+#[tokio::test]
 async fn the_history_is_bounded_and_asked_by_key_and_version() {
     let [one] = peers().await;
     for version in 1..=3_u64 {

@@ -95,8 +95,8 @@ pub(crate) struct SharedConfig {
     gate: tokio::sync::Mutex<()>,
     /// Counts changes of the state.
     changed: watch::Sender<u64>,
-    /// What became of which key, for whoever follows.
-    changes: broadcast::Sender<Arc<ConfigChange>>,
+    /// What became of which keys with each change, for whoever follows.
+    changes: broadcast::Sender<Arc<Vec<Arc<ConfigChange>>>>,
     /// The first one is the default one.
     views: Vec<Arc<View>>,
     scanner: Scanner,

@@ -113,10 +113,11 @@ impl Shared {
         }
         self.events.emit(clock::now().wall, "config_changed", fields);
         let text: Arc<str> = told.text.into();
-        for item in items {
+        let changed = items.into_iter().map(|item| {
             let HistoryItem { key, new, old, version, by, at, .. } = item;
-            let change = ConfigChange { key, new, old, version, by, at, text: Arc::clone(&text) };
-            let _nobody_follows = config.changes.send(Arc::new(change));
-        }
+            Arc::new(ConfigChange { key, new, old, version, by, at, text: Arc::clone(&text) })
+        });
+        // Together, so that a large change leaves nobody behind who keeps up with small ones.
+        let _nobody_follows = config.changes.send(Arc::new(changed.collect()));
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mesh_config::ConfigKey;
@@ -9,7 +10,9 @@ use super::ConfigChange;
 /// Changes of the configuration as they are committed here.
 #[derive(Debug)]
 pub struct ConfigFollower {
-    changes: broadcast::Receiver<Arc<ConfigChange>>,
+    changes: broadcast::Receiver<Arc<Vec<Arc<ConfigChange>>>>,
+    /// Of the change that is being told.
+    ready: VecDeque<Arc<ConfigChange>>,
     prefix: Option<ConfigKey>,
 }
 
@@ -20,10 +23,10 @@ pub struct ChangesMissed;
 
 impl ConfigFollower {
     pub(super) const fn new(
-        changes: broadcast::Receiver<Arc<ConfigChange>>,
+        changes: broadcast::Receiver<Arc<Vec<Arc<ConfigChange>>>>,
         prefix: Option<ConfigKey>,
     ) -> Self {
-        Self { changes, prefix }
+        Self { changes, ready: VecDeque::new(), prefix }
     }
 
     /// The next change, waiting for it; none when the node has stopped.
@@ -32,12 +35,16 @@ impl ConfigFollower {
     /// [`ChangesMissed`]; what comes after it is whole again.
     pub async fn next(&mut self) -> Option<Result<Arc<ConfigChange>, ChangesMissed>> {
         loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Some(Ok(change));
+            }
             match self.changes.recv().await {
-                Ok(change) => {
+                Ok(changes) => {
                     let prefix = self.prefix.as_ref();
-                    if prefix.is_none_or(|prefix| change.key.is_within(prefix)) {
-                        return Some(Ok(change));
-                    }
+                    let is_wanted = |change: &&Arc<ConfigChange>| {
+                        prefix.is_none_or(|prefix| change.key.is_within(prefix))
+                    };
+                    self.ready.extend(changes.iter().filter(is_wanted).cloned());
                 }
                 Err(RecvError::Lagged(_)) => return Some(Err(ChangesMissed)),
                 Err(RecvError::Closed) => return None,

@@ -117,3 +117,20 @@ async fn saves_of_an_editor_that_stays_open_build_on_each_other_also_after_a_sta
     }
     within(node.stop()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_thousands_of_keys_leaves_no_follower_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = one(dir.path()).await;
+    let (mut all, mut other) =
+        (node.config_changes(Some(key("settings"))), node.config_changes(Some(key("databases"))));
+    let many: serde_json::Map<String, Value> =
+        (0..2000).map(|number| (format!("k{number}"), json!(number))).collect();
+    set(&node, "settings", Value::Object(many)).await.unwrap().unwrap();
+    set(&node, "databases.tasks", json!("x")).await.unwrap().unwrap();
+    for _ in 0..2000 {
+        within(all.next()).await.unwrap().unwrap();
+    }
+    assert_eq!(within(other.next()).await.unwrap().unwrap().key, key("databases.tasks"));
+    within(node.stop()).await;
+}

@@ -1,17 +1,16 @@
 //! How the configuration changes: planned, scanned, checked, written; one change at a time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use mesh_config::{
     Change, ConfigError, ConfigKey, ConfigState, Edit, Entry, EntryValue, Violation,
 };
 use mesh_protocol::{ErrorCode, UnixMillis};
-use mesh_secrets::Finding;
+use mesh_secrets::{Finding, ScanError};
 use mesh_tables::{ConfigHistoryRow, ConfigWrite};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::standing::{schema_of, users_schema};
+use super::standing::users_schema;
 use crate::clock;
 use crate::error::NodeError;
 use crate::shared::{Shared, lock};
@@ -51,11 +50,13 @@ pub(super) struct Refusal {
     pub(super) error: NodeError,
     /// The first key that is at fault, as far as one is.
     pub(super) key: Option<ConfigKey>,
+    /// As it may be told.
+    pub(super) named: Option<String>,
 }
 
 impl From<NodeError> for Refusal {
     fn from(error: NodeError) -> Self {
-        Self { error, key: None }
+        Self { error, key: None, named: None }
     }
 }
 
@@ -94,7 +95,7 @@ impl Shared {
             };
             self.refuse_local(&change)?;
             self.scan_change(&change, at)?;
-            self.check_document(&touched)?;
+            self.check_document(&touched, &change)?;
             known = self.commit(&change, settles, known, at).await?;
             if known.is_empty() {
                 let keys = change.items.iter().map(|item| item.key.clone()).collect();
@@ -129,12 +130,24 @@ impl Shared {
                 item.key
             ),
         );
-        Err(Refusal { error, key: Some(item.key.clone()) })
+        Err(Refusal { error, key: Some(item.key.clone()), named: Some(item.key.to_string()) })
     }
 
     fn scan_change(&self, change: &Change, at: UnixMillis) -> Result<(), Refusal> {
         let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
-        let mut found: Vec<(ConfigKey, Finding)> = Vec::new();
+        let scanner = &self.shared_config.scanner;
+        let failed = |what: &str, error: ScanError| {
+            let message = format!(
+                "{what} cannot be looked through for secrets ({error}), so nothing was changed"
+            );
+            NodeError::new(ErrorCode::SecretFound, message)
+        };
+        let mut found: Vec<(Option<&ConfigKey>, Finding)> = Vec::new();
+        if let Some(note) = &change.note {
+            let findings = scanner.scan_text("the note", note.as_bytes(), seconds);
+            let findings = findings.map_err(|error| failed("the note", error))?;
+            found.extend(findings.into_iter().map(|finding| (None, finding)));
+        }
         for item in &change.items {
             let name = item.key.to_string();
             // Of a sealed value only the name of its key travels in clear.
@@ -143,20 +156,18 @@ impl Shared {
                 Some(EntryValue::Plain(value)) => value,
                 Some(EntryValue::Sealed(_)) => &Value::Null,
             };
-            let findings = self.shared_config.scanner.scan_value(&name, value, seconds);
-            let findings = findings.map_err(|error| {
-                NodeError::new(
-                    ErrorCode::SecretFound,
-                    format!("{name} cannot be looked through for secrets ({error}), so nothing was changed"),
-                )
-            })?;
-            found.extend(findings.into_iter().map(|finding| (item.key.clone(), finding)));
+            let findings = scanner.scan_value(&name, value, seconds);
+            let findings = findings.map_err(|error| failed("a value", error))?;
+            found.extend(findings.into_iter().map(|finding| (Some(&item.key), finding)));
         }
-        let Some((key, _)) = found.first() else { return Ok(()) };
+        let Some((key, first)) = found.first() else { return Ok(()) };
+        // A key can be a secret itself: the finding has its name without that.
         let named: Vec<String> = found
             .iter()
             .take(NAMED_MAX)
-            .map(|(key, finding)| format!("{key} holds {} (rule {})", finding.what, finding.rule))
+            .map(|(_, finding)| {
+                format!("{} holds {} (rule {})", finding.name, finding.what, finding.rule)
+            })
             .collect();
         let error = NodeError::new(
             ErrorCode::SecretFound,
@@ -165,16 +176,33 @@ impl Shared {
         .with_hint(
             "keep the secret in a file on each machine and share its path (token_file), or seal the value to those who need it: `mesh-ctl config set --sealed KEY --to HOST`",
         );
-        Err(Refusal { error, key: Some(key.clone()) })
+        Err(Refusal { error, key: key.cloned(), named: key.map(|_| first.name.clone()) })
     }
 
-    fn check_document(&self, document: &Value) -> Result<(), Refusal> {
-        let users = users_schema(document);
-        let schema = match users {
-            Some(_) => Arc::new(schema_of(users).map_err(|violation| refused(&[violation]))?),
-            None => lock(&self.shared_config.standing).schema(),
+    fn check_document(&self, touched: &Value, change: &Change) -> Result<(), Refusal> {
+        let violations = self.violations(touched);
+        if violations.is_empty() || self.adds_none(change) {
+            return Ok(());
+        }
+        Err(refused(&violations))
+    }
+
+    /// Whether the configuration breaks all those rules as it stands: several mistakes are put right one by one.
+    fn adds_none(&self, change: &Change) -> bool {
+        let (before, after) = {
+            let state = lock(&self.shared_config.state);
+            (state.document(None).unwrap_or_else(|| json!({})), state.after(change))
         };
-        schema.check(document).map_err(|violations| refused(&violations))
+        let (before, after) = (self.violations(&before), self.violations(&after));
+        after.iter().all(|one| before.contains(one))
+    }
+
+    fn violations(&self, document: &Value) -> Vec<Violation> {
+        let schema = lock(&self.shared_config.standing).schema_for(users_schema(document));
+        match schema {
+            Ok(schema) => schema.check(document).err().unwrap_or_default(),
+            Err(violation) => vec![violation],
+        }
     }
 
     /// Writes it, unless something else stands in the table than it was planned upon: that is taken into the
@@ -229,6 +257,7 @@ fn refused(violations: &[Violation]) -> Refusal {
         format!("the configuration would not fit its schema: {}{}; nothing was changed", named.join("; "), more(violations.len())),
     )
     .with_hint("`mesh-ctl config get mesh.schema` shows the schema of this mesh, docs/configuration.md the built-in one");
-    let key = violations.first().and_then(|violation| violation.path.parse().ok());
-    Refusal { error, key }
+    let named = violations.first().map(|violation| violation.path.clone());
+    let key = named.as_ref().and_then(|path| path.parse().ok());
+    Refusal { error, key, named }
 }

@@ -49,8 +49,11 @@ fn problem(problem: &Problem) -> ConfigProblem {
             let hint = format!("decide: unset {key}, or unset {by_key} and set {key} again");
             ("clash", Some(key.to_string()), hint)
         }
-        Problem::Unreadable { row, .. } => {
+        Problem::Unreadable { row, key: Some(_), .. } => {
             ("unreadable", Some(row.clone()), "set the key again, or remove it".to_owned())
+        }
+        Problem::Unreadable { row, key: None, .. } => {
+            ("unreadable", Some(row.clone()), "nothing goes by it, as it is no key's".to_owned())
         }
         Problem::Overfull { .. } => ("overfull", None, "remove what is not needed".to_owned()),
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_config::{ConfigState, HistoryItem};
 use mesh_protocol::{PeerId, SqlValue};
@@ -11,6 +12,9 @@ use crate::shared::{Shared, lock};
 
 /// How keys begin that say what the others may be.
 const RULES: &str = "mesh.";
+
+/// How long to wait after the database refused.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Shared {
     /// Reads the whole table. What comes after that is in the feed.
@@ -53,13 +57,10 @@ impl Shared {
                 Err(error) => {
                     // The log was dropped under the feed: the table itself tells.
                     Self::config_failed("the configuration is read anew", &error);
-                    feed = match self.load_config().await {
-                        Ok(feed) => feed,
-                        Err(error) => {
-                            Self::config_failed("the configuration cannot be followed", &error);
-                            return;
-                        }
-                    };
+                    match self.load_config_again().await {
+                        Some(fresh) => feed = fresh,
+                        None => return,
+                    }
                     continue;
                 }
             };
@@ -68,7 +69,26 @@ impl Shared {
                 items.push(item);
             }
             if let Err(error) = self.take_items(items).await {
+                // The feed does not name these keys again.
                 Self::config_failed("the configuration cannot be read", &error);
+                match self.load_config_again().await {
+                    Some(fresh) => feed = fresh,
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// Tries until it can be read; none when the tables are closed.
+    async fn load_config_again(&self) -> Option<Feed> {
+        loop {
+            match self.load_config().await {
+                Ok(feed) => return Some(feed),
+                Err(TablesError::Closed) => return None,
+                Err(error) => {
+                    Self::config_failed("the configuration cannot be followed", &error);
+                    tokio::time::sleep(RETRY_AFTER).await;
+                }
             }
         }
     }
@@ -93,6 +113,11 @@ impl Shared {
             let _alone = self.shared_config.gate.lock().await;
             let rows = self.replication.tables.config_rows_at(keys.into_iter().collect()).await?;
             self.take_config_rows(rows.iter().map(|(key, entry)| (key.as_str(), entry.as_deref())));
+        }
+        if lock(&self.shared_config.state).is_overfull() {
+            // There may be room again for what was left out.
+            self.reload_config().await?;
+            tokio::time::sleep(RETRY_AFTER).await;
         }
         self.announce_config(made);
         Ok(())

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use mesh_config::{ConfigKey, Flat, LocalKeys, Problem, Schema, Violation};
+use mesh_config::{
+    ConfigKey, Flat, LocalKeys, Problem, Schema, VIOLATIONS_MAX, Violation,
+};
 use serde_json::{Value, json};
 
 use super::SharedConfig;
@@ -55,8 +57,12 @@ impl Standing {
         LocalKeys::new(self.listed.iter().chain(so_far.keys()).cloned())
     }
 
-    pub(super) fn schema(&self) -> Arc<Schema> {
-        Arc::clone(&self.schema)
+    /// The schema of a document with that schema of the user: not the one in force, which a change may take away.
+    pub(super) fn schema_for(&self, users: Option<&Value>) -> Result<Arc<Schema>, Violation> {
+        if self.users.as_ref() == users {
+            return Ok(Arc::clone(&self.schema));
+        }
+        schema_of(users).map(Arc::new)
     }
 
     pub(super) const fn has_users_schema(&self) -> bool {
@@ -72,7 +78,8 @@ impl Standing {
 
     fn look(&mut self, document: Value, problems: &[Problem]) {
         let users = at(&document, &SCHEMA_KEY).cloned();
-        let mut violations: Vec<Violation> = problems.iter().filter_map(breach).collect();
+        let breaches = problems.iter().filter_map(breach);
+        let mut violations: Vec<Violation> = breaches.take(VIOLATIONS_MAX).collect();
         if users != self.users {
             match schema_of(users.as_ref()) {
                 Ok(schema) => {
@@ -110,9 +117,10 @@ impl Standing {
 fn breach(problem: &Problem) -> Option<Violation> {
     match problem {
         Problem::Hidden { .. } => None,
-        Problem::Unreadable { row, .. } => {
-            Some(Violation { path: row.clone(), reason: problem.to_string() })
-        }
+        // A row that is no key's could be removed by nobody, and would keep what is valid from being in force.
+        Problem::Unreadable { key, .. } => key
+            .as_ref()
+            .map(|key| Violation { path: key.to_string(), reason: problem.to_string() }),
         Problem::Overfull { .. } => {
             Some(Violation { path: String::new(), reason: problem.to_string() })
         }
@@ -120,7 +128,7 @@ fn breach(problem: &Problem) -> Option<Violation> {
 }
 
 /// The built-in schema, with the user's.
-pub(super) fn schema_of(users: Option<&Value>) -> Result<Schema, Violation> {
+fn schema_of(users: Option<&Value>) -> Result<Schema, Violation> {
     match users {
         None => Ok(Schema::built_in()),
         Some(users) => Schema::with_users(users)
@@ -161,3 +169,6 @@ impl SharedConfig {
         at(&document, &names).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests;

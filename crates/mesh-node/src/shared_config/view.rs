@@ -28,6 +28,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// A file is written no more often than this many times what writing it takes.
 const REST_FACTOR: u32 = 10;
 
+/// So often a command tries to write the file that somebody else saves meanwhile.
+const WRITES_MAX: usize = 3;
+
 /// A view, and where it stands.
 #[derive(Debug)]
 pub(super) struct View {
@@ -150,7 +153,7 @@ impl Trouble {
             detail: refusal.error.message.clone(),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
-            key: refusal.key.as_ref().map(ToString::to_string),
+            key: refusal.named.clone(),
             rule: Some(refusal.error.code.as_str().to_owned()),
         }
     }
@@ -296,8 +299,12 @@ impl Shared {
                 let merge = state.merge_file(base.as_ref(), &flat, prefix, &local)?;
                 own = merge.local;
                 kept = merge.kept;
+                // Whoever writes a file without a revision means all that it says. One whose revision is not kept any
+                // more was opened a while ago.
+                let over =
+                    if base.is_none() && revision.is_none() { Vec::new() } else { merge.over };
                 let note = Some("file".to_owned());
-                Ok(Request { edits: merge.edits, over: merge.over, note, settles: None })
+                Ok(Request { edits: merge.edits, over, note, settles: None })
             })
             .await
             .map_err(|refusal| Trouble::of_refusal(&refusal, &parsed, prefix))?;
@@ -316,8 +323,9 @@ impl Shared {
         seen.refused = None;
         seen.revision = revision.map(str::to_owned);
         seen.shared = flat.into_iter().filter(|(key, _)| !local.is_local(key)).collect();
+        let wanted = seen.local_wanted.take().map(|wanted| carried(&seen.local, wanted, &own));
+        seen.local_wanted = wanted.filter(|wanted| *wanted != own);
         seen.local = own;
-        seen.local_wanted = None;
         seen.is_known = true;
         seen.is_plain = is_plain(bytes, &parsed);
         Ok(())
@@ -416,14 +424,21 @@ impl Shared {
             seen.local_wanted = Some(wanted);
         }
         let file = lock(&view.file).clone();
-        if let Some(file) = file {
-            self.reconcile(view, &file).await;
+        // Somebody may save it at the same moment.
+        for _ in 0..WRITES_MAX {
+            if let Some(file) = &file {
+                self.reconcile(view, file).await;
+            }
+            if view.seen().local_wanted.is_none() {
+                return Ok(());
+            }
         }
-        if view.seen().local_wanted.is_some() {
-            // It is tried again together with the next change.
-            self.shared_config.note_changed();
-        }
-        Ok(())
+        // It is tried again together with the next change.
+        self.shared_config.note_changed();
+        let path = view.place.path.display();
+        let message = format!("the change is not in {path} yet; it is tried again");
+        Err(crate::NodeError::new(ErrorCode::StorageError, message)
+            .with_hint("`mesh-ctl config check` says what keeps it out of the file"))
     }
 
     fn view_failed(&self, view: &View, trouble: Trouble) {
@@ -455,6 +470,17 @@ impl Shared {
     }
 }
 
+/// The keys of this machine as a command wants them that found `before`, where a save has made them `own`: what
+/// the command did not touch is as it was saved.
+fn carried(before: &Flat, mut wanted: Flat, own: &Flat) -> Flat {
+    let mut carried = own.clone();
+    carried.retain(|key, _| wanted.contains_key(key) || !before.contains_key(key));
+    wanted.retain(|key, value| before.get(key) != Some(value));
+    carried.retain(|key, _| !wanted.keys().any(|one| one.is_within(key) || key.is_within(one)));
+    carried.extend(wanted);
+    carried
+}
+
 /// Whether a text could be the name of a revision. Whoever edits a file may write anything there.
 fn is_revision(name: &str) -> bool {
     name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -475,3 +501,6 @@ fn with_local(prefix: Option<&ConfigKey>, document: Value, local: &Flat) -> Valu
     let shared = flatten(None, &document).unwrap_or_default();
     unflatten(shared.iter().chain(local).map(|(key, value)| (key, value.clone())))
 }
+
+#[cfg(test)]
+mod tests;

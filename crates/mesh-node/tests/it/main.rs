@@ -11,6 +11,7 @@
 mod backups;
 mod bounds;
 mod configuration;
+mod configuration_attacks;
 mod discovery;
 mod handlers;
 mod large;

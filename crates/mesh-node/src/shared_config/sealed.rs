@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use mesh_config::{ConfigKey, EntryValue, Envelope as SealedTo, SealedValue};
+use mesh_config::{AGENTS, ConfigKey, EntryValue, Envelope as SealedTo, SealedValue};
 use mesh_membership::Member;
 use mesh_protocol::{
     CustomJson, Encryption, Envelope, ErrorCode, JsonText, MeshMessage, Payload, Recipient,
@@ -23,6 +23,20 @@ use crate::shared::{Shared, lock};
 
 /// What is in an envelope. It names its key, so that nobody can pass it off as the value of another one.
 const APP_TYPE: &str = "mesh.config.sealed";
+
+/// How an envelope names its key: in the entry of a member without that one's name, as the entry moves when the
+/// member is renamed. No key has a bare star in it.
+fn bound_to(key: &ConfigKey) -> String {
+    match key.segments() {
+        [section, _, within @ ..] if section == AGENTS && !within.is_empty() => {
+            match ConfigKey::new(within.to_vec()) {
+                Ok(within) => format!("{AGENTS}.*.{within}"),
+                Err(_) => key.to_string(),
+            }
+        }
+        _ => key.to_string(),
+    }
+}
 
 /// What a row of the history has in it when a sealed value plays a part.
 const SEALED: &str = "\"sealed\":{";
@@ -50,7 +64,7 @@ impl Shared {
         value: &Value,
         to: &[Member],
     ) -> Result<SealedValue, NodeError> {
-        let data = JsonText::from(&json!({ "key": key.to_string(), "value": value }));
+        let data = JsonText::from(&json!({ "key": bound_to(key), "value": value }));
         let mut envelopes = Vec::with_capacity(to.len());
         for member in to {
             let message = MeshMessage {
@@ -95,7 +109,7 @@ impl Shared {
         };
         let content: Value = serde_json::from_slice(&content)
             .map_err(|_| unreadable("is not a value of the configuration"))?;
-        if content.get("key").and_then(Value::as_str) != Some(key.to_string().as_str()) {
+        if content.get("key").and_then(Value::as_str) != Some(bound_to(key).as_str()) {
             return Err(unreadable("was sealed for another key"));
         }
         Ok(content.get("value").cloned().unwrap_or(Value::Null))
@@ -222,3 +236,6 @@ fn digest_of(envelope: &SealedTo) -> Digest {
 fn context(digest: &Digest) -> Vec<u8> {
     [b"opened-value\0".as_slice(), digest].concat()
 }
+
+#[cfg(test)]
+mod tests;

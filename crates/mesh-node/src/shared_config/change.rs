@@ -66,7 +66,12 @@ impl From<ConfigError> for NodeError {
             ConfigError::ValueTooLarge { .. } | ConfigError::TooMany { .. } => {
                 ErrorCode::ConfigTooLarge
             }
-            _ => ErrorCode::ConfigKeyInvalid,
+            ConfigError::Key { .. }
+            | ConfigError::Entry { .. }
+            | ConfigError::Value { .. }
+            | ConfigError::Placeholder { .. }
+            | ConfigError::Clash { .. }
+            | ConfigError::Outside { .. } => ErrorCode::ConfigKeyInvalid,
         };
         Self::new(code, format!("{error}; nothing was changed"))
     }

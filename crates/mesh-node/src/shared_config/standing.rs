@@ -16,6 +16,9 @@ const SCHEMA_KEY: [&str; 2] = ["mesh", "schema"];
 /// What users list as keys of each machine alone, as shared configuration.
 const LOCAL_KEYS_KEY: [&str; 2] = ["mesh", "local_keys"];
 
+/// The same as the text of a key.
+pub(super) const LOCAL_KEYS: &str = "mesh.local_keys";
+
 #[derive(Debug)]
 pub(super) struct Standing {
     /// Listed in this agent's settings.

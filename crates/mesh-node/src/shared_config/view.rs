@@ -7,17 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use mesh_config::{
-    ConfigKey, Flat, ParsedText, TextError, TextErrorKind, flatten, parse_text, render_text,
-    revision_of, unflatten,
+    ConfigKey, EntryValue, Flat, LocalKeys, ParsedText, TextError, TextErrorKind, flatten,
+    parse_text, render_text, revision_of, unflatten,
 };
 use mesh_configfile::{ConfigFile, FileContent, FileError, Stamp};
 use mesh_control::{ConfigFileState, ConfigFileView};
 use mesh_protocol::ErrorCode;
+use mesh_tables::ConfigHistoryQuery;
 use serde_json::{Value, json};
 use tokio::time::sleep_until;
 
 use super::ConfigView;
 use super::change::{Refusal, Request};
+use super::standing::LOCAL_KEYS;
 use crate::clock;
 use crate::error::chain;
 use crate::shared::{Shared, lock};
@@ -30,6 +32,9 @@ const REST_FACTOR: u32 = 10;
 
 /// So often a command tries to write the file that somebody else saves meanwhile.
 const WRITES_MAX: usize = 3;
+
+/// Lists of local keys that are looked at, the newest.
+const LISTS_MAX: u64 = 256;
 
 /// A view, and where it stands.
 #[derive(Debug)]
@@ -220,13 +225,19 @@ impl Shared {
     /// and the last good configuration, should the table's not be valid.
     async fn recall(&self, view: &View, file: &ConfigFile) {
         let Ok(versions) = file.list_versions().await else { return };
+        let once = self.once_local().await;
         for name in versions.iter().filter(|name| !name.starts_with("rescued")) {
             let Ok(Some(bytes)) = file.version(name).await else { continue };
             let Ok(parsed) = parse_text(&bytes) else { continue };
             let Ok(flat) = flatten(view.place.prefix.as_ref(), &parsed.document) else { continue };
             let local = self.shared_config.local_keys();
-            let (local, shared): (Flat, Flat) =
-                flat.into_iter().partition(|(key, _)| local.is_local(key));
+            let (local, shared): (Flat, Flat) = {
+                let state = lock(&self.shared_config.state);
+                // What was on a list and is in no table belongs to this machine still: neither does it vanish from
+                // the file, nor is it told.
+                let is_left = |key: &ConfigKey| once.is_local(key) && state.entry(key).is_none();
+                flat.into_iter().partition(|(key, _)| local.is_local(key) || is_left(key))
+            };
             if view.place.prefix.is_none() {
                 let good = unflatten(shared.iter().map(|(key, value)| (key, value.clone())));
                 lock(&self.shared_config.standing).remember(good);
@@ -234,6 +245,20 @@ impl Shared {
             view.seen().local = local;
             return;
         }
+    }
+
+    /// The keys of each machine alone, with all that the list has had, as far as the history says.
+    async fn once_local(&self) -> LocalKeys {
+        let beneath = format!("{LOCAL_KEYS}.");
+        let query = ConfigHistoryQuery::Of { key: LOCAL_KEYS.to_owned(), beneath };
+        let items = self.config_history(query, LISTS_MAX).await.unwrap_or_default();
+        let values = items.iter().flat_map(|item| item.new.iter().chain(&item.old));
+        let listed = values.filter_map(|value| match value {
+            EntryValue::Plain(Value::Array(names)) => Some(names),
+            EntryValue::Plain(_) | EntryValue::Sealed(_) => None,
+        });
+        let names = listed.flatten().filter_map(Value::as_str);
+        LocalKeys::new(names.filter_map(|name| name.parse().ok()))
     }
 
     /// Takes what was saved, then writes what is to be shown. Says whether the two are in step, or wait for

@@ -97,3 +97,34 @@ async fn a_secret_in_a_key_or_a_note_is_refused_and_repeated_nowhere() {
     assert!(report.line.is_some() && !format!("{report:?}").contains(&secret), "{report:?}");
     within(node.stop()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_local_is_neither_told_nor_lost_when_somebody_empties_the_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), "one").await;
+    let set = async |node: &Node, name: &str, value: Value| {
+        within(node.set_config(&key(name), &value, None)).await.unwrap();
+    };
+    let file = dir.path().join("one").join("mesh-config.json");
+    let shown = || -> Value {
+        serde_json::from_slice(&fs::read(&file).unwrap_or_default()).unwrap_or_default()
+    };
+    eventually("the file is there", async || shown()["agents"]["one"].is_object()).await;
+    set(&node, "mesh.local_keys", json!(["paths"])).await;
+    set(&node, "paths", json!({ "home": "/home/one", "door": "1" })).await;
+    unset(&node, "mesh.local_keys").await.unwrap();
+    eventually("the list is gone", async || shown()["mesh"].is_null()).await;
+    let node = restart(dir.path(), "one", node).await;
+    let mut document = shown();
+    document["settings"] = json!({ "a": 1 });
+    document["paths"]["door"] = json!("2");
+    fs::write(&file, document.to_string()).unwrap();
+    let settings = key("settings");
+    let is_taken = async || node.config(Some(&settings)) == Some(json!({ "a": 1 }));
+    eventually("the save is taken", is_taken).await;
+    set(&node, "settings.b", json!(1)).await;
+    eventually("the file is written", async || shown()["settings"]["b"] == 1).await;
+    assert_eq!(shown()["paths"], json!({ "home": "/home/one", "door": "2" }));
+    assert_eq!(node.config(Some(&key("paths"))), None, "nobody else was told");
+    within(node.stop()).await;
+}

@@ -1,23 +1,27 @@
 //! Noticing that the file may have changed.
 //!
-//! The folder is watched, not the file: an editor that saves by renaming, a deletion and a re-creation
-//! all show there. That a folder further up was renamed tells nobody; the poll finds it. What an event says is not looked at; it is a reason to look at the file, as
-//! is every [`FileConfig::poll`](crate::FileConfig::poll).
+//! The folder is watched, not only the file: an editor that saves by renaming, a deletion and a re-creation
+//! all show there. That a folder further up was renamed tells nobody; the poll finds it. What an event says is
+//! not looked at; it is a reason to look at the file, as is every [`FileConfig::poll`](crate::FileConfig::poll).
+
+#[cfg(target_os = "linux")]
+#[path = "watch/linux.rs"]
+mod watcher;
+#[cfg(not(target_os = "linux"))]
+#[path = "watch/other.rs"]
+mod watcher;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use notify::event::{AccessKind, AccessMode, RemoveKind};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::file::{Shared, lock};
+use self::watcher::Watcher;
+use crate::file::Shared;
 use crate::look::{self, Look};
 
 /// A file that changes all the time is announced after so many looks, and every so many.
@@ -26,42 +30,30 @@ const ROUNDS_MAX: usize = 40;
 /// More folders than this are not made one in the other while the watch follows.
 const AIMS_MAX: usize = 64;
 
-/// Which folder is watched, and which one it was when it was: one of the same name may have come since.
+/// What is watched, and which one it was when it was: one of the same name may have come since.
 #[derive(Debug, PartialEq, Eq)]
-struct Watched {
-    folder: PathBuf,
+struct Place {
+    path: PathBuf,
+    is_folder: bool,
     device: u64,
     inode: u64,
 }
 
 /// The watches of one file.
 pub(crate) struct Eye {
-    watcher: Option<RecommendedWatcher>,
-    watched: Vec<Watched>,
-    /// The parts of the path and of where it leads to. Most of what happens in a folder names others.
-    names: Names,
-    /// A folder was removed, and its watch with it. The next one of its name may have its number, too.
-    is_lost: Arc<AtomicBool>,
-    stirred: Arc<Notify>,
+    watcher: Option<Watcher>,
 }
 
-type Names = Arc<Mutex<BTreeSet<OsString>>>;
-
 impl Eye {
+    /// On the runtime that this is called on.
     pub(crate) fn open(path: &Path) -> Self {
-        let stirred = Arc::new(Notify::new());
-        let names = Names::default();
-        let is_lost = Arc::new(AtomicBool::new(false));
-        let handler = handler(Arc::clone(&names), Arc::clone(&is_lost), Arc::clone(&stirred));
-        let watcher = notify::recommended_watcher(handler)
-            .inspect_err(|error| {
-                tracing::warn!(path = %path.display(), %error, "changes of the file are only polled");
-            })
-            .ok();
-        Self { watcher, watched: Vec::new(), names, is_lost, stirred }
+        let watcher = Watcher::new().inspect_err(|error| {
+            tracing::warn!(path = %path.display(), %error, "changes of the file are only polled");
+        });
+        Self { watcher: watcher.ok() }
     }
 
-    /// Watches the folders that `path` lies in as they are by this time.
+    /// Watches the file and the folders that `path` lies in as they are by this time.
     pub(crate) fn aim(&mut self, path: &Path) {
         // A folder that was made before the one above it was watched has told nobody.
         for _ in 0..AIMS_MAX {
@@ -71,110 +63,66 @@ impl Eye {
         }
     }
 
-    /// Tells whether other folders are watched than before.
+    /// Tells whether anything is watched that was not before.
     fn aim_once(&mut self, path: &Path) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         let paths = [Some(path.to_owned()), look::resolve(path).ok()];
-        *lock(&self.names) =
+        // The parts of the path and of where it leads to. Most of what happens in a folder names others.
+        let names: BTreeSet<OsString> =
             paths.iter().flatten().flat_map(|path| path.iter().map(OsString::from)).collect();
-        let mut wanted: Vec<Watched> = Vec::new();
+        let mut wanted: Vec<Place> = Vec::new();
         for path in paths.into_iter().flatten() {
-            if let Some(folder) = nearest(look::folder_of(&path))
-                && !wanted.contains(&folder)
-            {
-                wanted.push(folder);
+            for place in [nearest(look::folder_of(&path)), Place::of_file(&path)] {
+                let is_new = |place: &Place| !wanted.iter().any(|other| place.is_same(other));
+                wanted.extend(place.filter(is_new));
             }
         }
-        let is_lost = self.is_lost.swap(false, Ordering::AcqRel);
-        let (kept, gone): (Vec<_>, Vec<_>) =
-            self.watched.drain(..).partition(|watched| !is_lost && wanted.contains(watched));
-        self.watched = kept;
-        for gone in gone {
-            // It fails when the folder is gone, and the watch with it.
-            watcher.unwatch(&gone.folder).ok();
+        watcher.aim(names, wanted)
+    }
+
+    /// Waits until something happens to what is watched. Nothing is lost when the future is dropped.
+    async fn stirred(&mut self) {
+        match &mut self.watcher {
+            Some(watcher) => watcher.stirred().await,
+            None => std::future::pending().await,
         }
-        let mut is_other = false;
-        for folder in wanted {
-            if self.watched.contains(&folder) {
-                continue;
-            }
-            match watcher.watch(&folder.folder, RecursiveMode::NonRecursive) {
-                Ok(()) => {
-                    self.watched.push(folder);
-                    is_other = true;
-                }
-                Err(error) => {
-                    let folder = folder.folder.display();
-                    tracing::debug!(%folder, %error, "a folder cannot be watched, it is polled");
-                }
-            }
-        }
-        is_other
+    }
+}
+
+impl Place {
+    /// None unless it is a file without links.
+    fn of_file(path: &Path) -> Option<Self> {
+        let metadata = fs::symlink_metadata(path).ok()?;
+        metadata.is_file().then(|| Self::new(path, &metadata))
+    }
+
+    fn new(path: &Path, metadata: &fs::Metadata) -> Self {
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        Self { path: path.to_owned(), is_folder: metadata.is_dir(), device, inode }
+    }
+
+    /// Whether it is the same by whatever name.
+    fn is_same(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
     }
 }
 
 /// Returns the folder, or the nearest one above it that exists.
-fn nearest(folder: &Path) -> Option<Watched> {
+fn nearest(folder: &Path) -> Option<Place> {
     let mut folder = Some(folder);
     while let Some(candidate) = folder {
         if let Ok(metadata) = fs::metadata(candidate)
             && metadata.is_dir()
         {
-            let (device, inode) = (metadata.dev(), metadata.ino());
-            return Some(Watched { folder: candidate.to_owned(), device, inode });
+            return Some(Place::new(candidate, &metadata));
         }
         folder = candidate.parent();
     }
     None
 }
 
-/// Tells of events that name a part of the path, by whatever way the file system spells the rest.
-fn handler(
-    names: Names,
-    is_lost: Arc<AtomicBool>,
-    stirred: Arc<Notify>,
-) -> impl Fn(notify::Result<Event>) + Send + 'static {
-    move |event| {
-        let is_removal = matches!(
-            &event,
-            Ok(Event { kind: EventKind::Remove(kind), .. }) if *kind != RemoveKind::File
-        );
-        let is_ours = match event {
-            Ok(event) => {
-                is_change(event.kind) && (event.need_rescan() || is_named(&event, &lock(&names)))
-            }
-            // Events may be missing.
-            Err(_) => true,
-        };
-        if is_ours {
-            if is_removal {
-                is_lost.store(true, Ordering::Release);
-            }
-            stirred.notify_one();
-        }
-    }
-}
-
-/// Reading is no change; it would wake whoever reads.
-fn is_change(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
-        EventKind::Any
-        | EventKind::Create(_)
-        | EventKind::Modify(_)
-        | EventKind::Remove(_)
-        | EventKind::Other => true,
-    }
-}
-
-fn is_named(event: &Event, names: &BTreeSet<OsString>) -> bool {
-    event.paths.is_empty()
-        || event.paths.iter().any(|path| path.file_name().is_none_or(|name| names.contains(name)))
-}
-
 /// Announces changes until `gone`.
 pub(crate) async fn run(shared: Arc<Shared>, mut eye: Eye, gone: CancellationToken) {
-    let stirred = Arc::clone(&eye.stirred);
     loop {
         let round = async {
             let settled = settle(&shared).await;
@@ -198,7 +146,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut eye: Eye, gone: CancellationTok
         }
         tokio::select! {
             () = gone.cancelled() => return,
-            () = stirred.notified() => {}
+            () = eye.stirred() => {}
             () = tokio::time::sleep(shared.config.poll) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -14,7 +14,6 @@ use mesh_protocol::{
 use mesh_store::OpenedRow;
 use mesh_tables::ConfigHistoryQuery;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -156,12 +155,13 @@ impl Shared {
         loop {
             changed.mark_unchanged();
             let mut sealed = self.sealed_entries();
-            if swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
+            let now = clock::now().instant;
+            if swept.is_none_or(|swept| now.saturating_duration_since(swept) >= SWEEP_EVERY) {
                 match self.sealed_history().await {
                     Ok(more) => {
                         sealed.extend(more);
                         self.drop_opened(&sealed).await;
-                        swept = Some(Instant::now());
+                        swept = Some(now);
                     }
                     Err(error) => Self::config_failed("the history cannot be read", &error),
                 }

@@ -1,5 +1,7 @@
 //! One connection that came in: the handshake, then either a stranger's request or a member's link.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming as IncomingBody;
 use hyper_util::rt::TokioIo;
@@ -22,12 +25,14 @@ use tokio_rustls::server::TlsStream;
 use zeroize::Zeroizing;
 
 use crate::driver::{Driver, Spawner};
+use crate::http::LinkRoute;
 use crate::io::{LinkIo, TlsHandle};
 use crate::join::serve_stranger;
 use crate::lane::{FrameReader, Lane, LaneQueue, LaneReceiver, Outgoing, PerLane, lane_queue};
 use crate::limits::{Origin, Place};
 use crate::link::{EndOnDrop, Link, LinkState, encode};
 use crate::listen::{Door, Incoming};
+use crate::stream::hub::Hub;
 use crate::tls::{Purpose, authenticated_peer};
 use crate::transport::Inner;
 use crate::{AcceptError, http as h2};
@@ -127,6 +132,7 @@ struct LaneRoutes {
     /// Which lanes may be opened: one bit each, taken away by its use.
     openable: Arc<AtomicU8>,
     opened: mpsc::Sender<OpenedLane>,
+    hub: Arc<Hub>,
 }
 
 const fn bit(lane: Lane) -> u8 {
@@ -138,12 +144,20 @@ const fn bit(lane: Lane) -> u8 {
 }
 
 impl LaneRoutes {
+    fn answer(
+        &self,
+        request: Request<IncomingBody>,
+    ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + use<> {
+        match h2::link_route(&request) {
+            // At once: whoever opens the next lane relies on it.
+            Ok(LinkRoute::Lane(lane)) => Either::Left(ready(Ok(self.open_lane(lane, request)))),
+            Ok(LinkRoute::Stream(route)) => Either::Right(self.hub.answer(route, request)),
+            Err(status) => Either::Left(ready(Ok(h2::no_route(status)))),
+        }
+    }
+
     /// Takes a lane. The head of the answer goes out at once; both bodies become the link's.
-    fn answer(&self, request: Request<IncomingBody>) -> Response<Outgoing> {
-        let lane = match h2::lane_route(&request) {
-            Ok(lane) => lane,
-            Err(status) => return h2::no_route(status),
-        };
+    fn open_lane(&self, lane: Lane, request: Request<IncomingBody>) -> Response<Outgoing> {
         let before = self.openable.fetch_and(!bit(lane), Ordering::AcqRel);
         if before & bit(lane) == 0 {
             return h2::no_route(StatusCode::CONFLICT);
@@ -160,17 +174,17 @@ impl LaneRoutes {
 
 async fn serve_member(door: Arc<Door>, io: LinkIo, handle: TlsHandle, link: Arc<LinkState>) {
     let (sender, opened) = mpsc::channel(Lane::ALL.len());
+    let spawner = Spawner::new();
+    let hub = Hub::accepted(&door.transport.config, &link, spawner.clone());
     let openable = Arc::new(AtomicU8::new(bit(Lane::Urgent)));
     let routes = LaneRoutes {
         transport: Arc::clone(&door.transport),
         link: Arc::clone(&link),
         openable: Arc::clone(&openable),
         opened: sender,
+        hub: Arc::clone(&hub),
     };
-    let spawner = Spawner::new();
-    let service = hyper::service::service_fn(move |request| {
-        std::future::ready(Ok::<_, std::convert::Infallible>(routes.answer(request)))
-    });
+    let service = hyper::service::service_fn(move |request| routes.answer(request));
     let connection = h2::link_server(&door.transport.config, &spawner)
         .serve_connection(TokioIo::new(io), service);
     let driver = Driver::new(&spawner, async move {
@@ -179,7 +193,7 @@ async fn serve_member(door: Arc<Door>, io: LinkIo, handle: TlsHandle, link: Arc<
         }
     });
     let mut driver = pin!(driver);
-    let greeting = Greeting { door, link: Arc::clone(&link), openable, opened };
+    let greeting = Greeting { door, link: Arc::clone(&link), openable, opened, hub };
     let is_handed_on = tokio::select! {
         () = &mut driver => false,
         () = link.over() => false,
@@ -200,6 +214,7 @@ struct Greeting {
     link: Arc<LinkState>,
     openable: Arc<AtomicU8>,
     opened: mpsc::Receiver<OpenedLane>,
+    hub: Arc<Hub>,
 }
 
 impl Greeting {
@@ -235,6 +250,7 @@ impl Greeting {
             reader,
             openable: self.openable,
             opened: self.opened,
+            hub: self.hub,
             link: self.link,
             guard,
         };
@@ -273,6 +289,7 @@ pub struct PendingAccept {
     reader: FrameReader,
     openable: Arc<AtomicU8>,
     opened: mpsc::Receiver<OpenedLane>,
+    hub: Arc<Hub>,
     link: Arc<LinkState>,
     guard: EndOnDrop,
 }
@@ -308,11 +325,13 @@ impl PendingAccept {
             reader,
             openable,
             mut opened,
+            hub,
             link,
             guard,
             ..
         } = self;
         let welcome = encode(&Frame::Welcome(welcome)).map_err(AcceptError::Encode)?;
+        hub.open_up();
         openable.store(bit(Lane::Normal) | bit(Lane::Bulk), Ordering::Release);
         queue.send(welcome).await.map_err(|()| AcceptError::Closed)?;
         let others = async {
@@ -344,7 +363,7 @@ impl PendingAccept {
         };
         let queues = PerLane { urgent: queue, normal: normal.queue, bulk: bulk.queue };
         guard.disarm();
-        Ok(Link::new(link, pair_secret, queues, receivers))
+        Ok(Link::new(link, pair_secret, queues, receivers, hub))
     }
 
     /// Turns it away. Returns when it has hung up, or after a second.

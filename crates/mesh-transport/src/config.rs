@@ -40,16 +40,44 @@ pub struct TransportConfig {
     pub lane_queue_frames: u32,
     /// Bytes that wait in one lane.
     pub lane_queue_bytes: u32,
-    /// What the other side may send on one stream before this side has read it.
+    /// Streams beside the lanes that each side may have open on one link.
+    pub streams_max: u32,
+    /// How long the other side may take to accept a stream.
+    pub stream_open_timeout: Duration,
+    /// Bytes that wait in one stream; its sender waits.
+    pub stream_queue_bytes: usize,
+    /// What the other side may send on one lane or stream before this side has read it.
     pub stream_window_bytes: u32,
-    /// The same for all streams of a connection.
-    pub connection_window_bytes: u32,
     /// Largest HTTP/2 frame. An urgent frame waits for at most one such piece of each other lane.
     pub http_frame_bytes: u32,
     /// Bytes of one stream that HTTP/2 holds ready for the socket.
     pub send_buffer_bytes: usize,
     /// Bytes that the kernel holds but has not sent: what lies there can no longer be overtaken.
     pub unsent_bytes_max: u32,
+}
+
+/// HTTP/2 streams beyond lanes and streams: the reverse request that waits, those that are being
+/// closed, and one to be told that there is no such route.
+const SPARE_STREAMS: u32 = 5;
+
+/// The largest window that HTTP/2 knows.
+const WINDOW_BYTES_MAX: u32 = i32::MAX.unsigned_abs();
+
+impl TransportConfig {
+    /// HTTP/2 streams of one link.
+    #[must_use]
+    pub(crate) const fn http_streams_max(&self) -> u32 {
+        let lanes_and_spare = 3 + SPARE_STREAMS;
+        self.streams_max.saturating_mul(2).saturating_add(lanes_and_spare)
+    }
+
+    /// What the other side may send on all lanes and streams of a connection before this side has read
+    /// it: the sum of their windows, so that those which nobody reads never stop the others.
+    #[must_use]
+    pub const fn connection_window_bytes(&self) -> u32 {
+        let sum = self.http_streams_max().saturating_mul(self.stream_window_bytes);
+        if sum < WINDOW_BYTES_MAX { sum } else { WINDOW_BYTES_MAX }
+    }
 }
 
 impl Default for TransportConfig {
@@ -68,8 +96,10 @@ impl Default for TransportConfig {
             links_per_peer_max: 8,
             lane_queue_frames: 256,
             lane_queue_bytes: 4 << 20,
-            stream_window_bytes: 16 << 20,
-            connection_window_bytes: 64 << 20,
+            streams_max: 8,
+            stream_open_timeout: Duration::from_secs(10),
+            stream_queue_bytes: 1 << 20,
+            stream_window_bytes: 4 << 20,
             http_frame_bytes: 128 << 10,
             send_buffer_bytes: 1 << 20,
             unsent_bytes_max: 256 << 10,

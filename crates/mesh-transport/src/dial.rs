@@ -21,6 +21,7 @@ use crate::lane::{
     FrameReader, Lane, LaneBody, LaneQueue, LaneReceiver, Outgoing, PerLane, lane_queue,
 };
 use crate::link::{EndOnDrop, Link, LinkState, encode};
+use crate::stream::hub::Hub;
 use crate::tls::{Purpose, authenticated_peer};
 use crate::transport::Inner;
 use crate::{AttemptError, DialError, DialFailure, Transport, http as h2};
@@ -172,7 +173,7 @@ impl Inner {
         &self,
         io: LinkIo,
         link: &Arc<LinkState>,
-    ) -> Result<SendRequest<Outgoing>, DialError> {
+    ) -> Result<(SendRequest<Outgoing>, Spawner), DialError> {
         let spawner = Spawner::new();
         let handshake = h2::client(&self.config, &spawner).handshake(TokioIo::new(io)).await;
         let (requests, connection) = handshake.map_err(|error| DialError::Closed(error.into()))?;
@@ -191,7 +192,7 @@ impl Inner {
             }
             link.end();
         });
-        Ok(requests)
+        Ok((requests, spawner))
     }
 }
 
@@ -228,6 +229,7 @@ struct Greeting<'a> {
     transport: &'a Inner,
     link: Arc<LinkState>,
     requests: SendRequest<Outgoing>,
+    hub: Arc<Hub>,
 }
 
 impl PendingDial {
@@ -255,8 +257,10 @@ impl PendingDial {
         let link = LinkState::new(peer, remote, true, &transport.shutdown);
         let guard = EndOnDrop::new(&link);
         let greeting = async {
-            let requests = transport.start_client(io, &link).await?;
-            let greeting = Greeting { transport: &transport, link: Arc::clone(&link), requests };
+            let (requests, spawner) = transport.start_client(io, &link).await?;
+            let hub = Hub::dialled(&transport.config, &link, spawner, requests.clone());
+            let greeting =
+                Greeting { transport: &transport, link: Arc::clone(&link), requests, hub };
             greeting.bring_up(hello, pair_secret).await
         };
         let outcome = greeting.await.map_err(|error| judged(error, &handle));
@@ -297,13 +301,15 @@ impl Greeting<'_> {
             None => return Err(DialError::Closed("no answer to hello".into())),
         };
         let urgent = LaneReceiver::new(reader, Arc::clone(&self.link));
+        // Before the other lanes: when they are open, the other side knows whether it may open streams.
+        self.hub.keep_reverse();
         let (normal_queue, body) = self.queue();
         let normal = LaneReceiver::new(self.open(Lane::Normal, body).await?, self.link.clone());
         let (bulk_queue, body) = self.queue();
         let bulk = LaneReceiver::new(self.open(Lane::Bulk, body).await?, self.link.clone());
         let queues = PerLane { urgent: urgent_queue, normal: normal_queue, bulk: bulk_queue };
         let receivers = PerLane { urgent, normal, bulk };
-        Ok((Link::new(self.link, pair_secret, queues, receivers), welcome))
+        Ok((Link::new(self.link, pair_secret, queues, receivers, self.hub), welcome))
     }
 
     fn queue(&self) -> (LaneQueue, LaneBody) {

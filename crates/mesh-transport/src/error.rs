@@ -231,3 +231,54 @@ pub enum TrySendError {
     #[error("the frame cannot be sent")]
     Encode(#[source] EncodeError),
 }
+
+/// Why there is no stream. The link lives on, unless it had ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenStreamError {
+    /// What the stream is for has to be said in fewer bytes; nothing was sent.
+    #[error("the head of a stream has {bytes} bytes, at most {bytes_max} are allowed")]
+    HeadTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        bytes_max: usize,
+    },
+    /// This side has as many streams open on the link as it may, or the other side is of that opinion.
+    #[error("too many streams are open on this link")]
+    TooMany,
+    /// The other side is an older agent, which knows no streams.
+    #[error("the peer's agent is too old for streams")]
+    Unsupported,
+    /// The other side does not want it.
+    #[error("the peer refused the stream: {reason}")]
+    Refused {
+        /// Why, in its words; may be empty.
+        reason: String,
+    },
+    /// The other side did not take it in time.
+    #[error("the peer did not take the stream in time")]
+    TimedOut,
+    /// The link has ended.
+    #[error("the link is closed")]
+    Closed,
+}
+
+/// Why a stream ended before its time. What came of it is not the whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// The link has ended.
+    #[error("the link is closed")]
+    LinkClosed,
+    /// The other side gave the stream up.
+    #[error("the peer gave the stream up: {reason}")]
+    Reset {
+        /// Why, in its words; may be empty.
+        reason: String,
+    },
+    /// The stream broke off without a word, while the link lives on.
+    #[error("the stream broke off")]
+    Broken,
+    /// This side has finished the direction or given the stream up.
+    #[error("the stream was ended here")]
+    EndedHere,
+}

@@ -9,12 +9,13 @@ use crate::driver::Spawner;
 use crate::join::JoinRoute;
 use crate::lane::{Lane, Outgoing};
 use crate::link::encode;
+use crate::stream::hub::StreamRoute;
 
 /// A request's head is one path; nobody needs more.
 const HEADER_LIST_BYTES_MAX: u32 = 4 << 10;
 
-/// The three lanes, and one stream to be told that there is no fourth.
-const LINK_STREAMS_MAX: u32 = 4;
+/// A stream's head is in the head of its request or answer: 4 KiB, as base64.
+const LINK_HEADER_LIST_BYTES_MAX: u32 = 8 << 10;
 
 /// What a stranger may send before its request is looked at.
 const JOIN_WINDOW_BYTES: u32 = 66 << 10;
@@ -23,6 +24,10 @@ const _: () = assert!(JOIN_WINDOW_BYTES as usize > JOIN_BODY_BYTES_MAX);
 /// Streams that a peer resets and streams that this side resets, before the connection is closed.
 const RESETS_MAX: usize = 16;
 
+/// Frames that a member may send on streams that this side has closed, and other errors of one stream,
+/// in all the life of its connection. A stream that is cut off while a slow path is full costs some.
+const LINK_ERRORS_MAX: usize = 1024;
+
 pub(crate) fn client(
     config: &TransportConfig,
     spawner: &Spawner,
@@ -30,10 +35,10 @@ pub(crate) fn client(
     let mut builder = hyper::client::conn::http2::Builder::new(spawner.clone());
     builder
         .initial_stream_window_size(config.stream_window_bytes)
-        .initial_connection_window_size(config.connection_window_bytes)
+        .initial_connection_window_size(config.connection_window_bytes())
         .max_frame_size(config.http_frame_bytes)
         .max_send_buf_size(config.send_buffer_bytes)
-        .max_header_list_size(HEADER_LIST_BYTES_MAX);
+        .max_header_list_size(LINK_HEADER_LIST_BYTES_MAX);
     builder
 }
 
@@ -44,13 +49,13 @@ pub(crate) fn link_server(
     let mut builder = hyper::server::conn::http2::Builder::new(spawner.clone());
     builder
         .initial_stream_window_size(config.stream_window_bytes)
-        .initial_connection_window_size(config.connection_window_bytes)
+        .initial_connection_window_size(config.connection_window_bytes())
         .max_frame_size(config.http_frame_bytes)
         .max_send_buf_size(config.send_buffer_bytes)
-        .max_concurrent_streams(LINK_STREAMS_MAX)
-        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_concurrent_streams(config.http_streams_max())
+        .max_header_list_size(LINK_HEADER_LIST_BYTES_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(LINK_ERRORS_MAX)
         .auto_date_header(false);
     builder
 }
@@ -115,8 +120,18 @@ fn route<B, R>(request: &Request<B>, find: impl Fn(&str) -> Option<R>) -> Result
     if request.method() == Method::POST { Ok(found) } else { Err(StatusCode::METHOD_NOT_ALLOWED) }
 }
 
-pub(crate) fn lane_route<B>(request: &Request<B>) -> Result<Lane, StatusCode> {
-    route(request, Lane::from_path)
+/// What a member may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkRoute {
+    Lane(Lane),
+    Stream(StreamRoute),
+}
+
+pub(crate) fn link_route<B>(request: &Request<B>) -> Result<LinkRoute, StatusCode> {
+    route(request, |path| {
+        let lane = Lane::from_path(path).map(LinkRoute::Lane);
+        lane.or_else(|| StreamRoute::from_path(path).map(LinkRoute::Stream))
+    })
 }
 
 pub(crate) fn join_route<B>(request: &Request<B>) -> Result<JoinRoute, StatusCode> {

@@ -105,7 +105,7 @@ impl Inner {
         body: Outgoing,
     ) -> Result<Frame, DialError> {
         let closed = |error: hyper::Error| DialError::Closed(error.into());
-        let mut requests = self.start_client(io, link).await?;
+        let (mut requests, _spawner) = self.start_client(io, link).await?;
         let request =
             h2::post(route.path(), body).map_err(|error| DialError::Closed(error.into()))?;
         let response = requests.send_request(request).await.map_err(closed)?;

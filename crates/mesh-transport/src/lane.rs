@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
 use crate::decoder::FrameDecoder;
 use crate::link::LinkState;
+use crate::stream::outbox::StreamBody;
 use crate::{TransportConfig, TrySendError};
 
 /// Which of a link's three streams a frame takes. They are independent: what waits in one delays
@@ -180,6 +181,7 @@ impl Drop for LaneBody {
 /// What this crate sends as the body of a request or answer.
 pub(crate) enum Outgoing {
     Lane(LaneBody),
+    Stream(StreamBody),
     Once(Option<Bytes>),
 }
 
@@ -193,20 +195,21 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Lane(body) => Pin::new(body).poll_frame(cx),
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
             Self::Once(bytes) => Poll::Ready(bytes.take().map(|b| Ok(http_body::Frame::data(b)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Lane(_) => false,
+            Self::Lane(_) | Self::Stream(_) => false,
             Self::Once(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Lane(_) => SizeHint::default(),
+            Self::Lane(_) | Self::Stream(_) => SizeHint::default(),
             Self::Once(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }

@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::lane::{Lane, LaneQueue, LaneReceiver, PerLane};
-use crate::{SendError, TrySendError};
+use crate::stream::LinkStream;
+use crate::stream::hub::Hub;
+use crate::stream::incoming::StreamReceiver;
+use crate::{OpenStreamError, SendError, TrySendError};
 
 /// What all parts of one link share.
 #[derive(Debug)]
@@ -94,13 +97,14 @@ impl Drop for EndOnDrop {
 /// A connection to one peer that is up: both sides are authenticated and have agreed on a version.
 ///
 /// It lives until one side closes it, the connection breaks, or one of its receivers is dropped
-/// (those that were not taken go with this value). All three lanes end together.
+/// (those that were not taken go with this value). All lanes and streams end together.
 #[derive(Debug)]
 pub struct Link {
     state: Arc<LinkState>,
     pair_secret: Zeroizing<[u8; 32]>,
     sender: LinkSender,
     receivers: PerLane<LaneReceiver>,
+    streams: Option<StreamReceiver>,
 }
 
 impl Link {
@@ -109,9 +113,11 @@ impl Link {
         pair_secret: Zeroizing<[u8; 32]>,
         queues: PerLane<LaneQueue>,
         receivers: PerLane<LaneReceiver>,
+        hub: Arc<Hub>,
     ) -> Self {
-        let sender = LinkSender { state: Arc::clone(&state), queues: Arc::new(queues) };
-        Self { state, pair_secret, sender, receivers }
+        let streams = hub.take_receiver();
+        let sender = LinkSender { state: Arc::clone(&state), queues: Arc::new(queues), hub };
+        Self { state, pair_secret, sender, receivers, streams: Some(streams) }
     }
 
     /// Who is at the other end, proven by its key.
@@ -155,13 +161,20 @@ impl Link {
         std::mem::replace(self.receivers.of_mut(lane), LaneReceiver::ended())
     }
 
-    /// Bytes of frames that were handed to the connection.
+    /// Takes the receiver of the streams that the other side opens. Taken before: one that is over.
+    /// While nobody takes it, those who open streams wait in vain.
+    pub fn take_streams(&mut self) -> StreamReceiver {
+        let streams = self.streams.take();
+        streams.unwrap_or_else(|| StreamReceiver::new(None, &self.state))
+    }
+
+    /// Bytes of frames and streams that were handed to the connection.
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         self.state.bytes_sent.load(Ordering::Relaxed)
     }
 
-    /// Bytes of frames that were read.
+    /// Bytes of frames and streams that were read.
     #[must_use]
     pub fn bytes_received(&self) -> u64 {
         self.state.bytes_received.load(Ordering::Relaxed)
@@ -191,6 +204,7 @@ impl Link {
 pub struct LinkSender {
     state: Arc<LinkState>,
     queues: Arc<PerLane<LaneQueue>>,
+    hub: Arc<Hub>,
 }
 
 impl LinkSender {
@@ -255,6 +269,16 @@ impl LinkSender {
             return Err(TrySendError::Closed);
         }
         self.queues.of(lane).try_send(frame)
+    }
+
+    /// Opens a stream of bytes beside the lanes, and waits until the other side has taken it. `head` says
+    /// what it is for, in at most 4 KiB. Each side may have
+    /// [`streams_max`](crate::TransportConfig::streams_max) open.
+    ///
+    /// # Errors
+    /// [`OpenStreamError`]; the link lives on, unless it had ended.
+    pub async fn open_stream(&self, head: Bytes) -> Result<LinkStream, OpenStreamError> {
+        self.hub.open(&head).await
     }
 }
 

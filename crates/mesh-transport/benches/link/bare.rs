@@ -129,7 +129,7 @@ pub(crate) async fn requests() -> Requests {
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .initial_stream_window_size(config.stream_window_bytes)
-        .initial_connection_window_size(config.connection_window_bytes)
+        .initial_connection_window_size(config.connection_window_bytes())
         .max_frame_size(config.http_frame_bytes)
         .max_send_buf_size(config.send_buffer_bytes)
         .auto_date_header(false);
@@ -144,7 +144,7 @@ pub(crate) async fn requests() -> Requests {
     far().spawn(builder.serve_connection(TokioIo::new(server), service));
     let (requests, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(config.stream_window_bytes)
-        .initial_connection_window_size(config.connection_window_bytes)
+        .initial_connection_window_size(config.connection_window_bytes())
         .max_frame_size(config.http_frame_bytes)
         .max_send_buf_size(config.send_buffer_bytes)
         .handshake(TokioIo::new(client))

@@ -1,6 +1,7 @@
 //! What a link costs over the bare parts that it is made of, measured in the same run:
 //! a round trip against raw TLS, throughput against one tuned HTTP/2 stream, a broadcast against
-//! as many bare HTTP/2 requests. `cargo bench -p mesh-transport`.
+//! as many bare HTTP/2 requests, a stream of bytes against raw TLS, and urgent frames beside such streams.
+//! `cargo bench -p mesh-transport`, or `-- ping bulk …` for some of them.
 
 #![expect(
     clippy::disallowed_methods,
@@ -31,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 mod bare;
+mod bulk;
 
 const PINGS: usize = 5_000;
 const LIVE_BYTES: usize = 64 << 10;
@@ -118,6 +120,7 @@ fn middle(mut values: Vec<f64>) -> f64 {
 
 /// Answers everything on all lanes as a node would: pong, or the result of a live message.
 fn answer_all(mut link: Link) {
+    bulk::swallow_all(link.take_streams());
     let sender = link.sender();
     for (lane, mut receiver) in Lane::ALL.into_iter().zip(link.receivers()) {
         let sender = sender.clone();
@@ -314,9 +317,21 @@ async fn bench_broadcast() {
 }
 
 fn main() {
+    let named: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let is_wanted = |name: &str| named.is_empty() || named.iter().any(|wanted| wanted == name);
     bare::runtime().block_on(async {
-        bench_ping().await;
-        bench_stream().await;
-        bench_broadcast().await;
+        if is_wanted("ping") {
+            bench_ping().await;
+        }
+        if is_wanted("live") {
+            bench_stream().await;
+        }
+        if is_wanted("broadcast") {
+            bench_broadcast().await;
+        }
+        if is_wanted("bulk") {
+            bulk::bench_bulk().await;
+            bulk::bench_ping_beside_streams().await;
+        }
     });
 }

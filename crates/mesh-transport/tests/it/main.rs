@@ -14,4 +14,6 @@ mod finding;
 mod joining;
 mod links;
 mod raw;
+mod strange_streams;
+mod streams;
 mod support;

@@ -13,6 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, ClientConfig};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
@@ -37,6 +38,47 @@ impl ServerCertVerifier for TrustsAnybody {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+impl ClientCertVerifier for TrustsAnybody {
+    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -99,7 +141,7 @@ pub(crate) async fn tls(
     TlsConnector::from(config).connect(ServerName::from(addr.ip()), tcp).await
 }
 
-type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>;
+pub(crate) type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>;
 pub(crate) type Requests = SendRequest<Body>;
 
 #[derive(Clone)]
@@ -166,4 +208,69 @@ pub(crate) async fn frame_of(
     let (header, body) = bytes.split_first_chunk().unwrap();
     mesh_protocol::Frame::decode(&mesh_protocol::FrameHeader::decode(header).unwrap(), body)
         .unwrap()
+}
+
+/// A member's agent from before there were streams: it answers three lanes, and nothing else.
+/// Returns its port; whoever dials is answered by the given Welcome and then echoed on lane 0.
+pub(crate) async fn old_acceptor(key: &NodeKey, welcome: Bytes) -> SocketAddr {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_pkcs8_der().to_vec()));
+    let signer = provider.key_provider.load_private_key(private).unwrap();
+    let public = CertificateDer::from(spki_der(&key.peer_id()));
+    let identity = Arc::new(CertifiedKey::new(vec![public], signer));
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(Arc::new(TrustsAnybody))
+        .with_cert_resolver(Arc::new(rustls::server::AlwaysResolvesServerRawPublicKeys::new(
+            identity,
+        )));
+    config.alpn_protocols = vec![LINK.to_vec()];
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let tracker = TaskTracker::new();
+    tracker.clone().spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let tls = acceptor.accept(tcp).await.unwrap();
+        let service = hyper::service::service_fn(move |request| {
+            std::future::ready(Ok::<_, std::convert::Infallible>(old_answer(request, &welcome)))
+        });
+        hyper::server::conn::http2::Builder::new(Executor(tracker))
+            .max_concurrent_streams(4)
+            .max_header_list_size(4 << 10)
+            .max_pending_accept_reset_streams(16)
+            .max_local_error_reset_streams(16)
+            .serve_connection(TokioIo::new(tls), service)
+            .await
+    });
+    addr
+}
+
+type AnswerBody = http_body_util::combinators::UnsyncBoxBody<Bytes, std::convert::Infallible>;
+
+fn old_answer(
+    request: http::Request<hyper::body::Incoming>,
+    welcome: &Bytes,
+) -> http::Response<AnswerBody> {
+    let first = match request.uri().path() {
+        "/v1/lane/0" => Some(welcome.clone()),
+        "/v1/lane/1" | "/v1/lane/2" => None,
+        _ => {
+            let mut response = http::Response::new(Full::new(Bytes::new()).boxed_unsync());
+            *response.status_mut() = http::StatusCode::NOT_FOUND;
+            return response;
+        }
+    };
+    // Hello is the first thing that comes, and is no frame to be echoed.
+    let is_hello = first.is_some();
+    let echoed = futures_util::StreamExt::filter_map(
+        http_body_util::BodyStream::new(request.into_body()),
+        |frame| std::future::ready(frame.ok()),
+    );
+    let echoed = futures_util::StreamExt::skip(echoed, usize::from(is_hello));
+    let first = futures_util::stream::iter(first.map(http_body::Frame::data));
+    let frames = futures_util::StreamExt::chain(first, echoed);
+    let body = StreamBody::new(futures_util::StreamExt::map(frames, Ok));
+    http::Response::new(http_body_util::BodyExt::boxed_unsync(body))
 }

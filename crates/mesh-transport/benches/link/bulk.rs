@@ -1,0 +1,124 @@
+//! What a stream of bytes costs over raw TLS, and what it costs the urgent lane.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mesh_protocol::{Frame, LinkPing};
+use mesh_transport::{Lane, Link, StreamReceiver};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{FarSide, ROUNDS, bare, link, median, middle, transport};
+
+const PIECE_BYTES: usize = 256 << 10;
+const BULK_BYTES: usize = 1 << 30;
+const PINGS_BESIDE: u64 = 1_000;
+
+/// Takes every stream, reads it to its end and then says one word.
+pub(crate) fn swallow_all(mut streams: StreamReceiver) {
+    tokio::spawn(async move {
+        while let Some(arrived) = streams.next().await {
+            let mut stream = arrived.accept();
+            tokio::spawn(async move {
+                while let Some(Ok(_)) = stream.recv().await {}
+                let _gone = stream.send(Bytes::from_static(b"!")).await;
+                stream.finish();
+            });
+        }
+    });
+}
+
+async fn raw_tls() -> f64 {
+    let (mut client, mut server) = bare::tls_pair().await;
+    bare::far().spawn(async move {
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut left = BULK_BYTES;
+        while left > 0 {
+            left -= server.read(&mut buffer).await.unwrap();
+        }
+        server.write_all(b"!").await.unwrap();
+        server.flush().await.unwrap();
+    });
+    let sending = tokio::spawn(async move {
+        let piece = vec![7; PIECE_BYTES];
+        let started = Instant::now();
+        for _ in 0..BULK_BYTES / PIECE_BYTES {
+            client.write_all(&piece).await.unwrap();
+        }
+        client.flush().await.unwrap();
+        client.read_u8().await.unwrap();
+        started.elapsed().as_secs_f64()
+    });
+    sending.await.unwrap()
+}
+
+async fn stream(link: &Link) -> f64 {
+    let mut stream = link.sender().open_stream(Bytes::from_static(b"bench")).await.unwrap();
+    let sending = tokio::spawn(async move {
+        let piece = Bytes::from(vec![7; PIECE_BYTES]);
+        let started = Instant::now();
+        for _ in 0..BULK_BYTES / PIECE_BYTES {
+            stream.send(piece.clone()).await.unwrap();
+        }
+        stream.finish();
+        assert_eq!(stream.recv().await.unwrap().unwrap(), "!");
+        started.elapsed().as_secs_f64()
+    });
+    sending.await.unwrap()
+}
+
+pub(crate) async fn bench_bulk() {
+    let (_, a) = transport(1);
+    let b = FarSide::start(2).await;
+    let gigabytes = BULK_BYTES as f64 / 1e9;
+    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let raw = gigabytes / raw_tls().await;
+        let streamed = gigabytes / stream(&link(&a, &b).await).await;
+        ratios.push(streamed / raw);
+        ours.push(streamed);
+        theirs.push(raw);
+    }
+    println!(
+        "1 GiB in pieces of 256 KiB: stream {:.2} GB/s, raw tls {:.2} GB/s, ratio {:.2} (at least 0.8)",
+        middle(ours),
+        middle(theirs),
+        middle(ratios)
+    );
+}
+
+/// Pings while two streams take all that the link can carry.
+pub(crate) async fn bench_ping_beside_streams() {
+    let (_, a) = transport(1);
+    let b = FarSide::start(2).await;
+    let mut dialled = link(&a, &b).await;
+    let mut receiver = dialled.take_receiver(Lane::Urgent);
+    for _ in 0..2 {
+        let mut stream = dialled.sender().open_stream(Bytes::from_static(b"bench")).await.unwrap();
+        tokio::spawn(async move {
+            let piece = Bytes::from(vec![7; PIECE_BYTES]);
+            while stream.send(piece.clone()).await.is_ok() {}
+        });
+    }
+    let sender = dialled.sender();
+    let before = (dialled.bytes_sent(), Instant::now());
+    let pinging = tokio::spawn(async move {
+        let mut times = Vec::new();
+        for nonce in 0..PINGS_BESIDE {
+            let started = Instant::now();
+            sender.try_send(Lane::Urgent, &Frame::Ping(LinkPing { nonce, sent_at: 0 })).unwrap();
+            receiver.next().await.unwrap().unwrap();
+            times.push(started.elapsed());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        times
+    });
+    let mut times = pinging.await.unwrap();
+    let rate = (dialled.bytes_sent() - before.0) as f64 / before.1.elapsed().as_secs_f64() / 1e9;
+    dialled.close();
+    times.sort_unstable();
+    let late = times.get(times.len() * 99 / 100).copied().unwrap();
+    println!(
+        "ping beside two streams that carry {rate:.2} GB/s: middle {:?}, 99 of 100 within {late:?} (at most 20 ms)",
+        median(times)
+    );
+}

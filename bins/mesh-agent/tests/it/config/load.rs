@@ -22,6 +22,7 @@ const CHANGES_PER_SECOND: u64 = 100;
 const WRITES_PER_SECOND: u64 = 5;
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "says how long it took")]
 async fn a_hundred_changes_a_second_on_three_agents_lose_nothing() {
     let is_full = std::env::var("MESH_CONFIG_LOAD").is_ok_and(|how| how == "full");
     let (keys, seconds) = if is_full { (KEYS_FULL, SECONDS_FULL) } else { (KEYS, SECONDS) };

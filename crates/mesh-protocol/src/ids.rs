@@ -157,6 +157,10 @@ byte_id!(
     Signature, 64, "signature"
 );
 byte_id!(
+    /// A piece of a file, or a page of a manifest: the BLAKE3 of its bytes.
+    ChunkId, 32, "chunk id"
+);
+byte_id!(
     /// Names a join token without revealing its secret.
     TokenId, 16, "token id"
 );
@@ -165,80 +169,94 @@ byte_id!(
     KeyId, 16, "key id"
 );
 
-/// Identity of a message: a UUIDv7 (RFC 9562 §5.7), so ids sort by time of creation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId([u8; 16]);
+/// Defines a UUIDv7 (RFC 9562 §5.7): the hyphenated form in text and JSON, raw bytes on the wire.
+macro_rules! time_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
 
-impl MessageId {
-    /// Builds the id from the time and ten random bytes, six bits of which give way to version and variant.
-    #[must_use]
-    pub fn from_parts(now: crate::UnixMillis, random: &[u8; 10]) -> Self {
-        Self(uuid::Builder::from_unix_timestamp_millis(now.0, random).into_uuid().into_bytes())
-    }
+        impl $name {
+            /// Builds the id from the time and ten random bytes, six bits of which give way to version and variant.
+            #[must_use]
+            pub fn from_parts(now: crate::UnixMillis, random: &[u8; 10]) -> Self {
+                Self(uuid::Builder::from_unix_timestamp_millis(now.0, random).into_uuid().into_bytes())
+            }
 
-    /// Wraps the raw bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+            /// Wraps the raw bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
 
-    /// Reads the raw bytes.
-    ///
-    /// # Errors
-    /// [`ParseError::Length`] when `bytes` has another length.
-    pub fn from_slice(bytes: &[u8]) -> Result<Self, ParseError> {
-        bytes
-            .try_into()
-            .map(Self)
-            .map_err(|_| ParseError::Length { what: "message id", bytes: bytes.len() })
-    }
+            /// Reads the raw bytes.
+            ///
+            /// # Errors
+            /// [`ParseError::Length`] when `bytes` has another length.
+            pub fn from_slice(bytes: &[u8]) -> Result<Self, ParseError> {
+                bytes
+                    .try_into()
+                    .map(Self)
+                    .map_err(|_| ParseError::Length { what: $what, bytes: bytes.len() })
+            }
 
-    /// The raw bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Uuid::from_bytes(self.0).hyphenated().fmt(f)
-    }
-}
-
-impl fmt::Debug for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MessageId({self})")
-    }
-}
-
-impl FromStr for MessageId {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        Uuid::try_parse(text)
-            .map(|uuid| Self(uuid.into_bytes()))
-            .map_err(|_| ParseError::Characters { what: "message id" })
-    }
-}
-
-impl Serialize for MessageId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            crate::codec::fixed::serialize(&self.0, serializer)
+            /// The raw bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
         }
-    }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Uuid::from_bytes(self.0).hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseError;
+
+            fn from_str(text: &str) -> Result<Self, ParseError> {
+                Uuid::try_parse(text)
+                    .map(|uuid| Self(uuid.into_bytes()))
+                    .map_err(|_| ParseError::Characters { what: $what })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    crate::codec::fixed::serialize(&self.0, serializer)
+                }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    let text = String::deserialize(deserializer)?;
+                    text.parse().map_err(serde::de::Error::custom)
+                } else {
+                    crate::codec::fixed::deserialize(deserializer).map(Self)
+                }
+            }
+        }
+    };
 }
 
-impl<'de> Deserialize<'de> for MessageId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = String::deserialize(deserializer)?;
-            text.parse().map_err(serde::de::Error::custom)
-        } else {
-            crate::codec::fixed::deserialize(deserializer).map(Self)
-        }
-    }
-}
+time_id!(
+    /// Identity of a message: ids sort by time of creation.
+    MessageId, "message id"
+);
+time_id!(
+    /// Identity of a push: the same on everybody concerned, and sorted by time of creation.
+    PushId, "push id"
+);

@@ -15,6 +15,7 @@ mod data;
 mod envelope;
 mod error;
 mod error_code;
+mod files;
 mod frame;
 mod hostname;
 mod ids;
@@ -42,6 +43,13 @@ pub use data::{
 pub use envelope::{Envelope, EnvelopeHeader};
 pub use error::{DecodeError, EncodeError, ParseError, RecordError};
 pub use error_code::ErrorCode;
+pub use files::{
+    Chunk, ChunkHead, ChunkNeed, ChunkRange, ChunkRanges, ChunkRef, ChunkSource, Confirmation,
+    Fetch, FileDigests, FileEntry, FileTime, FolderEntry, LinkEntry, ManifestItem, ManifestPage,
+    PageIds, PageNeed, PageOf, PathError, PushAnswer, PushEvent, PushFact, PushHeader, PushMessage,
+    PushMethod, PushOffer, PushProblem, PushReason, PushResult, PushStep, PushTotals, RelativePath,
+    RootName, TestEnd, TestOutcome, Verification, WaitingFor,
+};
 pub use frame::{
     Deliver, DeliverItem, DeliverOutcome, DeliverResult, Frame, FrameHeader, Hello, Introduce,
     JoinReply, JoinRequest, LinkPing, Live, LiveResult, PairKeyStored, RecordIds, Records, Refused,
@@ -49,8 +57,8 @@ pub use frame::{
 };
 pub use hostname::Hostname;
 pub use ids::{
-    KeyId, MeshId, MessageId, OriginId, PeerId, RecordId, SealingPublicKey, Signature, TableId,
-    TokenId,
+    ChunkId, KeyId, MeshId, MessageId, OriginId, PeerId, PushId, RecordId, SealingPublicKey,
+    Signature, TableId, TokenId,
 };
 pub use json_text::JsonText;
 pub use limits::*;

@@ -153,3 +153,54 @@ pub const CONFIG_FINDINGS_MAX: usize = 64;
 
 /// Longest word for the state of a file or the kind of a finding.
 pub const CONFIG_WORD_BYTES_MAX: usize = 32;
+
+/// Longest name of a root.
+pub const ROOT_NAME_BYTES_MAX: usize = 64;
+
+/// Longest relative path, separators included.
+pub const PATH_BYTES_MAX: usize = 4096;
+
+/// Longest component of a path.
+pub const PATH_COMPONENT_BYTES_MAX: usize = 255;
+
+/// Most components of a path.
+pub const PATH_DEPTH_MAX: usize = 1024;
+
+/// Files up to this size are one chunk, which has the file's own digest for its name.
+pub const WHOLE_FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Every chunk of a file but its last one has at least this size, so a file has a bounded number of them.
+pub const CHUNK_BYTES_MIN: u32 = 16 << 10;
+
+/// Largest chunk.
+pub const CHUNK_BYTES_MAX: u32 = 4 << 20;
+
+/// Largest encoded [`ManifestPage`](crate::ManifestPage).
+pub const PAGE_BYTES_MAX: usize = 256 << 10;
+
+/// Most items of a page. The smallest ones would not fill it.
+pub const PAGE_ITEMS_MAX: usize = 16_384;
+
+/// Most page names in one [`PageIds`](crate::PageIds).
+pub const PAGE_IDS_MAX: usize = 4096;
+
+/// Most ranges that one message of a push's stream names.
+pub const CHUNK_RANGES_MAX: usize = 4096;
+
+/// Most targets of one push.
+pub const PUSH_TARGETS_MAX: usize = 1024;
+
+/// Most bytes that are kept of what a test printed.
+pub const TEST_OUTPUT_BYTES_MAX: usize = 32 << 10;
+
+/// Header of a message on a push's stream: kind and length of the body.
+pub const PUSH_HEADER_BYTES: usize = 5;
+
+/// Largest body of a message on a push's stream, but for chunks.
+pub const PUSH_BODY_BYTES_MAX: usize = PAGE_BYTES_MAX + 16;
+
+/// What stands in front of a chunk's bytes.
+pub const CHUNK_HEAD_BYTES: usize = 13;
+
+/// Largest encoded [`PushEvent`](crate::PushEvent).
+pub const PUSH_EVENT_BYTES_MAX: usize = 64 << 10;

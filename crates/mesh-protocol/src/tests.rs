@@ -3,6 +3,7 @@
 
 mod debug;
 mod decoding;
+mod files;
 mod golden;
 mod json;
 mod limits;

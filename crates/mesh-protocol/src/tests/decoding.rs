@@ -6,7 +6,8 @@ use super::{decode_frame, fix_body_length, samples};
 use crate::codec::list;
 use crate::{
     DecodeError, EncodeError, Envelope, ErrorCode, FRAME_HEADER_BYTES, Frame, FrameHeader,
-    MeshMessage, Parcel, Record, SnapshotChunk, TransactionPart, WireMessage,
+    ManifestPage, MeshMessage, Parcel, PushEvent, PushMessage, Record, SnapshotChunk,
+    TransactionPart, WireMessage,
 };
 
 /// Hands the bytes to the decoder that the golden file's name asks for; says whether it took them.
@@ -20,6 +21,9 @@ fn decode(name: &str, bytes: &[u8]) -> bool {
         "message" => is_stable(bytes, MeshMessage::decode, MeshMessage::encode),
         "transaction" => is_stable(bytes, TransactionPart::decode, TransactionPart::encode),
         "snapshot" => is_stable(bytes, SnapshotChunk::decode, SnapshotChunk::encode),
+        "push" => is_stable(bytes, super::files::decode, PushMessage::encode),
+        "manifest" => is_stable(bytes, ManifestPage::decode, ManifestPage::encode),
+        "event" => is_stable(bytes, PushEvent::decode, PushEvent::encode),
         other => panic!("no decoder for {other}"),
     }
 }
@@ -99,14 +103,15 @@ fn lengths_inside_that_promise_too_much_are_refused_without_making_room() {
 #[test]
 fn short_lengths_that_promise_too_much_are_refused_without_making_room() {
     // In the compact form a length of eight bytes stands behind the byte 253.
-    let compact = samples::tables::encoded();
-    for (name, bytes) in compact {
+    let tables = samples::tables::encoded();
+    let tables = tables.into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
+    for (name, bytes) in tables.chain(samples::files::encoded()) {
         for length in [u64::MAX, 1 << 60, 1 << 40, u64::from(u32::MAX), 1 << 31] {
             for offset in 0..bytes.len() {
                 let mut bytes = bytes.clone();
                 let promise = [&[253][..], &length.to_le_bytes()].concat();
                 bytes.splice(offset..=offset, promise);
-                let _is_taken = decode(name, &bytes);
+                let _is_taken = decode(&name, &bytes);
             }
         }
     }

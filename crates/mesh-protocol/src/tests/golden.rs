@@ -138,6 +138,30 @@ fn changes_of_tables_keep_their_bytes() {
 }
 
 #[test]
+fn what_pushes_are_made_of_keeps_its_bytes() {
+    for (name, bytes) in samples::files::encoded() {
+        assert_eq!(check_hex(&name, &bytes), bytes);
+    }
+    let kinds: BTreeSet<u8> =
+        samples::files::messages().iter().map(|(_, sample)| sample.encode().unwrap()[0]).collect();
+    assert_eq!(kinds, (1..=12).collect());
+}
+
+#[test]
+fn the_protocol_page_names_every_message_and_reason_of_a_push() {
+    let page = protocol_page();
+    for (_, message) in samples::files::messages() {
+        let shown = format!("{message:?}");
+        let name = shown.split('(').next().unwrap();
+        let row = format!("\n| {} | {name} | ", message.encode().unwrap()[0]);
+        assert!(page.contains(&row), "{row}");
+    }
+    for reason in crate::PushReason::ALL {
+        assert!(page.contains(&format!("`{reason}`")), "{reason}");
+    }
+}
+
+#[test]
 fn every_golden_file_is_read_by_a_test() {
     let hex = samples::all_bytes().into_iter().map(|(name, _)| format!("{name}.hex"));
     let payloads = samples::payloads();

@@ -1,6 +1,7 @@
 //! One value of everything that travels. The golden files are made from these.
 
 pub(super) mod config;
+pub(super) mod files;
 pub(super) mod tables;
 
 use crate::{
@@ -393,5 +394,6 @@ pub(super) fn all_bytes() -> Vec<(String, Vec<u8>)> {
     ];
     let others = others.into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
     let tables = tables::encoded().into_iter().map(|(name, bytes)| (name.to_owned(), bytes));
-    messages.chain(frames).chain(records).chain(others).chain(tables).collect()
+    let all = messages.chain(frames).chain(records).chain(others).chain(tables);
+    all.chain(files::encoded()).collect()
 }

@@ -21,6 +21,10 @@ use crate::{StreamError, TransportConfig};
 /// A piece costs this at least, so that many tiny ones find their bound too.
 const COST_MIN: usize = 256;
 
+/// Largest piece that is handed to HTTP/2: smaller than its largest frame, so that an urgent frame waits
+/// for less, and of a size that the other side's allocator uses again instead of mapping it anew.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+
 /// Pieces below this that wait together travel together.
 const SMALL_BYTES: usize = 4 << 10;
 
@@ -100,7 +104,8 @@ pub(crate) fn outbox(
     let shared = Arc::new(Shared {
         link: Arc::clone(link),
         queue_bytes_max: config.stream_queue_bytes.max(COST_MIN),
-        piece_bytes_max: usize::try_from(config.http_frame_bytes).unwrap_or(usize::MAX).max(1),
+        piece_bytes_max: usize::try_from(config.http_frame_bytes)
+            .map_or(PIECE_BYTES_MAX, |bytes| bytes.clamp(1, PIECE_BYTES_MAX)),
         outgoing: Mutex::new(Outgoing { place, ..Outgoing::default() }),
         room: AtomicWaker::new(),
         work: AtomicWaker::new(),
@@ -235,8 +240,12 @@ impl Shared {
     fn next(&self) -> Option<http_body::Frame<Bytes>> {
         let mut outgoing = self.outgoing();
         if let Some(piece) = next_piece(&mut outgoing, self.piece_bytes_max) {
+            // A sender that is woken for every piece spends its time being woken.
+            let is_half_empty = outgoing.queued_cost <= self.queue_bytes_max / 2;
             drop(outgoing);
-            self.room.wake();
+            if is_half_empty {
+                self.room.wake();
+            }
             self.link.bytes_sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
             return Some(http_body::Frame::data(piece));
         }

@@ -1,0 +1,57 @@
+//! What cutting and naming chunks costs beside hashing alone: `cargo bench -p mesh-files --bench chunking`.
+//!
+//! Each figure is the best of five runs over 256 MiB that do not repeat, in pieces of one MiB.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark measures with the real clock, and prints"
+)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use mesh_files::Chunker;
+
+const BYTES: usize = 256 << 20;
+const PIECE: usize = 1 << 20;
+const RUNS: usize = 5;
+
+fn main() {
+    let mut bytes = vec![0; BYTES];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+
+    let hash = best(|| {
+        let mut hasher = blake3::Hasher::new();
+        for piece in bytes.chunks(PIECE) {
+            hasher.update(piece);
+        }
+        black_box(hasher.finalize());
+    });
+    report("BLAKE3 of the whole, alone", hash, hash);
+    let cut = best(|| {
+        let mut chunker = Chunker::new(BYTES as u64);
+        let mut count = 0_u32;
+        for piece in bytes.chunks(PIECE) {
+            chunker.feed(piece, |_, _| count += 1);
+        }
+        chunker.finish(|_, _| count += 1);
+        black_box(count);
+    });
+    report("chunks, cut and named", cut, hash);
+}
+
+fn best(mut run: impl FnMut()) -> Duration {
+    let once = |_| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    };
+    (0..RUNS).map(once).min().unwrap_or_default()
+}
+
+fn report(what: &str, took: Duration, floor: Duration) {
+    let rate = BYTES as f64 / took.as_secs_f64() / 1e9;
+    let ratio = took.as_secs_f64() / floor.as_secs_f64();
+    println!("{what}: {rate:.2} GB/s, {ratio:.2} × the time of hashing alone");
+}

@@ -1,0 +1,94 @@
+//! A file that is read, in pieces, and said to be changed when it does not stay the same.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+use crate::folder::Folder;
+use crate::path::shown;
+use crate::root::not_a_file;
+use crate::{Facts, TreeError};
+
+/// A regular file, open for reading. Every call blocks.
+#[derive(Debug)]
+pub struct LocalFile {
+    pub(crate) file: File,
+    path: Vec<u8>,
+    facts: Facts,
+}
+
+impl LocalFile {
+    pub(crate) fn open(top: &Folder, path: &[u8]) -> Result<Self, TreeError> {
+        let at = TreeError::at(path);
+        let file = top.file(path).map_err(&at)?.map_err(|kind| not_a_file(path, kind))?;
+        let facts = Facts::of(&rustix::fs::fstat(&file).map_err(&at)?);
+        Ok(Self { file, path: path.to_vec(), facts })
+    }
+
+    /// Returns what it was when it was opened.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Fills `piece` from `offset` on, but for the end of the file, and returns how many bytes that are.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn read_at(&self, piece: &mut [u8], offset: u64) -> Result<usize, TreeError> {
+        read_full(&self.file, piece, offset).map_err(|error| TreeError::from_io(&self.path, error))
+    }
+
+    /// Returns the next stretch from `offset` on that may have other bytes than zeros; none behind the
+    /// last one. What lies between stretches need not be read.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, TreeError> {
+        let at = TreeError::at(&self.path);
+        if offset >= self.facts.size {
+            return Ok(None);
+        }
+        if !self.facts.is_sparse() {
+            return Ok(Some(offset..self.facts.size));
+        }
+        let start = match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(None),
+            // The file system does not tell.
+            Err(Errno::INVAL | Errno::NOTSUP) => return Ok(Some(offset..self.facts.size)),
+            Err(error) => return Err(at(error)),
+        };
+        let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start)).map_err(at)?;
+        Ok(Some(start..end.min(self.facts.size)).filter(|data| !data.is_empty()))
+    }
+
+    /// Fails unless the file is, to its last change of anything, what it was when it was opened.
+    ///
+    /// Whether it still stands at its path is not asked: its bytes are those of one moment.
+    ///
+    /// # Errors
+    /// [`TreeError::Changed`] with its path.
+    pub fn check_unchanged(&self) -> Result<(), TreeError> {
+        let facts = Facts::of(&rustix::fs::fstat(&self.file).map_err(TreeError::at(&self.path))?);
+        let is_same = facts.is_untouched(&self.facts);
+        if is_same { Ok(()) } else { Err(TreeError::Changed { path: shown(&self.path) }) }
+    }
+}
+
+pub(crate) fn read_full(file: &File, piece: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset.saturating_add(filled as u64)) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,319 @@
+//! One file that is being put together.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use mesh_protocol::{FileDigests, FileEntry, FileTime};
+use rustix::fs::{FallocateFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use super::{Note, Noted, Staging};
+use crate::facts::timespec;
+use crate::local::{LocalFile, read_full};
+use crate::path::shown;
+use crate::{TreeError, Usage};
+
+/// How much is read at a time.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// How a staged file takes its space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// All of it at once, so that a full disk shows before anything is sent.
+    Allocated,
+    /// Only where something is written.
+    Sparse,
+}
+
+/// A file that is being put together. Every call blocks; calls from several threads may overlap.
+#[derive(Debug)]
+pub struct StagedFile {
+    staging: Staging,
+    number: u64,
+    entry: FileEntry,
+    file: File,
+}
+
+impl Staging {
+    /// Opens the file that is called `number` in this push, which goes on where it stopped.
+    ///
+    /// A finished one begins anew.
+    ///
+    /// # Errors
+    /// [`TreeError::Quota`] or [`TreeError::Full`] when there is no room for it.
+    pub fn file(
+        &self,
+        number: u64,
+        entry: &FileEntry,
+        space: Space,
+    ) -> Result<StagedFile, TreeError> {
+        let at = TreeError::at(entry.path.as_bytes());
+        let name = number.to_string().into_bytes();
+        let old = self.0.items.look(&name).map_err(&at)?;
+        if old.is_some() && self.is_finished(number) {
+            self.note(Note { number, what: Noted::Forgotten })?;
+        }
+        if old.is_none_or(|old| old.size != entry.bytes) {
+            self.note_lost(number, old.is_some())?;
+            self.0.items.remove(&name).map_err(&at)?;
+            let more = Usage { bytes: entry.bytes, files: 1 };
+            self.0.root.reserve(entry.path.as_bytes(), more)?;
+            let file = self.0.items.own_file(&name, OFlags::CREATE | OFlags::EXCL).map_err(&at)?;
+            if let Err(error) = make_room(&file, entry.bytes, space) {
+                drop(file);
+                self.0.items.unlink(&name).map_err(&at)?;
+                return Err(at(error));
+            }
+            return Ok(StagedFile { staging: self.clone(), number, entry: entry.clone(), file });
+        }
+        let file = self.0.items.own_file(&name, OFlags::empty()).map_err(&at)?;
+        Ok(StagedFile { staging: self.clone(), number, entry: entry.clone(), file })
+    }
+
+    /// Stages a file whose bytes are all there.
+    ///
+    /// # Errors
+    /// As [`file`](Self::file) and [`StagedFile::finish`].
+    pub fn whole(
+        &self,
+        number: u64,
+        entry: &FileEntry,
+        digests: &FileDigests,
+        bytes: &[u8],
+    ) -> Result<(), TreeError> {
+        let file = self.file(number, entry, Space::Sparse)?;
+        file.put(0, bytes)?;
+        file.finish(digests)
+    }
+
+    fn note_lost(&self, number: u64, was_there: bool) -> Result<(), TreeError> {
+        let is_known = {
+            let state = self.state();
+            state.begun.contains_key(&number)
+                || state.finished.holds(number..number.saturating_add(1))
+        };
+        if was_there || is_known {
+            self.note(Note { number, what: Noted::Forgotten })?;
+        }
+        Ok(())
+    }
+}
+
+impl StagedFile {
+    /// Returns the first stretch from `offset` on that is not verified; none when there is none.
+    #[must_use]
+    pub fn next_missing(&self, offset: u64) -> Option<Range<u64>> {
+        self.staging.next_missing(self.number, offset..self.entry.bytes)
+    }
+
+    /// Tells whether all of `range` is verified.
+    #[must_use]
+    pub fn is_verified(&self, range: Range<u64>) -> bool {
+        self.staging.is_verified(self.number, range)
+    }
+
+    /// Writes bytes that the caller has verified, and notes it.
+    ///
+    /// # Errors
+    /// [`TreeError::Mismatch`] behind the announced end; [`TreeError::Full`].
+    pub fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), TreeError> {
+        let range = self.range(offset, bytes.len() as u64)?;
+        self.file.write_all_at(bytes, offset).map_err(|error| self.io(error))?;
+        self.verified(range)
+    }
+
+    /// Notes zeros, which take no space.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_zeros(&self, offset: u64, count: u64) -> Result<(), TreeError> {
+        let range = self.range(offset, count)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        // A process that was killed may have left half of something else there.
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.file, hole, offset, count) {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                let zeros = vec![0; piece_of(count)];
+                let mut at = range.start;
+                while at < range.end {
+                    let zeros = zeros.get(..piece_of(range.end - at)).unwrap_or(&zeros);
+                    self.file.write_all_at(zeros, at).map_err(|error| self.io(error))?;
+                    at += zeros.len() as u64;
+                }
+            }
+            Err(error) => return Err(self.io(error.into())),
+        }
+        self.verified(range)
+    }
+
+    /// Copies `count` bytes of `source` without their passing through this process, where the file system
+    /// can, and notes them if they are what `blake3` says. Returns whether they are.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn copy(
+        &self,
+        source: &LocalFile,
+        from: u64,
+        offset: u64,
+        count: u64,
+        blake3: &[u8; 32],
+    ) -> Result<bool, TreeError> {
+        let range = self.range(offset, count)?;
+        if !self.copy_bytes(source, from, range.clone())? {
+            return Ok(false);
+        }
+        let mut hasher = blake3::Hasher::new();
+        self.read(range.clone(), |piece| {
+            hasher.update(piece);
+        })?;
+        if hasher.finalize() != *blake3 {
+            return Ok(false);
+        }
+        self.verified(range)?;
+        Ok(true)
+    }
+
+    /// Reads what is on disk once more, compares it, and gives the file its mode and time.
+    ///
+    /// # Errors
+    /// [`TreeError::Mismatch`] when the bytes are not those that were announced: nothing of the file counts
+    /// as verified any more.
+    pub fn finish(self, digests: &FileDigests) -> Result<(), TreeError> {
+        let number = self.number;
+        let mut blake3 = blake3::Hasher::new();
+        let mut sha256 = Sha256::new();
+        self.read(0..self.entry.bytes, |piece| {
+            blake3.update(piece);
+            sha256.update(piece);
+        })?;
+        let size = self.file.metadata().map_err(|error| self.io(error))?.len();
+        let is_same = size == self.entry.bytes
+            && blake3.finalize() == digests.blake3
+            && sha256.finalize().as_slice() == digests.sha256;
+        if !is_same {
+            self.staging.note(Note { number, what: Noted::Forgotten })?;
+            return Err(self.mismatch());
+        }
+        let at = TreeError::at(self.entry.path.as_bytes());
+        let mode = new_mode(self.staging.0.root.0.config.file_mode, self.entry.is_executable);
+        set_mode(&self.file, mode).map_err(&at)?;
+        rustix::fs::futimens(&self.file, &times(self.entry.modified)).map_err(&at)?;
+        // Where not everything can be synced at once, each file is.
+        #[cfg(not(target_os = "linux"))]
+        self.file.sync_all().map_err(|error| self.io(error))?;
+        self.staging.note(Note { number, what: Noted::Finished })
+    }
+
+    fn copy_bytes(
+        &self,
+        source: &LocalFile,
+        from: u64,
+        range: Range<u64>,
+    ) -> Result<bool, TreeError> {
+        let (mut from, mut to) = (from, range.start);
+        while to < range.end {
+            let left = usize::try_from(range.end - to).unwrap_or(usize::MAX).min(1 << 30);
+            let copied = rustix::fs::copy_file_range(
+                &source.file,
+                Some(&mut from),
+                &self.file,
+                Some(&mut to),
+                left,
+            );
+            match copied {
+                Ok(0) => return Ok(false),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => {
+                    let mut piece = vec![0; piece_of(range.end - to)];
+                    let read = source.read_at(&mut piece, from)?;
+                    if read == 0 {
+                        return Ok(false);
+                    }
+                    let piece = piece.get(..read).unwrap_or_default();
+                    self.file.write_all_at(piece, to).map_err(|error| self.io(error))?;
+                    from += read as u64;
+                    to += read as u64;
+                }
+                Err(error) => return Err(self.io(error.into())),
+            }
+        }
+        Ok(true)
+    }
+
+    fn read(&self, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<(), TreeError> {
+        let mut piece = vec![0; piece_of(range.end - range.start)];
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = piece_of(range.end - at);
+            let piece = piece.get_mut(..wanted).unwrap_or_default();
+            let read = read_full(&self.file, piece, at).map_err(|error| self.io(error))?;
+            if read < wanted {
+                return Err(self.mismatch());
+            }
+            take(piece);
+            at += read as u64;
+        }
+        Ok(())
+    }
+
+    fn range(&self, offset: u64, count: u64) -> Result<Range<u64>, TreeError> {
+        match offset.checked_add(count) {
+            Some(end) if end <= self.entry.bytes => Ok(offset..end),
+            _ => Err(self.mismatch()),
+        }
+    }
+
+    fn verified(&self, range: Range<u64>) -> Result<(), TreeError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let what = Noted::Verified { start: range.start, end: range.end };
+        self.staging.note(Note { number: self.number, what })
+    }
+
+    fn mismatch(&self) -> TreeError {
+        TreeError::Mismatch { path: shown(self.entry.path.as_bytes()) }
+    }
+
+    fn io(&self, error: std::io::Error) -> TreeError {
+        TreeError::from_io(self.entry.path.as_bytes(), error)
+    }
+}
+
+fn piece_of(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(PIECE_BYTES).min(PIECE_BYTES)
+}
+
+fn make_room(file: &File, bytes: u64, space: Space) -> Result<(), Errno> {
+    rustix::fs::ftruncate(file, bytes)?;
+    if space == Space::Sparse || bytes == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(()),
+        done => done,
+    }
+}
+
+/// Whoever may read a program may run it; nothing else of a mode travels.
+pub(crate) fn new_mode(mode: u32, is_executable: bool) -> u32 {
+    let mode = mode & 0o666;
+    if is_executable { mode | (mode & 0o444) >> 2 | 0o100 } else { mode }
+}
+
+pub(crate) fn set_mode(file: &impl std::os::fd::AsFd, mode: u32) -> Result<(), Errno> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode as rustix::fs::RawMode))
+}
+
+pub(crate) fn times(modified: FileTime) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: timespec(modified),
+    }
+}

@@ -1,0 +1,17 @@
+//! Roots against real files, people who interfere, and processes that are killed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod backups;
+mod commits;
+mod confinement;
+mod kills;
+mod staging;
+mod support;
+mod walking;

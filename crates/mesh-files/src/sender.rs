@@ -307,9 +307,10 @@ impl SenderPush {
         let open = || self.history.targets.values().filter(|state| !is_final(state));
         let is_early = open().any(|state| state.phase < Phase::Staged);
         let is_late = open().any(|state| state.phase >= Phase::Staged);
+        let is_ready = self.history.prepared.is_some() && self.history.is_announced;
         let retries = self.lines.iter().filter(|(peer, line)| {
             let is_over = self.history.phase(peer).is_final();
-            self.history.is_announced && line.is_reached && !line.is_open && !is_over
+            is_ready && line.is_reached && !line.is_open && !is_over
         });
         let retries = retries.filter_map(|(_, line)| line.retry_at);
         let ends = [is_early.then_some(self.expires_at), is_late.then_some(last)];

@@ -139,14 +139,16 @@ fn passes(message: &PushMessage) {
     assert_eq!(&decode(&message.encode().unwrap()).unwrap(), message);
 }
 
+type Change = fn(&mut PushOffer, usize);
+
 #[test]
 fn an_offer_has_bounds() {
-    let offer = |change: fn(&mut PushOffer, usize), more: usize| {
+    let offer = |change: Change, more: usize| {
         let mut offer = samples::offer();
         change(&mut offer, more);
         PushMessage::Offer(offer)
     };
-    let changes: [(&'static str, fn(&mut PushOffer, usize)); 3] = [
+    let changes: [(&'static str, Change); 3] = [
         ("targets", |offer, more| {
             offer.targets = vec![offer.by; PUSH_TARGETS_MAX + more];
         }),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt as _;
-use mesh_protocol::{PeerId, SqlValue, UnixMillis};
+use mesh_protocol::{PeerId, SqlValue, TableId, UnixMillis};
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
@@ -43,8 +43,9 @@ const TABLES: [(&str, &str); 2] = [
 /// Rows of the history that are kept, the newest.
 const HISTORY_ROWS_MAX: u64 = 20_000;
 
-/// The history is looked at once in so many changes: counting reads all of it.
-const TRIM_EVERY: u64 = 256;
+/// The history is looked at as the tables are made, and once in so many of its rows that this process wrote:
+/// counting reads all of it.
+const TRIM_EVERY: usize = 1024;
 
 /// Rows that one statement writes.
 const ROWS_PER_STATEMENT: usize = 256;
@@ -113,7 +114,7 @@ impl Tables {
             let kind = Kind::CreateTable { name: name.to_owned(), if_not_exists: true };
             self.change_table(kind, sql.to_owned(), at).await?;
         }
-        Ok(())
+        self.transact(move |desk| async move { trim_alone(desk, at).await }.boxed()).await
     }
 
     /// Changes the shared configuration, in one transaction, which is on disk when this returns. Returns what
@@ -162,6 +163,23 @@ impl Tables {
                 let rows =
                     fetch_all(conn, "SELECT key, entry FROM agent_config ORDER BY key", []).await?;
                 rows.iter().filter_map(|row| entry_row(row).transpose()).collect()
+            }
+            .boxed()
+        });
+        read.await
+    }
+
+    /// The greatest number of a change in the history that is not greater than `most`.
+    ///
+    /// # Errors
+    /// [`TablesError`] of the database.
+    pub async fn config_version_upto(&self, most: u64) -> Result<Option<u64>, TablesError> {
+        let sql = "SELECT version FROM agent_config_history WHERE typeof(version) = 'integer' \
+                   AND version BETWEEN 0 AND ? ORDER BY version DESC LIMIT 1";
+        let read = self.reading().own.read(move |conn| {
+            async move {
+                let rows = fetch_all(conn, sql, [number(most)]).await?;
+                rows.first().map(|row| Columns::of(row).count()).transpose()
             }
             .boxed()
         });
@@ -224,11 +242,7 @@ async fn write_config(
     if !standing.is_empty() {
         return Ok(standing);
     }
-    let mut tables = Vec::new();
-    for (name, _) in TABLES {
-        let unknown = || TablesError::Unknown { what: Thing::Table, name: name.to_owned() };
-        tables.push(desk.state.catalog.named(name).ok_or_else(unknown)?.id);
-    }
+    let tables = table_ids(desk)?;
     allow(desk, true).await?;
     let text = |text: String| SqlValue::Text(text);
     let (mut gone, mut set) = (Vec::new(), Vec::new());
@@ -246,7 +260,8 @@ async fn write_config(
         set,
     )
     .await?;
-    let newest = write.history.iter().map(|row| row.version).max();
+    // Counted whether or not this is committed: it says no more than when to look.
+    desk.history_rows += write.history.len();
     let history = write.history.into_iter().map(|row| {
         [number(row.version), text(row.author.to_string()), text(row.key), text(row.change)]
     });
@@ -257,7 +272,7 @@ async fn write_config(
         history.collect(),
     )
     .await?;
-    if newest.is_some_and(|version| version % TRIM_EVERY == 0) {
+    if desk.history_rows >= TRIM_EVERY {
         trim(desk).await?;
     }
     allow(desk, false).await?;
@@ -271,6 +286,14 @@ async fn write_config(
         return Err(TablesError::Refused { reason });
     }
     Ok(Vec::new())
+}
+
+fn table_ids(desk: &Desk) -> Result<Vec<TableId>, TablesError> {
+    let id = |(name, _): (&str, &str)| {
+        let unknown = || TablesError::Unknown { what: Thing::Table, name: name.to_owned() };
+        Ok(desk.state.catalog.named(name).ok_or_else(unknown)?.id)
+    };
+    TABLES.into_iter().map(id).collect()
 }
 
 async fn rows_at(
@@ -334,15 +357,34 @@ async fn run<const WIDTH: usize>(
 /// Drops the oldest of the history, and a sixteenth more than has to go. All members do this for themselves;
 /// what several drop at once is dropped once.
 async fn trim(desk: &mut Desk) -> Result<(), TablesError> {
-    let rows = fetch_all(&mut desk.conn, "SELECT count(*) FROM agent_config_history", []).await?;
-    let count = rows.first().map_or(Ok(0), |row| Columns::of(row).count())?;
-    if count <= HISTORY_ROWS_MAX {
+    desk.history_rows = 0;
+    let surplus = surplus(desk).await?;
+    if surplus == 0 {
         return Ok(());
     }
-    let gone = count - (HISTORY_ROWS_MAX - HISTORY_ROWS_MAX / 16);
     let sql = "DELETE FROM agent_config_history WHERE (version, author, key) IN \
                (SELECT version, author, key FROM agent_config_history ORDER BY version, author, key LIMIT ?)";
+    let gone = surplus + HISTORY_ROWS_MAX / 16;
     execute(&mut desk.conn, sql, [number(gone)]).await.map(drop)
+}
+
+async fn surplus(desk: &mut Desk) -> Result<u64, TablesError> {
+    let rows = fetch_all(&mut desk.conn, "SELECT count(*) FROM agent_config_history", []).await?;
+    let count = rows.first().map_or(Ok(0), |row| Columns::of(row).count())?;
+    Ok(count.saturating_sub(HISTORY_ROWS_MAX))
+}
+
+/// Drops the oldest of the history without a change of the configuration.
+async fn trim_alone(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesError> {
+    if surplus(desk).await? == 0 {
+        return Ok(());
+    }
+    seal::seal_if_dirty(desk, at).await?;
+    let tables = table_ids(desk)?;
+    allow(desk, true).await?;
+    trim(desk).await?;
+    allow(desk, false).await?;
+    seal::seal_tables(desk, Extra::default(), Some(&tables), at).await.map(drop)
 }
 
 /// Names and texts of the triggers that refuse what other programs write to the built-in table `name`.

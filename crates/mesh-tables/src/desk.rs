@@ -48,6 +48,8 @@ pub(crate) struct Desk {
     pub(crate) disk: Arc<dyn Disk>,
     /// What the connection was told last.
     pub(crate) durability: Durability,
+    /// Rows of the configuration's history that were written since it was looked at.
+    pub(crate) history_rows: usize,
     /// Counts commits that did not wait for the disk.
     pub(crate) commits_later: u64,
     /// Everything that was committed is on the disk.
@@ -234,6 +236,7 @@ impl Desk {
             path: path.to_owned(),
             disk: Arc::new(Wal::of(path)),
             durability: Durability::AtOnce,
+            history_rows: 0,
             commits_later: 0,
             is_on_disk: false,
             is_unsure: false,

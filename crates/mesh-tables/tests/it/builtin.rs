@@ -129,20 +129,58 @@ async fn what_is_no_text_keeps_nobody_from_reading_the_rest() {
 async fn the_history_is_bounded_and_asked_by_key_and_version() {
     let [one] = peers().await;
     for version in 1..=3_u64 {
-        let items = (0..8_000).map(|no| history(version * 256, &format!("k{no}"), "{}"));
+        let items = (0..8_000).map(|no| history(version + 700, &format!("k{no}"), "{}"));
         let write = ConfigWrite { history: items.collect(), ..ConfigWrite::default() };
         one.tables.write_config(write, one.now().await).await.unwrap();
     }
     assert!(one.count("agent_config_history").await <= 20_000);
     let of = |query, limit| one.tables.config_history(query, limit);
     let newest = of(ConfigHistoryQuery::Newest, 2).await.unwrap();
-    assert_eq!(newest, [history(768, "k0", "{}"), history(768, "k1", "{}")]);
+    assert_eq!(newest, [history(703, "k0", "{}"), history(703, "k1", "{}")]);
     let key = ConfigHistoryQuery::Of { key: "k1".to_owned(), beneath: "k1.".to_owned() };
     let versions: Vec<u64> =
         of(key, 10).await.unwrap().into_iter().map(|row| row.version).collect();
-    assert_eq!(versions, [768, 512]);
-    assert_eq!(of(ConfigHistoryQuery::Version(768), 9_000).await.unwrap().len(), 8_000);
+    assert_eq!(versions, [703, 702]);
+    assert_eq!(of(ConfigHistoryQuery::Version(703), 9_000).await.unwrap().len(), 8_000);
     assert_eq!(of(ConfigHistoryQuery::Having("over"), 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_history_is_trimmed_where_all_changes_have_one_number_and_as_the_tables_are_made() {
+    let [one, two] = peers().await;
+    let many = |from: u64, count: u64| ConfigWrite {
+        history: (from..from + count).map(|no| history(7, &format!("k{no}"), "{}")).collect(),
+        ..ConfigWrite::default()
+    };
+    one.tables.write_config(many(0, 19_900), one.now().await).await.unwrap();
+    for step in 0..20 {
+        let write = many(20_000 + step * 100, 100);
+        one.tables.write_config(write, one.now().await).await.unwrap();
+    }
+    let count = one.count("agent_config_history").await;
+    assert!(count <= 20_000, "{count}");
+
+    // As the others write it, it grows without this one's doing.
+    two.tables.write_config(many(50_000, 9_000), two.now().await).await.unwrap();
+    converge(&[&one, &two]).await;
+    assert!(one.count("agent_config_history").await > 20_000);
+    one.tables.make_built_in(one.now().await).await.unwrap();
+    let kept = one.count("agent_config_history").await;
+    assert!(kept <= 20_000, "{kept}");
+    converge(&[&one, &two]).await;
+    assert_eq!(two.count("agent_config_history").await, kept);
+}
+
+#[tokio::test]
+async fn the_greatest_number_up_to_another_is_told_whatever_members_wrote_beside_it() {
+    let [one] = peers().await;
+    assert_eq!(one.tables.config_version_upto(9).await.unwrap(), None);
+    let items = [3, 5, 900].map(|version| history(version, "a", "{}")).to_vec();
+    let write = ConfigWrite { history: items, ..ConfigWrite::default() };
+    one.tables.write_config(write, one.now().await).await.unwrap();
+    for (most, told) in [(2, None), (3, Some(3)), (899, Some(5)), (u64::MAX, Some(900))] {
+        assert_eq!(one.tables.config_version_upto(most).await.unwrap(), told);
+    }
 }
 
 #[tokio::test]

@@ -149,9 +149,7 @@ const MARKS: [&[u8]; 14] = [
     "…".as_bytes(),
 ];
 /// What a stand-in or a reference begins with.
-const STARTS: [&[u8]; 20] = [
-    b"<",
-    b"$",
+const STARTS: [&[u8]; 18] = [
     b"{{",
     b"%(",
     b"%{",
@@ -184,8 +182,31 @@ pub(crate) fn is_placeholder(value: &[u8]) -> bool {
         || STARTS.iter().any(|start| lower.starts_with(start))
         || MARKS.iter().any(|mark| holds(mark))
         || (lower.starts_with(b"%") && lower.ends_with(b"%"))
+        || (lower.starts_with(b"<") && lower.ends_with(b">"))
+        || is_variable(value)
         || is_name_in_capitals(value)
         || is_path(value)
+}
+
+/// `$NAME`, `$env:NAME`, `$1`, `${NAME:-}`, `$(command)`, and a path that begins with one. A hash begins with `$` too:
+/// `$2b$10$…`.
+fn is_variable(value: &[u8]) -> bool {
+    let Some(behind) = value.strip_prefix(b"$") else { return false };
+    let closed = |close: u8| behind.iter().position(|byte| *byte == close).map(|at| at + 1);
+    let end = match behind.first() {
+        Some(b'{') => closed(b'}'),
+        // A command has brackets of its own.
+        Some(b'(') => behind.iter().rposition(|byte| *byte == b')').map(|at| at + 1),
+        Some(_) | None => {
+            let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_:".contains(byte);
+            let length = behind.iter().take_while(|byte| is_name(byte)).count();
+            let name = behind.get(..length).unwrap_or_default();
+            let is_numbered = name.first().is_some_and(u8::is_ascii_digit);
+            (!(is_numbered && length > 1) && length > 0 && !looks_random(name)).then_some(length)
+        }
+    };
+    let rest = end.and_then(|end| behind.get(end..));
+    rest.is_some_and(|rest| rest.is_empty() || is_path(rest))
 }
 
 /// `TOKEN`, `YOUR_TOKEN_HERE`: what manuals write where a value goes.

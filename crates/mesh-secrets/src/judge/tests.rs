@@ -49,8 +49,16 @@ fn stand_ins_paths_and_references_are_placeholders() {
     for text in [
         "",
         "<token>",
+        "<your token here>",
         "${TOKEN}",
+        "${TOKEN:-none}",
         "$TOKEN",
+        "$oakToken2",
+        "$env:OAK_TOKEN",
+        "$1",
+        "$HOME/.config/token",
+        "${XDG_RUNTIME_DIR}/token",
+        "$(cat /run/secrets/token)",
         "{{ token }}",
         "%TOKEN%",
         "op://vault/item/field",
@@ -74,8 +82,20 @@ fn stand_ins_paths_and_references_are_placeholders() {
     ] {
         assert!(is_placeholder(text.as_bytes()), "{text}");
     }
-    for text in ["hunter22!", "/Kx9+fQ2mZr7Tb4WcLp0Vn8sYd3Gh6Ju1Ea5Xi", "correct horse", "a1b2c3d4"]
-    {
+    for text in [
+        "hunter22!",
+        "/Kx9+fQ2mZr7Tb4WcLp0Vn8sYd3Gh6Ju1Ea5Xi",
+        "correct horse",
+        "a1b2c3d4",
+        "<hunter2",
+        "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+        "$apr1$hJ8kQ2mZ$r7Tb4WcLp0Vn8sYd3Gh6J/",
+        "$Kx9fQ2mZr7Tb4WcLp0Vn8sYd",
+        "$hunter2!",
+        "$ecret pass",
+        "${hunter2",
+        "${A}hunter2",
+    ] {
         assert!(!is_placeholder(text.as_bytes()), "{text}");
     }
 }

@@ -16,6 +16,8 @@ const NAME_CHARS_MAX: usize = 160;
 const TEXT_KEYS_MAX: usize = 3;
 /// Keys that the fields name.
 const FIELDS_KEYS_MAX: usize = 100;
+/// What is told of a key that holds a secret.
+const HIDDEN_KEY: &str = "(hidden key)";
 /// Bytes of a value as JSON in the fields. A larger one is told as the beginning of its text.
 const FIELD_BYTES_MAX: usize = 4096;
 
@@ -54,7 +56,8 @@ pub struct Announcement {
     pub fields: Value,
 }
 
-/// Tells of the change `version` that `who` made. Sealed values, and those that `is_secret`, are never shown.
+/// Tells of the change `version` that `who` made. Sealed values, and those that `is_secret`, are never shown, nor
+/// are keys that are secret beside no value (`null`).
 ///
 /// A change that touched nothing is told as one of no keys.
 #[must_use]
@@ -67,10 +70,14 @@ pub fn announce(
 ) -> Announcement {
     let told = match (action, items) {
         (Action::Edit, [item]) => one(item, &is_secret),
-        (Action::Edit, _) => format!("changed {}", keys(items)),
-        (Action::Import, _) => format!("imported {}", keys(items)),
+        (Action::Edit, _) => format!("changed {}", keys(items, &is_secret)),
+        (Action::Import, _) => format!("imported {}", keys(items, &is_secret)),
         (Action::Revert { change }, _) => {
-            format!("reverted version {}: {}", plain(change, NAME_CHARS_MAX), keys(items))
+            format!(
+                "reverted version {}: {}",
+                plain(change, NAME_CHARS_MAX),
+                keys(items, &is_secret)
+            )
         }
     };
     let who = plain(who, NAME_CHARS_MAX);
@@ -123,7 +130,7 @@ impl<'v> Seen<'v> {
 }
 
 fn one(item: &AnnouncedItem<'_>, is_secret: &impl Fn(&ConfigKey, &Value) -> bool) -> String {
-    let key = plain(&item.key.to_string(), NAME_CHARS_MAX);
+    let key = plain(&key_text(item.key, is_secret), NAME_CHARS_MAX);
     let seen = |value| Seen::of(item.key, value, is_secret).text();
     match (item.old, item.new) {
         (_, Some(EntryValue::Sealed(sealed))) => {
@@ -137,11 +144,16 @@ fn one(item: &AnnouncedItem<'_>, is_secret: &impl Fn(&ConfigKey, &Value) -> bool
     }
 }
 
-fn keys(items: &[AnnouncedItem<'_>]) -> String {
+/// The key, unless a secret is in its names: a member that does not look can write one.
+fn key_text(key: &ConfigKey, is_secret: &impl Fn(&ConfigKey, &Value) -> bool) -> String {
+    if is_secret(key, &Value::Null) { HIDDEN_KEY.to_owned() } else { key.to_string() }
+}
+
+fn keys(items: &[AnnouncedItem<'_>], is_secret: &impl Fn(&ConfigKey, &Value) -> bool) -> String {
     let named: Vec<String> = items
         .iter()
         .take(TEXT_KEYS_MAX)
-        .map(|item| plain(&item.key.to_string(), NAME_CHARS_MAX))
+        .map(|item| plain(&key_text(item.key, is_secret), NAME_CHARS_MAX))
         .collect();
     let count = match items.len() {
         1 => "1 key".to_owned(),
@@ -170,7 +182,7 @@ fn fields(
         (Action::Edit, _) => "change",
     };
     let keys: Vec<String> =
-        items.iter().take(FIELDS_KEYS_MAX).map(|item| item.key.to_string()).collect();
+        items.iter().take(FIELDS_KEYS_MAX).map(|item| key_text(item.key, is_secret)).collect();
     let mut fields = json!({
         "who": who, "action": name, "version": version, "keys": keys, "keys_total": items.len(),
     });

@@ -38,7 +38,7 @@ pub use parity::{
     range_of,
 };
 pub use schema::{SCHEMA_BYTES_MAX, Schema, SchemaError, VIOLATIONS_MAX, Violation};
-pub use state::{Changed, ConfigState, Problem, VERSION_MAX};
+pub use state::{Changed, ConfigState, Problem, VERSION_JUMP_MAX, VERSION_MAX};
 pub use template::{Difference, Imported, TemplateError, difference, export, import_flat};
 pub use text::{
     ParsedText, REVISION_NAME, TEXT_DEPTH_MAX, TextError, TextErrorKind, parse_text, render_text,
@@ -56,4 +56,8 @@ pub const KEYS_MAX: usize = 50_000;
 /// Most keys of one change.
 pub const CHANGE_KEYS_MAX: usize = 10_000;
 /// Most bytes of keys and values together.
-pub const CONFIG_BYTES_MAX: usize = 32 << 20;
+pub const CONFIG_BYTES_MAX: usize = 6 << 20;
+/// Most bytes of the whole as it is written into a file that holds nothing else. The names of objects, the white
+/// space and the lines of a list can make it much more than keys and values are. Below what a file may have, so that
+/// comments and the keys of the machine have room beside it.
+pub const CONFIG_SHOWN_BYTES_MAX: usize = 7 << 20;

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use serde_json::Value;
 
+use crate::text::{SHOWN_BYTES_AROUND, shown_bytes};
 use crate::{CONFIG_BYTES_MAX, ConfigError, ConfigKey, Entry, KEYS_MAX, unflatten};
 
 mod problem;
@@ -15,8 +16,14 @@ pub use problem::Problem;
 pub(crate) use standing::hidden;
 
 /// Greatest number of a change: what every reader of JSON can count to. An entry with a greater one is not
-/// read, and no change is numbered beyond it: there several changes of a member have the same name.
+/// read, and no change is numbered beyond it. To bring a mesh there takes two million rows, as nobody counts on
+/// from a number that is more than [`VERSION_JUMP_MAX`] ahead.
 pub const VERSION_MAX: u64 = (1 << 53) - 1;
+
+/// How far a number may be ahead of the greatest that is known, to be counted on from. Nobody makes so many
+/// changes while another is away. One row with the greatest of all numbers would otherwise leave none for the
+/// changes to come, which would then share a name and overwrite each other in the history.
+pub const VERSION_JUMP_MAX: u64 = 1 << 32;
 
 /// Rows that are held. More than one change may bring, as members that do not hear of each other may each
 /// fill what is allowed.
@@ -41,6 +48,8 @@ pub struct ConfigState {
     unreadable: BTreeMap<String, String>,
     /// Of keys and values.
     bytes: usize,
+    /// What a file shows of each key, if it showed that key alone.
+    shown_bytes: usize,
     unreadable_bytes: usize,
     version: u64,
     is_overfull: bool,
@@ -51,6 +60,7 @@ struct Held {
     entry: Entry,
     /// Of key and value.
     bytes: usize,
+    shown_bytes: usize,
 }
 
 /// What a row made of a key's entry.
@@ -65,6 +75,12 @@ pub struct Changed {
 }
 
 impl ConfigState {
+    /// A state without rows, of a member that has counted up to `version`.
+    #[must_use]
+    pub fn numbered_from(version: u64) -> Self {
+        Self { version: version.min(VERSION_MAX), ..Self::default() }
+    }
+
     /// Takes a row of the table that appeared, changed or vanished. Repeating it is harmless.
     ///
     /// # Errors
@@ -99,8 +115,10 @@ impl ConfigState {
         }
         let old = self.take(&key);
         self.check_room(bytes)?;
+        let shown_bytes = shown_bytes(&key, &entry.value);
         self.bytes += bytes;
-        self.entries.insert(key.clone(), Held { entry: entry.clone(), bytes });
+        self.shown_bytes += shown_bytes;
+        self.entries.insert(key.clone(), Held { entry: entry.clone(), bytes, shown_bytes });
         Ok(Some(Changed { key, old, new: Some(entry) }))
     }
 
@@ -130,6 +148,7 @@ impl ConfigState {
     fn take(&mut self, key: &ConfigKey) -> Option<Entry> {
         let held = self.entries.remove(key)?;
         self.bytes -= held.bytes;
+        self.shown_bytes -= held.shown_bytes;
         Some(held.entry)
     }
 
@@ -192,7 +211,7 @@ impl ConfigState {
             }
         }
         let unreadable = self.unreadable.iter().map(|(row, reason)| Problem::Unreadable {
-            row: row.chars().take(80).collect(),
+            row: problem::shown_row(row),
             key: row::read_key(row).ok().filter(|key| row::check_key(key).is_ok()),
             reason: reason.clone(),
         });
@@ -200,15 +219,27 @@ impl ConfigState {
         problems
     }
 
-    /// Greatest number of a change that is known; the next change has the one after it.
+    /// Rows that are no key's and of which [`Problem::Unreadable`] shows `shown`, as they stand in the table. No edit
+    /// names them, so they are removed by what they have for a key.
+    #[must_use]
+    pub fn rows_without_key(&self, shown: &str) -> Vec<String> {
+        let rows = self.unreadable.keys();
+        let is_named =
+            |row: &&String| problem::shown_row(row) == shown && row::read_key(row).is_err();
+        rows.filter(is_named).cloned().collect()
+    }
+
+    /// Greatest number of a change that is known and is not too far ahead ([`VERSION_JUMP_MAX`]); the next change
+    /// has the one after it.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Notes a change that is known from the history: what it set may have been removed since.
+    /// Notes a change that is known from the history: what it set may have been removed since. One that is more
+    /// than [`VERSION_JUMP_MAX`] ahead is not counted on from; an entry of it stands like any other, with its number.
     pub fn note_version(&mut self, version: u64) {
-        if version <= VERSION_MAX {
+        if version <= VERSION_MAX && version <= self.version.saturating_add(VERSION_JUMP_MAX) {
             self.version = self.version.max(version);
         }
     }
@@ -228,6 +259,16 @@ impl ConfigState {
     /// Bytes of `key` and its value; nothing without an entry.
     pub(crate) fn bytes_of(&self, key: &ConfigKey) -> usize {
         self.entries.get(key).map_or(0, |held| held.bytes)
+    }
+
+    /// At least what a file has that shows all of it.
+    pub(crate) fn shown_bytes(&self) -> usize {
+        SHOWN_BYTES_AROUND + self.shown_bytes
+    }
+
+    /// What a file shows of `key`, if it showed that alone; nothing without an entry.
+    pub(crate) fn shown_bytes_of(&self, key: &ConfigKey) -> usize {
+        self.entries.get(key).map_or(0, |held| held.shown_bytes)
     }
 
     /// Whether the row of `key` is there and cannot be read.

@@ -18,6 +18,7 @@ mod trivia;
 mod write;
 
 pub use render::render_text;
+pub(crate) use write::{SHOWN_BYTES_AROUND, shown_bytes};
 
 /// The member that names what a text was rendered from. It stands first, and is no part of the document.
 pub const REVISION_NAME: &str = "$revision";

@@ -81,6 +81,25 @@ fn sealed_and_secret_values_are_not_shown() {
 }
 
 #[test]
+fn keys_that_hold_a_secret_are_not_shown() {
+    let (odd, plain_key) = (key("agents.hunter2.pin"), key("agents.oak.pin"));
+    let value = plain_value(json!(1));
+    let is_secret = |key: &ConfigKey, _: &Value| key.segments().iter().any(|one| one == "hunter2");
+    let item = |key| AnnouncedItem { key, old: Some(&value), new: Some(&value) };
+    let items = [item(&odd), item(&plain_key)];
+    for (action, items, text) in [
+        (Action::Edit, &items[..1], "set (hidden key): (hidden) → (hidden)"),
+        (Action::Edit, &items[..], "changed 2 keys: (hidden key), agents.oak.pin"),
+        (Action::Import, &items[..], "imported 2 keys: (hidden key), agents.oak.pin"),
+    ] {
+        let told = announce("oak", &action, 17, items, is_secret);
+        assert_eq!(told.text, format!("📡 CONFIG UPDATE: oak {text} (version 17)"));
+        assert_eq!(told.fields["keys"][0], "(hidden key)");
+        assert!(!told.fields.to_string().contains("hunter2"));
+    }
+}
+
+#[test]
 fn many_keys_are_counted_and_the_first_are_named() {
     let keys: Vec<ConfigKey> = (0..2000).map(|one| key(&format!("k{one}"))).collect();
     let value = plain_value(json!(1));

@@ -8,10 +8,14 @@ use serde_json::Value;
 use super::{Change, ChangeItem, Edit};
 use crate::state::row::{check_key, check_value};
 use crate::state::{document_of, hidden};
+use crate::text::shown_bytes;
 use crate::{
-    CHANGE_KEYS_MAX, CONFIG_BYTES_MAX, ConfigError, ConfigKey, ConfigState, Entry, EntryValue,
-    KEYS_MAX, VERSION_MAX,
+    CHANGE_KEYS_MAX, CONFIG_BYTES_MAX, CONFIG_SHOWN_BYTES_MAX, ConfigError, ConfigKey, ConfigState,
+    Entry, EntryValue, KEYS_MAX, VERSION_MAX, render_text,
 };
+
+/// As long as every revision.
+const NO_REVISION: &str = "0000000000000000";
 
 /// Most bytes of what a change's maker says of it.
 const NOTE_BYTES_MAX: usize = 4 << 10;
@@ -22,7 +26,8 @@ impl ConfigState {
     /// which entries the edits replace unknowingly.
     ///
     /// # Errors
-    /// [`ConfigError`] when it does not fit or does not go together. What takes something away fits always.
+    /// [`ConfigError`] when it does not fit or does not go together. What only takes away fits also where there is
+    /// more than may be; more than [`CHANGE_KEYS_MAX`] keys go in several changes, each of a part of them.
     pub fn plan(
         &self,
         edits: Vec<Edit>,
@@ -52,7 +57,9 @@ impl ConfigState {
         self.check_size(&items)?;
         self.check_clashes(&items)?;
         let version = self.version().saturating_add(1).min(VERSION_MAX);
-        Ok(Change { version, by, at, note, items })
+        let change = Change { version, by, at, note, items };
+        self.check_shown(&change)?;
+        Ok(change)
     }
 
     fn check_size(&self, items: &[ChangeItem]) -> Result<(), ConfigError> {
@@ -69,6 +76,27 @@ impl ConfigState {
         // Concurrent changes can bring more than that. Whoever then takes away need not reach it at once.
         bound("keys of the configuration", keys, KEYS_MAX.max(self.keys()))?;
         bound("bytes of the configuration", bytes, CONFIG_BYTES_MAX.max(self.bytes()))
+    }
+
+    /// The configuration is shown in a file: there it has to fit.
+    fn check_shown(&self, change: &Change) -> Result<(), ConfigError> {
+        let mut bytes = self.shown_bytes();
+        for item in &change.items {
+            bytes -= self.shown_bytes_of(&item.key);
+            bytes += item.new.as_ref().map_or(0, |value| shown_bytes(&item.key, value));
+        }
+        let takes_away = change.items.iter().all(|item| item.new.is_none());
+        if bytes <= CONFIG_SHOWN_BYTES_MAX || takes_away {
+            return Ok(());
+        }
+        // Keys share the names around them, so it may be less: it is written to see.
+        let written = |document: &Value| render_text(None, document, NO_REVISION).len();
+        let after = written(&self.after(change));
+        if after <= CONFIG_SHOWN_BYTES_MAX {
+            return Ok(());
+        }
+        let before = written(&self.document(None).unwrap_or_default());
+        bound("bytes of the configuration in a file", after, CONFIG_SHOWN_BYTES_MAX.max(before))
     }
 
     /// Members that change something at once may make a clash; a change by itself does not.

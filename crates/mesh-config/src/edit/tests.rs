@@ -4,7 +4,10 @@ use serde_json::json;
 
 use super::*;
 use crate::state::tests::{any_state, document, entry, key, peer, sealed, sealed_entry, state};
-use crate::{CHANGE_KEYS_MAX, CONFIG_BYTES_MAX, KEYS_MAX, VALUE_BYTES_MAX, VERSION_MAX};
+use crate::{
+    CHANGE_KEYS_MAX, CONFIG_BYTES_MAX, CONFIG_SHOWN_BYTES_MAX, KEYS_MAX, VALUE_BYTES_MAX,
+    VERSION_JUMP_MAX, VERSION_MAX, render_text,
+};
 
 pub(crate) fn plan(state: &ConfigState, edits: Vec<Edit>) -> Result<Change, ConfigError> {
     state.plan(edits, vec![], peer(9), UnixMillis(77), None)
@@ -74,6 +77,11 @@ proptest! {
             prop_assert!(is_there || is_empty_object(value) && (has_members || change.is_empty()
                 || state.within(key).next().is_some()));
         }
+    }
+
+    #[test]
+    fn a_file_has_no_more_than_its_keys_alone_would_have(state in any_state()) {
+        prop_assert!(written(&state) <= state.shown_bytes());
     }
 
     #[test]
@@ -217,6 +225,93 @@ fn a_change_is_numbered_after_all_that_is_known() {
     assert_eq!(version(&state), 5);
     state.note_version(8);
     assert_eq!(version(&state), 9);
-    state.note_version(VERSION_MAX);
-    assert_eq!(version(&state), VERSION_MAX);
+    let near_the_end = ConfigState::numbered_from(VERSION_MAX);
+    assert_eq!(version(&near_the_end), VERSION_MAX);
+}
+
+#[test]
+fn a_number_far_ahead_is_shown_and_not_counted_on_from() {
+    let mut state = state(&[("a", entry(json!(1), 4, 1))]);
+    for text in [entry(json!(2), VERSION_MAX, 2), entry(json!(2), 5 + VERSION_JUMP_MAX, 2)] {
+        let version = text.version;
+        state.put("b", Some(&text.to_text())).unwrap();
+        state.note_version(version);
+        assert_eq!(state.entry(&key("b")).unwrap().version, version);
+        assert_eq!(state.version(), 4);
+    }
+    for number in 5..8 {
+        let change = plan(&state, state.edits_to_set(&key("c"), &json!(number)).unwrap()).unwrap();
+        assert_eq!(change.version, number);
+        apply(&mut state, &change);
+    }
+    let change = plan(&state, state.edits_to_set(&key("b"), &json!(3)).unwrap()).unwrap();
+    apply(&mut state, &change);
+    assert_eq!(state.entry(&key("b")).unwrap().version, 8);
+    state.note_version(8 + VERSION_JUMP_MAX);
+    assert_eq!(state.version(), 8 + VERSION_JUMP_MAX);
+}
+
+/// What a file has that shows all of `state`.
+fn written(state: &ConfigState) -> usize {
+    render_text(None, &state.document(None).unwrap(), "0123456789abcdef").len()
+}
+
+#[test]
+fn whatever_is_accepted_fits_into_a_file_and_what_is_not_is_refused_with_the_size_of_it() {
+    // Each with objects of its own around it, or with a line for each of what it lists.
+    let name = |number: usize| format!("a{number}.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p");
+    let nested = (0..40).fold(json!(vec![1; 400]), |inner, _| json!([inner]));
+    for (name, value, count) in [
+        (&name as &dyn Fn(usize) -> String, json!(1), 2 * CHANGE_KEYS_MAX),
+        (&|number| format!("a{number}"), json!(vec![1; 100_000]), 20),
+        (&|number| format!("a{number}"), nested, 400),
+        (&|number| format!("a{number}"), json!("x".repeat(1000)), CHANGE_KEYS_MAX),
+    ] {
+        let (mut state, mut is_refused) = (ConfigState::default(), false);
+        let edits: Vec<Edit> =
+            (0..count).map(|number| edit(&name(number), is(value.clone()))).collect();
+        for some in edits.chunks(count.div_ceil(5)) {
+            match plan(&state, some.to_vec()) {
+                Ok(change) => apply(&mut state, &change),
+                Err(ConfigError::TooMany { what, count, max }) => {
+                    assert!(count > max && what.starts_with("bytes of the configuration"));
+                    is_refused = true;
+                    break;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let size = written(&state);
+        assert!(is_refused, "{size}");
+        assert!(size > CONFIG_SHOWN_BYTES_MAX / 2 && size <= CONFIG_SHOWN_BYTES_MAX, "{size}");
+    }
+}
+
+#[test]
+fn names_that_keys_share_are_counted_once() {
+    let mut state = ConfigState::default();
+    let text = entry(json!(1), 1, 1).to_text();
+    for number in 0..KEYS_MAX - 1 {
+        state.put(&format!("a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p{number}"), Some(&text)).unwrap();
+    }
+    assert!(state.shown_bytes() > 2 * CONFIG_SHOWN_BYTES_MAX);
+    let change = plan(&state, state.edits_to_set(&key("b"), &json!(1)).unwrap()).unwrap();
+    apply(&mut state, &change);
+    assert!(written(&state) <= CONFIG_SHOWN_BYTES_MAX);
+}
+
+#[test]
+fn more_than_a_change_may_take_away_goes_in_several() {
+    let mut state = ConfigState::default();
+    let text = entry(json!(1), 1, 1).to_text();
+    for number in 0..=CHANGE_KEYS_MAX {
+        state.put(&format!("a.b{}.c{number}", number % 2), Some(&text)).unwrap();
+    }
+    let refused = plan(&state, state.edits_to_unset(&key("a")));
+    assert!(matches!(refused, Err(ConfigError::TooMany { max: CHANGE_KEYS_MAX, .. })));
+    for part in ["a.b0", "a"] {
+        let change = plan(&state, state.edits_to_unset(&key(part))).unwrap();
+        apply(&mut state, &change);
+    }
+    assert_eq!(state.keys(), 0);
 }

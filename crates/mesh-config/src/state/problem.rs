@@ -4,6 +4,11 @@ use mesh_protocol::PeerId;
 
 use crate::ConfigKey;
 
+/// What is shown of a row's key that may be none.
+pub(super) fn shown_row(row: &str) -> String {
+    row.chars().take(80).collect()
+}
+
 /// Why the table is not quite a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
@@ -24,7 +29,8 @@ pub enum Problem {
     Unreadable {
         /// What the row has for a key, shortened.
         row: String,
-        /// The key, if it is one. Of a row without one nothing is missing.
+        /// The key, if it is one. Of a row without one nothing is missing; it is removed by what it has for a key
+        /// ([`ConfigState::rows_without_key`](crate::ConfigState::rows_without_key)).
         key: Option<ConfigKey>,
         /// What is wrong.
         reason: String,

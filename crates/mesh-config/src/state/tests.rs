@@ -213,6 +213,21 @@ fn a_row_that_cannot_be_read_takes_the_place_of_what_was_there() {
 }
 
 #[test]
+fn a_row_that_is_no_keys_is_named_by_what_is_shown_of_it() {
+    let mut state = state(&[("a", entry(json!(0), 1, 1))]);
+    let long = format!("b {}", "ä".repeat(100));
+    for row in ["\"a\"", "a..b", &long, "c"] {
+        state.put(row, Some("?")).unwrap_err();
+        let [Problem::Unreadable { row: shown, .. }] = &*state.problems() else { panic!("{row}") };
+        let expected = if row == "c" { vec![] } else { vec![row.to_owned()] };
+        assert_eq!(state.rows_without_key(shown), expected);
+        state.put(row, None).unwrap();
+        assert_eq!(state.rows_without_key(row), Vec::<String>::new());
+    }
+    assert_eq!(state.rows_without_key("a"), Vec::<String>::new());
+}
+
+#[test]
 fn keys_are_held_up_to_a_bound_whether_they_can_be_read_or_not() {
     let mut state = ConfigState::default();
     let text = entry(json!(1), 1, 1).to_text();

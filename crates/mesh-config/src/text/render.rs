@@ -5,9 +5,7 @@ use serde_json::{Map, Value};
 use super::REVISION_NAME;
 use super::parse::{Member, Object, parse, without_mark};
 use super::trivia::{comments_end, detached, first_line_end, indent, is_open};
-use super::write::{Style, compact, pretty, sorted, text};
-
-const PLAIN: Style<'static> = Style { line_end: "\n", unit: "  " };
+use super::write::{PLAIN, Style, compact, pretty, sorted, text};
 
 /// Writes `document` as a text with that revision, into `old` if there is such a text.
 ///

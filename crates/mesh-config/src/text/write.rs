@@ -2,8 +2,36 @@
 
 use serde_json::{Map, Value};
 
+use crate::{ConfigKey, EntryValue};
+
 /// A list of single values is written on one line up to this many characters.
 const LINE_LIST_CHARS_MAX: usize = 80;
+
+/// What a text has that shows nothing: the outermost object with the revision.
+pub(crate) const SHOWN_BYTES_AROUND: usize = 48;
+
+/// How a text is written that nobody has laid out.
+pub(super) const PLAIN: Style<'static> = Style { line_end: "\n", unit: "  " };
+
+/// Bytes that a text has for `key` alone: its line, and those of the objects around it. Texts of several keys that
+/// share such objects have less.
+pub(crate) fn shown_bytes(key: &ConfigKey, value: &EntryValue) -> usize {
+    let (mut out, mut indent) = (String::new(), String::new());
+    for (index, name) in key.segments().iter().enumerate() {
+        indent.push_str(PLAIN.unit);
+        begin_line(&mut out, 1, PLAIN, &indent);
+        text(&mut out, name);
+        out.push_str(": ");
+        if index + 1 < key.segments().len() {
+            out.push('{');
+            // Where it ends.
+            begin_line(&mut out, 0, PLAIN, &indent);
+            out.push('}');
+        }
+    }
+    pretty(&mut out, &value.shown(), PLAIN, &indent);
+    out.len()
+}
 
 /// How lines are written.
 #[derive(Clone, Copy, Debug)]

@@ -141,6 +141,9 @@ impl ConfigApi for Node {
     }
 
     async fn config_unset(&self, request: ConfigUnset) -> Result<ConfigChanged, ApiError> {
+        if self.shared.remove_config_rows(&request.key).await? {
+            return Ok(ConfigChanged { version: None, changed: vec![request.key] });
+        }
         let key = read_key(&request.key)?;
         Ok(changed(self.unset_config(&key, request.note).await?))
     }

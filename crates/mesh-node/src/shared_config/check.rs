@@ -53,7 +53,8 @@ fn problem(problem: &Problem) -> ConfigProblem {
             ("unreadable", Some(row.clone()), "set the key again, or remove it".to_owned())
         }
         Problem::Unreadable { row, key: None, .. } => {
-            ("unreadable", Some(row.clone()), "nothing goes by it, as it is no key's".to_owned())
+            let hint = "nothing goes by it, as it is no key's; unset it to be rid of it".to_owned();
+            ("unreadable", Some(row.clone()), hint)
         }
         Problem::Overfull { .. } => ("overfull", None, "remove what is not needed".to_owned()),
     };

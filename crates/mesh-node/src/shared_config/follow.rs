@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_config::{ConfigState, HistoryItem, VERSION_JUMP_MAX};
+use mesh_config::{ConfigError, ConfigState, HistoryItem};
 use mesh_protocol::{PeerId, SqlValue};
-use mesh_tables::{CONFIG_TABLE, ChangeEvent, Feed, FeedItem, TablesError};
+use mesh_tables::{CONFIG_TABLE, ChangeEvent, ConfigHistoryQuery, Feed, FeedItem, TablesError};
 
 use crate::shared::{Shared, lock};
 
@@ -30,22 +30,15 @@ impl Shared {
         let _alone = self.shared_config.gate.lock().await;
         let tables = &self.replication.tables;
         let rows = tables.config_rows().await?;
-        let known = lock(&self.shared_config.state).version();
-        let mut fresh = ConfigState::numbered_from(known);
+        let newest = tables.config_history(ConfigHistoryQuery::Newest, 1).await?;
+        let mut fresh = ConfigState::default();
+        let mut left = LeftAlone::default();
         for (key, entry) in &rows {
-            take(&mut fresh, key, Some(entry));
+            left.take(&mut fresh, key, Some(entry));
         }
-        // What a change set may be gone, and its number then stands in the history alone.
-        loop {
-            let most = fresh.version().saturating_add(VERSION_JUMP_MAX);
-            let greatest = tables.config_version_upto(most).await?;
-            let Some(version) = greatest.filter(|version| *version > fresh.version()) else {
-                break;
-            };
-            fresh.note_version(version);
-            if fresh.version() < version {
-                break;
-            }
+        left.tell();
+        if let Some(row) = newest.first() {
+            fresh.note_version(row.version);
         }
         {
             let mut state = lock(&self.shared_config.state);
@@ -138,15 +131,17 @@ impl Shared {
         rows: impl Iterator<Item = (&'r str, Option<&'r str>)>,
     ) {
         let (mut is_changed, mut has_rules) = (false, false);
+        let mut left = LeftAlone::default();
         {
             let mut state = lock(&self.shared_config.state);
             for (key, entry) in rows {
-                if take(&mut state, key, entry) {
+                if left.take(&mut state, key, entry) {
                     is_changed = true;
                     has_rules |= key.starts_with(RULES);
                 }
             }
         }
+        left.tell();
         if is_changed {
             self.shared_config.note_changed();
         }
@@ -157,13 +152,30 @@ impl Shared {
     }
 }
 
-/// Says whether anything changed.
-fn take(state: &mut ConfigState, key: &str, entry: Option<&str>) -> bool {
-    match state.put(key, entry) {
-        Ok(changed) => changed.is_some(),
-        Err(error) => {
-            tracing::warn!(%error, "an entry of the configuration is left alone");
-            true
+/// Rows of one batch that are no entries. Members may send many.
+#[derive(Debug, Default)]
+struct LeftAlone {
+    first: Option<ConfigError>,
+    count: usize,
+}
+
+impl LeftAlone {
+    /// Says whether anything changed.
+    fn take(&mut self, state: &mut ConfigState, key: &str, entry: Option<&str>) -> bool {
+        match state.put(key, entry) {
+            Ok(changed) => changed.is_some(),
+            Err(error) => {
+                self.count += 1;
+                self.first.get_or_insert(error);
+                true
+            }
+        }
+    }
+
+    fn tell(&self) {
+        if let Some(first) = &self.first {
+            let count = self.count;
+            tracing::warn!(%first, count, "entries of the configuration are left alone");
         }
     }
 }
@@ -198,3 +210,6 @@ fn history_item(event: &ChangeEvent) -> Option<HistoryItem> {
     let change = text(column(&event.data, "change")?)?;
     HistoryItem::parse(version, by, key, change).ok()
 }
+
+#[cfg(test)]
+mod tests;

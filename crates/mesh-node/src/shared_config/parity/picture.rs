@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_config::{
-    ConfigKey, Digests, Entry, Flat, Parity, ParsedText, ValueDigest, compare, flatten, parse_text,
-    range_of,
+    ConfigKey, ConfigState, Digests, Entry, Flat, Parity, ParsedText, ValueDigest, compare,
+    flatten, parse_text, range_of,
 };
 use mesh_configfile::{FileContent, FileError, Stamp};
 use mesh_control::{ConfigFileState, ConfigProblem};
@@ -70,6 +70,8 @@ pub(super) struct Picture {
     count: u64,
     /// What the table holds, as it was read from the disk for this.
     pub(super) table: Arc<Known>,
+    /// The same without rows that nobody can go by.
+    readable: Arc<Known>,
     /// What this node goes by.
     memory: Arc<Known>,
     /// What the file is to show.
@@ -80,7 +82,7 @@ pub(super) struct Picture {
 impl Picture {
     /// Whether this node goes by what the table holds. If it is not on its way, somebody else has written there.
     fn is_memory_right(&self) -> bool {
-        self.table.digests == self.memory.digests
+        self.readable.digests == self.memory.digests
     }
 
     /// Whether nothing is on its way.
@@ -96,7 +98,7 @@ impl Picture {
             key: None,
             detail: format!(
                 "the table in data.db was changed by another program: {}",
-                named(&compare(&self.memory.values, &self.table.values))
+                named(&compare(&self.memory.values, &self.readable.values))
             ),
             hint: "mesh-ctl sync --force puts right what other members have".to_owned(),
         });
@@ -161,13 +163,38 @@ fn named(parity: &Parity) -> String {
     format!("{}{more}", named.join(", "))
 }
 
-/// What stands for the rows of the table. A row whose key nobody can name is left out.
-fn row_values(rows: &[(String, String)]) -> Values {
-    let digest = |text: &String| match serde_json::from_str::<Entry>(text) {
-        Ok(entry) => ValueDigest::of(&entry.value),
-        Err(_) => ValueDigest::of_plain(&serde_json::Value::String(text.clone())),
-    };
-    rows.iter().filter_map(|(key, entry)| Some((key.parse().ok()?, digest(entry)))).collect()
+/// What stands for the rows of the table, and keys of which the row is no entry that anybody goes by. A row whose
+/// key is not written as keys are is left out.
+fn row_values(rows: &[(String, String)]) -> (Values, BTreeSet<ConfigKey>) {
+    let (mut values, mut unreadable) = (Values::new(), BTreeSet::new());
+    for (text, row) in rows {
+        let Ok(key) = text.parse::<ConfigKey>() else { continue };
+        if key.to_string() != *text {
+            continue;
+        }
+        let taken = ConfigState::default().put(text, Some(row)).ok().flatten();
+        let digest = match taken.and_then(|changed| changed.new) {
+            Some(entry) => ValueDigest::of(&entry.value),
+            None => {
+                unreadable.insert(key.clone());
+                ValueDigest::of_plain(&serde_json::Value::String(row.clone()))
+            }
+        };
+        values.insert(key, digest);
+    }
+    (values, unreadable)
+}
+
+/// The rows of the table, with and without those that nobody goes by.
+fn table_of(rows: &[(String, String)]) -> (Arc<Known>, Arc<Known>) {
+    let (values, unreadable) = row_values(rows);
+    let table = Arc::new(Known::new(values));
+    if unreadable.is_empty() {
+        return (Arc::clone(&table), table);
+    }
+    let mut readable = table.values.clone();
+    readable.retain(|key, _| !unreadable.contains(key));
+    (table, Arc::new(Known::new(readable)))
 }
 
 /// A sealed value is shown as who can open it, which stands for it as a whole.
@@ -276,16 +303,21 @@ impl Shared {
                 };
                 let (document, _) = config.effective();
                 let shown = flatten(None, &document).unwrap_or_default();
-                (Arc::new(Known::new(memory)), Arc::new(Known::new(shown_values(&shown))))
+                let mut shown = shown_values(&shown);
+                // Rows that no machine shows are no difference between those that list their keys and others.
+                let local = config.local_keys();
+                let hidden = memory.iter().filter(|(key, _)| local.is_local(key));
+                shown.extend(hidden.map(|(key, digest)| (key.clone(), *digest)));
+                (Arc::new(Known::new(memory)), Arc::new(Known::new(shown)))
             }
         };
-        let table = match (rows, same) {
-            (Some(rows), _) => Arc::new(Known::new(row_values(rows))),
-            (None, Some(before)) => Arc::clone(&before.table),
-            (None, None) => Arc::clone(&memory),
+        let (table, readable) = match (rows, same) {
+            (Some(rows), _) => table_of(rows),
+            (None, Some(before)) => (Arc::clone(&before.table), Arc::clone(&before.readable)),
+            (None, None) => (Arc::clone(&memory), Arc::clone(&memory)),
         };
         let file = self.draw_file(same, &shown, content);
-        Picture { count, table, memory, shown, file }
+        Picture { count, table, readable, memory, shown, file }
     }
 
     fn draw_file(

@@ -6,7 +6,7 @@ use mesh_control::ConfigFileState;
 use mesh_protocol::CONFIG_KEYS_PER_FRAME_MAX;
 use serde_json::json;
 
-use super::{Known, Picture, SeenFile, Values, row_values, shown_values};
+use super::{Known, Picture, SeenFile, Values, row_values, shown_values, table_of};
 
 fn values<'k>(keys: impl IntoIterator<Item = &'k str>, value: u64) -> Values {
     let digest = ValueDigest::of_plain(&json!(value));
@@ -19,6 +19,7 @@ fn picture(table: &Values, memory: &Values, file: Option<&Values>) -> Picture {
     Picture {
         count: 1,
         table: known(table),
+        readable: known(table),
         memory: known(memory),
         shown: known(memory),
         file: SeenFile {
@@ -92,13 +93,31 @@ fn a_sealed_value_is_one_value_of_the_file() {
     assert_eq!(keys, ["a.b", "a.door"]);
 }
 
+fn row(key: &str, entry: &str) -> (String, String) {
+    (key.to_owned(), entry.to_owned())
+}
+
+fn entry() -> String {
+    json!({ "value": 1, "version": 1, "by": "0a".repeat(32), "at": 7 }).to_string()
+}
+
 #[test]
 fn a_row_that_is_no_entry_differs_from_every_entry() {
-    let entry = json!({ "value": 1, "version": 1, "by": "0a".repeat(32), "at": 7 }).to_string();
-    let row = |key: &str, entry: &str| (key.to_owned(), entry.to_owned());
-    let good = row_values(&[row("a", &entry), row("b..c", &entry)]);
+    let good = row_values(&[row("a", &entry()), row("b..c", &entry())]).0;
     assert_eq!(good, values(["a"], 1));
-    assert_ne!(row_values(&[row("a", "{")]), good);
+    assert_ne!(row_values(&[row("a", "{")]).0, good);
+}
+
+#[test]
+fn rows_that_nobody_goes_by_are_not_what_another_program_did() {
+    let odd = entry().replacen("\"value\":1", "\"value\":{\"x\":1}", 1);
+    let rows = [row("a", &entry()), row("\"b\"", &entry()), row("c", "{"), row("d", &odd)];
+    let mut picture = picture(&Values::new(), &values(["a"], 1), None);
+    (picture.table, picture.readable) = table_of(&rows);
+    assert!(picture.is_memory_right());
+    // Members still see that such a row is there.
+    let keys: Vec<String> = picture.table.values.keys().map(ConfigKey::to_string).collect();
+    assert_eq!(keys, ["a", "c", "d"]);
 }
 
 #[test]

@@ -134,7 +134,17 @@ impl Node {
         note: Option<String>,
     ) -> Result<ConfigChanged, NodeError> {
         if self.shared.shared_config.local_keys().is_local(key) {
-            return self.shared.change_own_keys(key, Flat::new()).await;
+            let mut own = self.shared.change_own_keys(key, Flat::new()).await?;
+            // What was shared before the list had it goes with it.
+            let shared = self.shared.change_config(|state| {
+                let edits = state.edits_to_unset(key);
+                Ok(Request { edits, note: note.clone(), ..Request::default() })
+            });
+            let shared = shared.await?;
+            own.keys.extend(shared.keys);
+            own.keys.sort();
+            own.keys.dedup();
+            return Ok(ConfigChanged { version: shared.version, keys: own.keys });
         }
         let changed = self.shared.change_config(|state| {
             let edits = state.edits_to_unset(key);
@@ -250,11 +260,15 @@ impl Shared {
         &self,
         key: Option<&ConfigKey>,
     ) -> (BTreeMap<ConfigKey, Entry>, u64) {
+        let local = self.shared_config.local_keys();
         let state = lock(&self.shared_config.state);
-        let copy = |(key, entry): (&ConfigKey, &Entry)| (key.clone(), entry.clone());
+        // What stands in the table where each machine has its own counts nowhere.
+        let copy = |(key, entry): (&ConfigKey, &Entry)| {
+            (!local.is_local(key)).then(|| (key.clone(), entry.clone()))
+        };
         let entries = match key {
-            None => state.entries().map(copy).collect(),
-            Some(key) => state.within(key).map(copy).collect(),
+            None => state.entries().filter_map(copy).collect(),
+            Some(key) => state.within(key).filter_map(copy).collect(),
         };
         (entries, state.version())
     }

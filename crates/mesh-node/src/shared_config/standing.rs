@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_config::{
-    ConfigKey, Flat, LocalKeys, Problem, Schema, VIOLATIONS_MAX, Violation,
-};
+use mesh_config::{ConfigKey, Flat, LocalKeys, Problem, Schema, VIOLATIONS_MAX, Violation};
 use serde_json::{Value, json};
 
 use super::SharedConfig;
@@ -18,6 +16,9 @@ const LOCAL_KEYS_KEY: [&str; 2] = ["mesh", "local_keys"];
 
 /// The same as the text of a key.
 pub(super) const LOCAL_KEYS: &str = "mesh.local_keys";
+
+/// Keys of each machine alone without any list.
+const ALWAYS_LOCAL: [&str; 2] = ["cron", "local"];
 
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -79,7 +80,7 @@ impl Standing {
         }
     }
 
-    fn look(&mut self, document: Value, problems: &[Problem]) {
+    fn look(&mut self, mut document: Value, problems: &[Problem]) {
         let users = at(&document, &SCHEMA_KEY).cloned();
         let breaches = problems.iter().filter_map(breach);
         let mut violations: Vec<Violation> = breaches.take(VIOLATIONS_MAX).collect();
@@ -97,6 +98,7 @@ impl Standing {
         let listed = listed.filter_map(|text| text.parse().ok());
         self.listed = self.listed_here.iter().cloned().chain(listed).collect();
         self.local_keys = Arc::new(LocalKeys::new(self.listed.iter().cloned()));
+        self.hide_local(&mut document);
         if let Err(more) = self.schema.check(&document) {
             violations.extend(more);
         }
@@ -114,16 +116,48 @@ impl Standing {
         }
         self.violations = Arc::new(violations);
     }
+
+    /// Rows may stand where somebody has listed a key since: each machine has its own there.
+    fn hide_local(&self, document: &mut Value) {
+        for name in ALWAYS_LOCAL {
+            take_out(document, &[name.to_owned()]);
+        }
+        for key in self.listed.iter().filter(|key| self.local_keys.is_local(key)) {
+            take_out(document, key.segments());
+        }
+    }
+}
+
+/// Takes out what stands at these names, and objects that are empty without it.
+fn take_out(value: &mut Value, names: &[String]) {
+    let Some((first, rest)) = names.split_first() else { return };
+    let Some(members) = value.as_object_mut() else { return };
+    let is_done = match members.get_mut(first) {
+        Some(inner) if !rest.is_empty() => {
+            let was_empty = is_empty(inner);
+            take_out(inner, rest);
+            was_empty || !is_empty(inner)
+        }
+        Some(_) => false,
+        None => true,
+    };
+    if !is_done {
+        members.remove(first);
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 /// A problem for which the document is not what somebody meant: a key is missing that nobody removed.
 fn breach(problem: &Problem) -> Option<Violation> {
     match problem {
         Problem::Hidden { .. } => None,
-        // A row that is no key's has no effect, and would only keep what is valid from being in force.
-        Problem::Unreadable { key, .. } => key
-            .as_ref()
-            .map(|key| Violation { path: key.to_string(), reason: problem.to_string() }),
+        // A row that is no key's could be removed by nobody, and would keep what is valid from being in force.
+        Problem::Unreadable { key, .. } => {
+            key.as_ref().map(|key| Violation { path: key.to_string(), reason: problem.to_string() })
+        }
         Problem::Overfull { .. } => {
             Some(Violation { path: String::new(), reason: problem.to_string() })
         }

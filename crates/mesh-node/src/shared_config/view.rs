@@ -33,6 +33,9 @@ const REST_FACTOR: u32 = 10;
 /// So often a command tries to write the file that somebody else saves meanwhile.
 const WRITES_MAX: usize = 3;
 
+/// The name that a sealed value is shown by.
+const SEALED: &str = "$sealed";
+
 /// Lists of local keys that are looked at, the newest.
 const LISTS_MAX: u64 = 256;
 
@@ -68,6 +71,23 @@ struct Seen {
     is_known: bool,
     /// Nobody has laid it out by hand: it is written as every member writes it.
     is_plain: bool,
+}
+
+impl Seen {
+    /// What was shown as shared and is of each machine alone by now stays in the file as it was.
+    fn keep_own(&mut self, listed: &LocalKeys) {
+        let is_own = |key: &ConfigKey| listed.is_local(key);
+        let own: Flat = self.shared.extract_if(.., |key, _| is_own(key)).collect();
+        // Nobody could make anything of the placeholder of a sealed value.
+        let own =
+            own.into_iter().filter(|(key, _)| !key.segments().iter().any(|name| name == SEALED));
+        for (key, value) in own {
+            if let Some(wanted) = &mut self.local_wanted {
+                wanted.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+            self.local.entry(key).or_insert(value);
+        }
+    }
 }
 
 impl View {
@@ -148,20 +168,58 @@ impl Trouble {
     }
 
     fn of_refusal(refusal: &Refusal, text: &ParsedText, prefix: Option<&ConfigKey>) -> Self {
-        let place = refusal.key.as_ref().and_then(|key| {
-            let beneath =
-                key.segments().get(prefix.map_or(0, |prefix| prefix.segments().len())..)?;
-            text.place_of(&ConfigKey::new(beneath.to_vec()).ok()?)
-        });
+        let message = &refusal.error.message;
+        if is_passing(refusal.error.code) {
+            let detail = format!("{message}; the save is taken as soon as that is over");
+            let rule = Some(refusal.error.code.as_str().to_owned());
+            return Self { state: Some(ConfigFileState::Pending), detail, rule, ..Self::default() };
+        }
+        let place = refusal.key.as_ref().and_then(|key| place_in(text, key, prefix));
         Self {
             state: Some(ConfigFileState::Broken),
-            detail: refusal.error.message.clone(),
+            detail: message.clone(),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
             key: refusal.named.clone(),
             rule: Some(refusal.error.code.as_str().to_owned()),
         }
     }
+
+    fn of_misplaced(key: &ConfigKey, text: &ParsedText, prefix: &ConfigKey) -> Self {
+        let place = place_in(text, key, Some(prefix));
+        Self {
+            state: Some(ConfigFileState::Broken),
+            detail: format!(
+                "{key} belongs to each machine alone, and this file shows shared keys only: it goes into the file of the whole configuration; nothing was changed"
+            ),
+            line: place.map(|(line, _)| line),
+            column: place.map(|(_, column)| column),
+            key: Some(key.to_string()),
+            rule: Some(ErrorCode::ConfigKeyLocal.as_str().to_owned()),
+        }
+    }
+
+    /// Whether the same text may be taken later without anybody mending it.
+    fn is_passing(&self) -> bool {
+        self.state == Some(ConfigFileState::Pending)
+    }
+}
+
+/// Whether a refusal is over by itself.
+fn is_passing(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::StorageError
+            | ErrorCode::DiskFull
+            | ErrorCode::RateLimited
+            | ErrorCode::ShuttingDown
+    )
+}
+
+/// Where a key stands in the text of a view.
+fn place_in(text: &ParsedText, key: &ConfigKey, prefix: Option<&ConfigKey>) -> Option<(u64, u64)> {
+    let beneath = key.segments().get(prefix.map_or(0, |prefix| prefix.segments().len())..)?;
+    text.place_of(&ConfigKey::new(beneath.to_vec()).ok()?)
 }
 
 impl Shared {
@@ -283,9 +341,12 @@ impl Shared {
             if (!is_seen || is_refused)
                 && let Err(trouble) = self.take_save(view, file, bytes, *stamp).await
             {
-                view.seen().refused = Some(*stamp);
+                let is_passing = trouble.is_passing();
+                if !is_passing {
+                    view.seen().refused = Some(*stamp);
+                }
                 self.view_failed(view, trouble);
-                return true;
+                return !is_passing;
             }
         }
         match self.write_view(view, file, &content).await {
@@ -318,6 +379,11 @@ impl Shared {
         let base = self.base_of(view, file, revision).await;
         let so_far = view.local();
         let local = lock(&self.shared_config.standing).local_keys_with(&so_far);
+        if let Some(prefix) = prefix
+            && let Some(key) = misplaced(&flat, base.as_ref(), &local)
+        {
+            return Err(Trouble::of_misplaced(key, &parsed, prefix));
+        }
         let (mut own, mut kept) = (Flat::new(), Vec::new());
         let changed = self
             .change_config(|state| {
@@ -388,6 +454,9 @@ impl Shared {
         let document = self.shared_config.effective_at(prefix).filter(Value::is_object);
         let document = document.unwrap_or_else(|| json!({}));
         let shared = flatten(prefix, &document).unwrap_or_default();
+        if prefix.is_none() {
+            view.seen().keep_own(&self.shared_config.local_keys());
+        }
         let local = view.local();
         let revision = revision_of(&shared);
         let is_shown = {
@@ -516,6 +585,16 @@ fn is_revision(name: &str) -> bool {
 fn is_plain(bytes: &[u8], parsed: &ParsedText) -> bool {
     let revision = parsed.revision.as_deref().unwrap_or_default();
     render_text(None, &parsed.document, revision).as_bytes() == bytes
+}
+
+/// A key of this machine alone that somebody wrote into a view that shows none. What stood there before it
+/// became one is nobody's mistake.
+fn misplaced<'f>(flat: &'f Flat, base: Option<&Flat>, local: &LocalKeys) -> Option<&'f ConfigKey> {
+    let was_there =
+        |key: &ConfigKey, value: &Value| base.is_some_and(|base| base.get(key) == Some(value));
+    let is_misplaced =
+        |(key, value): &(&ConfigKey, &Value)| local.is_local(key) && !was_there(key, value);
+    flat.iter().find(is_misplaced).map(|(key, _)| key)
 }
 
 /// The document with the keys of this machine, which stand in views of everything alone.

@@ -134,3 +134,37 @@ async fn a_change_of_thousands_of_keys_leaves_no_follower_behind() {
     assert_eq!(within(other.next()).await.unwrap().unwrap().key, key("databases.tasks"));
     within(node.stop()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shared_when_it_was_listed_stays_in_the_file_and_can_be_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = one(dir.path()).await;
+    set(&node, "paths", json!({ "home": "/home", "tmp": "/tmp" })).await.unwrap().unwrap();
+    eventually("the file shows it", async || shown(dir.path())["paths"]["tmp"] == "/tmp").await;
+    set(&node, "mesh.local_keys", json!(["paths"])).await.unwrap().unwrap();
+    eventually("the list is in the file", async || {
+        shown(dir.path())["mesh"]["local_keys"][0] == "paths"
+    })
+    .await;
+    assert_eq!(shown(dir.path())["paths"], json!({ "home": "/home", "tmp": "/tmp" }));
+    assert_eq!(node.config(None).unwrap().get("paths"), None, "each machine has its own");
+
+    let mut document = shown(dir.path());
+    document["paths"].as_object_mut().unwrap().remove("tmp");
+    document["settings"] = json!({ "a": 1 });
+    let saved = document.to_string();
+    fs::write(file(dir.path()), &saved).unwrap();
+    eventually("the save is taken", async || {
+        node.config(Some(&key("settings.a"))) == Some(json!(1))
+    })
+    .await;
+    assert_eq!(node.config(Some(&key("paths"))), Some(json!({ "home": "/home" })));
+
+    let removed = within(node.unset_config(&key("paths"), None)).await.unwrap();
+    assert!(removed.version.is_some(), "{removed:?}");
+    assert_eq!(removed.keys, [key("paths.home"), key("paths.tmp")]);
+    assert_eq!(shown(dir.path()).get("paths"), None);
+    let again = within(node.unset_config(&key("paths"), None)).await.unwrap();
+    assert_eq!(again.version, None, "nothing is left of it in the table");
+    within(node.stop()).await;
+}

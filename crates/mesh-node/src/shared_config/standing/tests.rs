@@ -32,9 +32,8 @@ fn a_document_from_before_stands_in_only_while_none_is_known_that_is_valid() {
 fn what_is_listed_here_and_by_all_stays_on_the_machine() {
     let here: ConfigKey = "here".parse().unwrap();
     let mut standing = Standing::new(&[here]);
-    let is_local = |standing: &Standing, key: &str| {
-        standing.local_keys().is_local(&key.parse().unwrap())
-    };
+    let is_local =
+        |standing: &Standing, key: &str| standing.local_keys().is_local(&key.parse().unwrap());
     assert!(is_local(&standing, "here.a") && is_local(&standing, "cron.a"));
     assert!(!is_local(&standing, "listed.a"));
     standing.look(json!({ "mesh": { "local_keys": ["listed"] } }), &[]);
@@ -52,4 +51,16 @@ fn a_schema_of_the_user_holds_as_long_as_it_is_there() {
     assert!(standing.has_users_schema() && !standing.violations.is_empty());
     standing.look(json!({ "settings": two }), &[]);
     assert!(!standing.has_users_schema() && standing.violations.is_empty());
+}
+
+#[test]
+fn rows_at_a_key_that_somebody_listed_are_hidden_with_what_is_empty_without_them() {
+    let mut standing = Standing::new(&[]);
+    let list = json!({ "local_keys": ["paths", "agents.oak.debug", "mesh.schema", "settings.a"] });
+    let rows = json!({
+        "cron": { "x": 1 }, "paths": "/", "agents": { "oak": { "debug": { "a": 1 } } },
+        "settings": { "a": 1, "b": {} }, "mesh": list
+    });
+    standing.look(rows, &[]);
+    assert_eq!(*standing.good, json!({ "settings": { "b": {} }, "mesh": list }));
 }

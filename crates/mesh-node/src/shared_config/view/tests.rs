@@ -12,3 +12,54 @@ fn what_a_command_sets_and_a_save_of_the_same_moment_are_both_kept() {
     let both = local(&json!({ "local": { "a": 2, "c": 3, "e": { "x": 2 }, "f": 3 } }));
     assert_eq!(carried(&before, wanted, &saved), both);
 }
+
+fn prefix() -> ConfigKey {
+    "agents.oak".parse().unwrap()
+}
+
+fn listed() -> LocalKeys {
+    LocalKeys::new(["agents.oak.debug".parse().unwrap()])
+}
+
+#[test]
+fn a_key_of_this_machine_in_a_view_that_shows_none_is_named_with_its_place() {
+    let text = parse_text(b"{\n  \"bot\": 1,\n  \"debug\": { \"x\": 1 }\n}").unwrap();
+    let flat = flatten(Some(&prefix()), &text.document).unwrap();
+    let key = misplaced(&flat, None, &listed()).unwrap();
+    let trouble = Trouble::of_misplaced(key, &text, &prefix());
+    assert_eq!(trouble.key.as_deref(), Some("agents.oak.debug.x"));
+    assert_eq!(trouble.line, Some(3));
+    assert_eq!(trouble.state, Some(ConfigFileState::Broken));
+    // It was shown there before somebody listed it: whoever saves the file has not typed it.
+    assert_eq!(misplaced(&flat, Some(&flat), &listed()), None);
+    let other = local(&json!({ "agents": { "oak": { "bot": 1 } } }));
+    assert_eq!(misplaced(&other, None, &listed()), None);
+}
+
+#[test]
+fn what_the_machine_refuses_for_a_moment_is_taken_later() {
+    let text = parse_text(b"{}").unwrap();
+    let trouble = |code| {
+        let refusal = Refusal::from(crate::NodeError::new(code, "no"));
+        Trouble::of_refusal(&refusal, &text, None)
+    };
+    for code in [ErrorCode::StorageError, ErrorCode::DiskFull, ErrorCode::RateLimited] {
+        let passing = trouble(code);
+        assert!(passing.is_passing() && passing.detail.starts_with("no; "), "{passing:?}");
+    }
+    assert!(!trouble(ErrorCode::SecretFound).is_passing());
+}
+
+#[test]
+fn what_was_shared_when_somebody_listed_it_stays_as_it_was_shown() {
+    let shown = json!({ "agents": { "oak": { "bot": 1, "debug": { "a": 1, "b": 1, "c": { "$sealed": { "to": [] } } } } } });
+    let mine = local(&json!({ "agents": { "oak": { "debug": { "b": 2 } } } }));
+    let wanted = Some(local(&json!({ "local": { "x": 1 } })));
+    let mut seen =
+        Seen { shared: local(&shown), local: mine, local_wanted: wanted, ..Seen::default() };
+    seen.keep_own(&listed());
+    assert_eq!(seen.shared, local(&json!({ "agents": { "oak": { "bot": 1 } } })));
+    assert_eq!(seen.local, local(&json!({ "agents": { "oak": { "debug": { "a": 1, "b": 2 } } } })));
+    let keys: Vec<String> = seen.local_wanted.unwrap().keys().map(ToString::to_string).collect();
+    assert_eq!(keys, ["agents.oak.debug.a", "agents.oak.debug.b", "local.x"]);
+}

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_config::{ConfigError, ConfigState, HistoryItem};
+use mesh_config::{ConfigError, ConfigState, HistoryItem, VERSION_JUMP_MAX};
 use mesh_protocol::{PeerId, SqlValue};
-use mesh_tables::{CONFIG_TABLE, ChangeEvent, ConfigHistoryQuery, Feed, FeedItem, TablesError};
+use mesh_tables::{CONFIG_TABLE, ChangeEvent, Feed, FeedItem, TablesError};
 
 use crate::shared::{Shared, lock};
 
@@ -30,15 +30,24 @@ impl Shared {
         let _alone = self.shared_config.gate.lock().await;
         let tables = &self.replication.tables;
         let rows = tables.config_rows().await?;
-        let newest = tables.config_history(ConfigHistoryQuery::Newest, 1).await?;
-        let mut fresh = ConfigState::default();
+        let known = lock(&self.shared_config.state).version();
+        let mut fresh = ConfigState::numbered_from(known);
         let mut left = LeftAlone::default();
         for (key, entry) in &rows {
             left.take(&mut fresh, key, Some(entry));
         }
         left.tell();
-        if let Some(row) = newest.first() {
-            fresh.note_version(row.version);
+        // What a change set may be gone, and its number then stands in the history alone.
+        loop {
+            let most = fresh.version().saturating_add(VERSION_JUMP_MAX);
+            let greatest = tables.config_version_upto(most).await?;
+            let Some(version) = greatest.filter(|version| *version > fresh.version()) else {
+                break;
+            };
+            fresh.note_version(version);
+            if fresh.version() < version {
+                break;
+            }
         }
         {
             let mut state = lock(&self.shared_config.state);

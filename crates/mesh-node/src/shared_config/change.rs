@@ -111,6 +111,24 @@ impl Shared {
         Err(NodeError::new(ErrorCode::RateLimited, message).with_hint("try again").into())
     }
 
+    /// Removes the rows of which `config check` shows `shown` and that are no key's; says whether there are any. Nothing
+    /// goes by them, so there is nothing to tell of it and nothing to go back to.
+    pub(crate) async fn remove_config_rows(&self, shown: &str) -> Result<bool, NodeError> {
+        let config = &self.shared_config;
+        let _alone = config.gate.lock().await;
+        let rows = lock(&config.state).rows_without_key(shown);
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        let rows: Vec<(String, Option<String>)> = rows.into_iter().map(|row| (row, None)).collect();
+        let write = ConfigWrite { rows: rows.clone(), ..ConfigWrite::default() };
+        let written = self.replication.tables.write_config(write, clock::now().wall).await;
+        self.note_tables(&written);
+        let _nothing_was_expected = written?;
+        self.take_config_rows(rows.iter().map(|(row, _)| (row.as_str(), None)));
+        Ok(true)
+    }
+
     /// What is to be validated: the whole document where a schema of the user may say anything, else the
     /// entries that the change touches.
     fn touched(&self, state: &ConfigState, change: &Change) -> Value {

@@ -154,7 +154,7 @@ fn is_empty(value: &Value) -> bool {
 fn breach(problem: &Problem) -> Option<Violation> {
     match problem {
         Problem::Hidden { .. } => None,
-        // A row that is no key's could be removed by nobody, and would keep what is valid from being in force.
+        // A row that is no key's has no effect, and would only keep what is valid from being in force.
         Problem::Unreadable { key, .. } => {
             key.as_ref().map(|key| Violation { path: key.to_string(), reason: problem.to_string() })
         }

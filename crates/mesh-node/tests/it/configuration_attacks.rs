@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use mesh_control::{ConfigApi as _, ConfigUnset};
 use mesh_node::{ConfigKey, ErrorCode, Node};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -16,13 +17,13 @@ fn key(text: &str) -> ConfigKey {
 }
 
 /// Writes rows as a member does that has been altered.
-async fn write(dir: &Path, rows: &[(&str, Value)]) {
+async fn write(dir: &Path, version: u64, rows: &[(&str, Value)]) {
     let options = SqliteConnectOptions::new().filename(dir.join("one").join("data.db"));
     let mut shell = options.connect().await.unwrap();
     let mut all = shell.begin().await.unwrap();
     query("UPDATE mesh_state SET agent_writes = 1").execute(&mut *all).await.unwrap();
     for (key, value) in rows {
-        let entry = json!({ "value": value, "version": 1, "by": "ab".repeat(32), "at": 1 });
+        let entry = json!({ "value": value, "version": version, "by": "ab".repeat(32), "at": 1 });
         query("INSERT INTO agent_config (key, entry) VALUES (?, ?)")
             .bind(*key)
             .bind(entry.to_string())
@@ -57,7 +58,7 @@ async fn what_a_member_wrote_past_the_rules_is_taken_back_step_by_step() {
         ("mesh.schema", json!(false)),
         ("repositories.wrong", json!(1)),
     ];
-    write(dir.path(), &rows).await;
+    write(dir.path(), 1, &rows).await;
     let node = restart(dir.path(), "one", node).await;
     let refused = within(node.set_config(&key("settings"), &json!(2), None)).await;
     assert_eq!(refused.unwrap_err().code, ErrorCode::SchemaInvalid);
@@ -68,8 +69,31 @@ async fn what_a_member_wrote_past_the_rules_is_taken_back_step_by_step() {
         assert!(unset(&node, name).await.unwrap().is_some(), "{name}");
     }
     within(node.set_config(&key("settings.a"), &json!(3), None)).await.unwrap();
-    // In force again, whatever cannot be removed.
+    // In force again, with rows that are no key's.
     assert_eq!(node.config(Some(&key("settings"))), Some(json!({ "a": 3 })));
+    for shown in ["no key!", "\"settings\".b"] {
+        let unset = || ConfigUnset { key: shown.to_owned(), note: None };
+        assert_eq!(within(node.config_unset(unset())).await.unwrap().changed, [shown]);
+        assert!(within(node.config_unset(unset())).await.is_err(), "{shown} is gone");
+    }
+    within(node.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_far_ahead_takes_none_from_the_changes_to_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = start(dir.path(), "one").await;
+    let set = async |node: &Node, value: u64| {
+        let changed = within(node.set_config(&key("settings.a"), &json!(value), None)).await;
+        changed.unwrap().version.unwrap()
+    };
+    let first = set(&node, 1).await;
+    write(dir.path(), (1 << 53) - 1, &[("settings.far", json!(1))]).await;
+    let node = restart(dir.path(), "one", node).await;
+    let second = set(&node, 2).await;
+    assert!(second > first && second < 1000, "{second}");
+    assert_eq!(set(&node, 3).await, second + 1);
+    assert_eq!(node.config(Some(&key("settings"))), Some(json!({ "a": 3, "far": 1 })));
     within(node.stop()).await;
 }
 

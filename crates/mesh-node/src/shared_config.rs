@@ -34,6 +34,7 @@ use crate::shared::{Shared, lock};
 
 pub use self::announce::ConfigChange;
 pub use self::change::ConfigChanged;
+pub(crate) use self::conflicts::is_standing;
 pub(crate) use self::facade::{read_key, unknown_key};
 pub use self::follower::{ChangesMissed, ConfigFollower};
 
@@ -102,6 +103,8 @@ pub(crate) struct SharedConfig {
     scanner: Scanner,
     opened: sealed::Opened,
     comparing: Comparing,
+    /// Called when the list of conflicts was cut for the first time.
+    told_cut: std::sync::Once,
     /// Counts changes of the membership.
     pub(crate) members_changed: watch::Sender<u64>,
 }
@@ -122,6 +125,7 @@ impl SharedConfig {
             scanner: Scanner::default(),
             opened: sealed::Opened::default(),
             comparing: Comparing::default(),
+            told_cut: std::sync::Once::new(),
             members_changed: watch::channel(0).0,
         }
     }

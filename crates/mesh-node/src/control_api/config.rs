@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::error::NodeError;
 use crate::node::Node;
-use crate::shared_config::{ConfigChange, read_key, unknown_key};
+use crate::shared_config::{ConfigChange, is_standing, read_key, unknown_key};
 use crate::view::View;
 
 fn changed(changed: crate::shared_config::ConfigChanged) -> ConfigChanged {
@@ -56,8 +56,8 @@ const fn action(value: Option<&EntryValue>) -> ConfigAction {
 
 fn history_view(item: HistoryItem, view: &View, current: Option<&Entry>) -> ConfigHistoryView {
     // As long as nobody has written the key again, the other one can still be brought back.
-    let is_current = current.is_some_and(|entry| entry.change() == (item.version, item.by));
-    let conflict = item.over.filter(|_| is_current || (item.new.is_none() && current.is_none()));
+    let is_current = is_standing(&item, current);
+    let conflict = item.over.filter(|_| is_current);
     ConfigHistoryView {
         value: shown_or_null(item.new.as_ref(), view),
         version: item.version,

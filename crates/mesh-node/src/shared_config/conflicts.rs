@@ -43,6 +43,14 @@ struct Side {
     at: UnixMillis,
 }
 
+/// Whether nobody has written the key of `item` again, where `current` stands there.
+pub(crate) fn is_standing(item: &HistoryItem, current: Option<&Entry>) -> bool {
+    match current {
+        Some(entry) => entry.change() == (item.version, item.by),
+        None => item.new.is_none(),
+    }
+}
+
 impl Shared {
     fn side(&self, entry: Entry) -> Side {
         Side { by: self.view().label(&entry.by), at: entry.at, value: Some(entry.value) }
@@ -58,7 +66,18 @@ impl Shared {
             conflicts.extend(self.of_tables(info, &mut open));
         }
         // The newest first: who replaced something unseen may have been replaced unseen.
-        for item in self.config_history(ConfigHistoryQuery::Having(OVER), ROWS_MAX).await? {
+        let query = ConfigHistoryQuery::Having(OVER);
+        let mut items = self.config_history(query, ROWS_MAX + 1).await?;
+        if items.len() as u64 > ROWS_MAX {
+            items.pop();
+            self.shared_config.told_cut.call_once(|| {
+                tracing::warn!(
+                    looked_at = ROWS_MAX,
+                    "older changes that replaced something unseen are not among the conflicts; the history has them"
+                );
+            });
+        }
+        for item in items {
             conflicts.extend(self.of_history(item, &mut open));
         }
         conflicts.retain(|conflict| conflict.kept.value != conflict.lost.value);
@@ -100,10 +119,7 @@ impl Shared {
         let is_open = open.contains(&(item.key.clone(), item.version, item.by));
         let is_current = is_open || {
             let state = lock(&self.shared_config.state);
-            match state.entry(&item.key) {
-                Some(entry) => entry.change() == (item.version, item.by),
-                None => item.new.is_none(),
-            }
+            is_standing(&item, state.entry(&item.key))
         };
         let over = item.over.filter(|_| is_current)?;
         let (version, by) = over.change();

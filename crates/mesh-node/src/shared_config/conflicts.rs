@@ -123,8 +123,11 @@ impl Shared {
         };
         let over = item.over.filter(|_| is_current)?;
         let (version, by) = over.change();
-        open.insert((item.key.clone(), version, by));
-        let name = format!("{}@{}/{}", item.version, item.by, item.key);
+        // Two members that replace one entry unseen at once make one loser of it.
+        if !open.insert((item.key.clone(), version, by)) {
+            return None;
+        }
+        let name = format!("{version}@{by}/{}", item.key);
         let mut id =
             mesh_crypto::digest(name.as_bytes()).iter().fold(String::new(), |mut id, byte| {
                 id.push_str(&format!("{byte:02x}"));

@@ -243,7 +243,10 @@ async fn what_other_programs_wrote_comes_before_a_statement_with_parameters() {
     let setup = Setup::with(&[T]).await;
     let insert = "INSERT INTO t (id, b) VALUES (?, ?)";
     let [one, two] = [1, 2].map(SqlValue::Integer);
-    assert_eq!(setup.run_with(insert, &[one.clone(), one.clone()]).await, "put 1 life 1 a=NULL b=1");
+    assert_eq!(
+        setup.run_with(insert, &[one.clone(), one.clone()]).await,
+        "put 1 life 1 a=NULL b=1"
+    );
     setup.shell_runs("UPDATE t SET b = 7").await;
     assert_eq!(
         setup.run_with(insert, &[two.clone(), one.clone()]).await,

@@ -2,8 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     clippy::panic,
     reason = "a test that cannot go on has failed"
 )]

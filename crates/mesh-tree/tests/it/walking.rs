@@ -42,7 +42,7 @@ fn entries_come_in_the_order_of_their_places() {
     }
     let found = names(&home, true);
     let mut sorted = found.clone();
-    sorted.sort_by(|one, other| path(one).cmp(&path(other)));
+    sorted.sort_by_key(|one| path(one));
     assert_eq!(found, sorted);
 }
 

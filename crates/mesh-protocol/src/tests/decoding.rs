@@ -74,13 +74,19 @@ fn bytes_that_run_on_are_refused() {
     }
 }
 
+/// Places in a sample: all of a small one; of a large one, which is mostly a list of digests, both ends and some
+/// of what is between.
+fn places(bytes: usize) -> impl Iterator<Item = usize> {
+    (0..bytes).filter(move |at| *at < 512 || at + 512 > bytes || at % 61 == 0)
+}
+
 #[test]
 fn any_flipped_bit_gives_an_error_or_another_value() {
     for (name, mut bytes) in samples::all_bytes() {
-        for bit in 0..bytes.len() * 8 {
-            bytes[bit / 8] ^= 1 << (bit % 8);
+        for (at, bit) in places(bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            bytes[at] ^= 1 << bit;
             let _is_taken = decode(&name, &bytes);
-            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes[at] ^= 1 << bit;
         }
     }
 }
@@ -91,7 +97,7 @@ fn lengths_inside_that_promise_too_much_are_refused_without_making_room() {
     // would abort the process, which is what this test watches for.
     for (name, bytes) in samples::all_bytes() {
         for length in [u64::MAX, 1 << 60, 1 << 40, u64::from(u32::MAX), 1 << 31] {
-            for offset in 0..bytes.len().saturating_sub(8) {
+            for offset in places(bytes.len().saturating_sub(8)) {
                 let mut bytes = bytes.clone();
                 bytes[offset..offset + 8].copy_from_slice(&length.to_le_bytes());
                 let _is_taken = decode(&name, &bytes);

@@ -88,11 +88,11 @@ fn stand_ins_paths_and_references_are_placeholders() {
         "correct horse",
         "a1b2c3d4",
         "<hunter2",
-        "$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+        "$2b$10$N9qo8uLOickgx2ZMRZoMxeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
         "$apr1$hJ8kQ2mZ$r7Tb4WcLp0Vn8sYd3Gh6J/",
         "$Kx9fQ2mZr7Tb4WcLp0Vn8sYd",
         "$hunter2!",
-        "$ecret pass",
+        "$word pass",
         "${hunter2",
         "${A}hunter2",
     ] {

@@ -144,12 +144,12 @@ pub(crate) async fn bench_ping_beside_streams() {
     let (_, a) = transport(1);
     let b = FarSide::start(2).await;
     let late = |times: &[Duration]| times.get(times.len() * 99 / 100).copied().unwrap();
-    let (mut middles, mut lates, mut rates, mut ratios) = (vec![], vec![], vec![], vec![]);
+    let (mut middles, mut slowest, mut rates, mut ratios) = (vec![], vec![], vec![], vec![]);
     for _ in 0..ROUNDS {
         let (by_lane, _) = pings_beside(&a, &b, Load::BulkLane).await;
         let (by_streams, rate) = pings_beside(&a, &b, Load::TwoStreams).await;
         ratios.push(late(&by_streams).as_secs_f64() / late(&by_lane).as_secs_f64());
-        lates.push(late(&by_streams));
+        slowest.push(late(&by_streams));
         middles.push(median(by_streams));
         rates.push(rate);
     }
@@ -158,7 +158,7 @@ pub(crate) async fn bench_ping_beside_streams() {
          {:.2} times what they take beside a full bulk lane (at most 2)",
         middle(rates),
         median(middles),
-        median(lates),
+        median(slowest),
         middle(ratios)
     );
 }

@@ -76,7 +76,7 @@ impl FileScan {
         let _all = self.lines.advance(content, true);
     }
 
-    /// Whether there are [`FINDINGS_MAX`] findings already, so that more bytes change nothing.
+    /// Whether there are [`FINDINGS_MAX`](crate::FINDINGS_MAX) findings already, so that more bytes change nothing.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.lines.is_full()

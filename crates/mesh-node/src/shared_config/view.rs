@@ -325,7 +325,8 @@ impl Shared {
         let _alone = view.busy.lock().await;
         let content = match file.read().await {
             Ok(content) => content,
-            Err(FileError::Unsettled { .. }) => return true,
+            // Should it end as it was, nothing is announced, and what is to be written waits.
+            Err(FileError::Unsettled { .. }) => return false,
             Err(error) => {
                 self.view_failed(view, Trouble::of_file(&error, ConfigFileState::Unreadable));
                 // Another file is announced.
@@ -351,7 +352,7 @@ impl Shared {
         }
         match self.write_view(view, file, &content).await {
             Ok(()) => true,
-            Err(FileError::Changed { .. } | FileError::Unsettled { .. }) => true,
+            Err(FileError::Changed { .. } | FileError::Unsettled { .. }) => false,
             Err(error) => {
                 self.view_failed(view, Trouble::of_file(&error, ConfigFileState::Unwritable));
                 false

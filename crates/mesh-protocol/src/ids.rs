@@ -43,6 +43,32 @@ fn read_hex<const N: usize>(what: &'static str, text: &str) -> Result<[u8; N], P
     Ok(out)
 }
 
+/// An id is text where people read, and its bytes on the wire.
+macro_rules! text_or_bytes {
+    ($name:ident) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    crate::codec::fixed::serialize(&self.0, serializer)
+                }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    let text = String::deserialize(deserializer)?;
+                    text.parse().map_err(serde::de::Error::custom)
+                } else {
+                    crate::codec::fixed::deserialize(deserializer).map(Self)
+                }
+            }
+        }
+    };
+}
+
 /// Defines a newtype over a byte array: hex in text and JSON, raw bytes on the wire.
 macro_rules! byte_id {
     ($(#[$doc:meta])* $name:ident, $bytes:literal, $what:literal) => {
@@ -104,26 +130,7 @@ macro_rules! byte_id {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() {
-                    serializer.collect_str(self)
-                } else {
-                    crate::codec::fixed::serialize(&self.0, serializer)
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                if deserializer.is_human_readable() {
-                    let text = String::deserialize(deserializer)?;
-                    text.parse().map_err(serde::de::Error::custom)
-                } else {
-                    crate::codec::fixed::deserialize(deserializer).map(Self)
-                }
-            }
-        }
+        text_or_bytes!($name);
     };
 }
 
@@ -229,26 +236,7 @@ macro_rules! time_id {
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                if serializer.is_human_readable() {
-                    serializer.collect_str(self)
-                } else {
-                    crate::codec::fixed::serialize(&self.0, serializer)
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                if deserializer.is_human_readable() {
-                    let text = String::deserialize(deserializer)?;
-                    text.parse().map_err(serde::de::Error::custom)
-                } else {
-                    crate::codec::fixed::deserialize(deserializer).map(Self)
-                }
-            }
-        }
+        text_or_bytes!($name);
     };
 }
 

@@ -3,12 +3,14 @@
 //!
 //! A file that cannot be taken is left as it is, with what changes elsewhere waiting, until it is mended.
 
+mod trouble;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use mesh_config::{
-    ConfigKey, EntryValue, Flat, LocalKeys, ParsedText, TextError, TextErrorKind, flatten,
-    parse_text, render_text, revision_of, unflatten,
+    ConfigKey, EntryValue, Flat, LocalKeys, ParsedText, flatten, parse_text, render_text,
+    revision_of, unflatten,
 };
 use mesh_configfile::{ConfigFile, FileContent, FileError, Stamp};
 use mesh_control::{ConfigFileState, ConfigFileView};
@@ -17,8 +19,9 @@ use mesh_tables::ConfigHistoryQuery;
 use serde_json::{Value, json};
 use tokio::time::sleep_until;
 
+use self::trouble::Trouble;
 use super::ConfigView;
-use super::change::{Refusal, Request};
+use super::change::Request;
 use super::standing::LOCAL_KEYS;
 use crate::clock;
 use crate::error::chain;
@@ -130,96 +133,6 @@ impl Drop for Watching<'_> {
     fn drop(&mut self) {
         *lock(&self.0.file) = None;
     }
-}
-
-/// Why the file and the configuration are not in step.
-#[derive(Debug, Default)]
-struct Trouble {
-    state: Option<ConfigFileState>,
-    detail: String,
-    line: Option<u64>,
-    column: Option<u64>,
-    key: Option<String>,
-    rule: Option<String>,
-}
-
-impl Trouble {
-    fn of_file(error: &FileError, doing: ConfigFileState) -> Self {
-        Self { state: Some(doing), detail: chain(error), ..Self::default() }
-    }
-
-    fn of_text(error: &TextError) -> Self {
-        let detail = match error.kind {
-            TextErrorKind::Empty => {
-                "the file is empty, which changes nothing; delete it to have it written anew"
-                    .to_owned()
-            }
-            TextErrorKind::NotText | TextErrorKind::NotAnObject | TextErrorKind::Broken => {
-                error.reason.clone()
-            }
-        };
-        Self {
-            state: Some(ConfigFileState::Broken),
-            detail,
-            line: Some(error.line),
-            column: Some(error.column),
-            ..Self::default()
-        }
-    }
-
-    fn of_refusal(refusal: &Refusal, text: &ParsedText, prefix: Option<&ConfigKey>) -> Self {
-        let message = &refusal.error.message;
-        if is_passing(refusal.error.code) {
-            let detail = format!("{message}; the save is taken as soon as that is over");
-            let rule = Some(refusal.error.code.as_str().to_owned());
-            return Self { state: Some(ConfigFileState::Pending), detail, rule, ..Self::default() };
-        }
-        let place = refusal.key.as_ref().and_then(|key| place_in(text, key, prefix));
-        Self {
-            state: Some(ConfigFileState::Broken),
-            detail: message.clone(),
-            line: place.map(|(line, _)| line),
-            column: place.map(|(_, column)| column),
-            key: refusal.named.clone(),
-            rule: Some(refusal.error.code.as_str().to_owned()),
-        }
-    }
-
-    fn of_misplaced(key: &ConfigKey, text: &ParsedText, prefix: &ConfigKey) -> Self {
-        let place = place_in(text, key, Some(prefix));
-        Self {
-            state: Some(ConfigFileState::Broken),
-            detail: format!(
-                "{key} belongs to each machine alone, and this file shows shared keys only: it goes into the file of the whole configuration; nothing was changed"
-            ),
-            line: place.map(|(line, _)| line),
-            column: place.map(|(_, column)| column),
-            key: Some(key.to_string()),
-            rule: Some(ErrorCode::ConfigKeyLocal.as_str().to_owned()),
-        }
-    }
-
-    /// Whether the same text may be taken later without anybody mending it.
-    fn is_passing(&self) -> bool {
-        self.state == Some(ConfigFileState::Pending)
-    }
-}
-
-/// Whether a refusal is over by itself.
-fn is_passing(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::StorageError
-            | ErrorCode::DiskFull
-            | ErrorCode::RateLimited
-            | ErrorCode::ShuttingDown
-    )
-}
-
-/// Where a key stands in the text of a view.
-fn place_in(text: &ParsedText, key: &ConfigKey, prefix: Option<&ConfigKey>) -> Option<(u64, u64)> {
-    let beneath = key.segments().get(prefix.map_or(0, |prefix| prefix.segments().len())..)?;
-    text.place_of(&ConfigKey::new(beneath.to_vec()).ok()?)
 }
 
 impl Shared {

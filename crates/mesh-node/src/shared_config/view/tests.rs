@@ -1,4 +1,5 @@
 use super::*;
+use crate::shared_config::change::Refusal;
 
 fn local(document: &Value) -> Flat {
     flatten(None, document).unwrap()

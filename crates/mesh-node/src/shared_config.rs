@@ -91,6 +91,8 @@ impl Default for SharedConfigSettings {
 #[derive(Debug)]
 pub(crate) struct SharedConfig {
     state: Mutex<ConfigState>,
+    /// Never held together with the state: two that take them in different orders wait for each other for ever, and the
+    /// agent with them.
     standing: Mutex<Standing>,
     /// Held by whoever changes the configuration: what is planned is what is written.
     gate: tokio::sync::Mutex<()>,

@@ -34,7 +34,8 @@ impl Shared {
             links.mark_unchanged();
             changed.mark_unchanged();
             self.write_agents(false, |_| true).await;
-            let due = self.agents_due(&lock(&self.shared_config.state), true);
+            let agents = self.agents();
+            let due = self.agents_due(&lock(&self.shared_config.state), &agents, true);
             let is_ripe = !due.is_empty() && due == waiting;
             if is_ripe {
                 self.write_agents(true, |edits| *edits == due).await;
@@ -53,13 +54,12 @@ impl Shared {
         }
     }
 
-    fn agents_due(&self, state: &ConfigState, for_others: bool) -> Vec<Edit> {
-        let members = self.agents();
+    fn agents_due(&self, state: &ConfigState, members: &[Member], for_others: bool) -> Vec<Edit> {
         let steward = members.iter().filter(|one| one.is_active).map(|one| one.peer_id).min();
         let is_steward = for_others && steward == Some(self.me);
         let Ok(section) = ConfigKey::new(vec![AGENTS.to_owned()]) else { return Vec::new() };
         let entries = state.within(&section).map(|(key, entry)| (key, &entry.value));
-        agents_edits(entries, &members, self.me, is_steward)
+        agents_edits(entries, members, self.me, is_steward)
     }
 
     /// Writes what is to be done, if `is_due`.
@@ -68,8 +68,9 @@ impl Shared {
         for_others: bool,
         is_due: impl Fn(&Vec<Edit>) -> bool + Send + Sync,
     ) {
+        let members = self.agents();
         let written = self.change_config(|state| {
-            let due = self.agents_due(state, for_others);
+            let due = self.agents_due(state, &members, for_others);
             let due = if is_due(&due) { due } else { Vec::new() };
             Ok(Request { edits: due, note: Some("membership".to_owned()), ..Request::default() })
         });

@@ -88,6 +88,7 @@ impl Shared {
         let at = clock::now().wall;
         let mut known = Rows::new();
         for _ in 0..ATTEMPTS_MAX {
+            let has_users_schema = lock(&config.standing).has_users_schema();
             let (change, settles, touched) = {
                 let state = lock(&config.state);
                 let Request { edits, over, note, settles } = plan(&state)?;
@@ -95,7 +96,7 @@ impl Shared {
                 if change.items.is_empty() && settles.is_none() {
                     return Ok(ConfigChanged::default());
                 }
-                let touched = self.touched(&state, &change);
+                let touched = touched(&state, &change, has_users_schema);
                 (change, settles, touched)
             };
             self.refuse_local(&change)?;
@@ -127,18 +128,6 @@ impl Shared {
         let _nothing_was_expected = written?;
         self.take_config_rows(rows.iter().map(|(row, _)| (row.as_str(), None)));
         Ok(true)
-    }
-
-    /// What is to be validated: the whole document where a schema of the user may say anything, else the
-    /// entries that the change touches.
-    fn touched(&self, state: &ConfigState, change: &Change) -> Value {
-        let is_small = !lock(&self.shared_config.standing).has_users_schema()
-            && change.items.len() < 64
-            && change
-                .items
-                .iter()
-                .all(|item| item.key.segments().first().is_some_and(|name| name != "mesh"));
-        if is_small { state.after_nearby(change) } else { state.after(change) }
     }
 
     fn refuse_local(&self, change: &Change) -> Result<(), Refusal> {
@@ -262,6 +251,18 @@ impl Shared {
         self.take_config_rows(rows.iter().map(|(key, entry)| (key.as_str(), entry.as_deref())));
         Ok(standing.into_iter().collect())
     }
+}
+
+/// What is to be validated: the whole document where a schema of the user may say anything, else the
+/// entries that the change touches.
+fn touched(state: &ConfigState, change: &Change, has_users_schema: bool) -> Value {
+    let is_small = !has_users_schema
+        && change.items.len() < 64
+        && change
+            .items
+            .iter()
+            .all(|item| item.key.segments().first().is_some_and(|name| name != "mesh"));
+    if is_small { state.after_nearby(change) } else { state.after(change) }
 }
 
 fn more(count: usize) -> String {

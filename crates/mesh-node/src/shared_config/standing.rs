@@ -186,15 +186,19 @@ impl SharedConfig {
     /// The document in force, and what is wrong with the newest one, if anything is.
     pub(super) fn effective(&self) -> (Arc<Value>, Arc<Vec<Violation>>) {
         let count = *self.changed.borrow();
-        let mut standing = lock(&self.standing);
-        if standing.looked_at != Some(count) {
+        if lock(&self.standing).looked_at < Some(count) {
             let (document, problems) = {
                 let state = lock(&self.state);
                 (state.document(None).unwrap_or_else(|| json!({})), state.problems())
             };
-            standing.look(document, &problems);
-            standing.looked_at = Some(count);
+            let mut standing = lock(&self.standing);
+            // Somebody else may have looked at a newer one meanwhile.
+            if standing.looked_at < Some(count) {
+                standing.look(document, &problems);
+                standing.looked_at = Some(count);
+            }
         }
+        let standing = lock(&self.standing);
         (Arc::clone(&standing.good), Arc::clone(&standing.violations))
     }
 

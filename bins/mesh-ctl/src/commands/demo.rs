@@ -48,11 +48,13 @@ pub(crate) async fn run(args: DemoArgs, context: &Context) -> Result<Exit, Failu
     let mut stage = Stage::new(program, directory.path());
     let mut report = Report::new(&context.output);
     let (ended, is_fault) = tokio::select! {
+        // The first one is there before the first agent is: none of them is left running.
+        biased;
+        interrupted = interruption() => (Err(interrupted), false),
         ended = steps::play(&mut stage, &mut report) => {
             let is_fault = ended.is_err();
             (ended, is_fault)
         }
-        interrupted = interruption() => (Err(interrupted), false),
     };
     stage.stop().await;
     let logs = if is_fault { stage.log_tails() } else { Vec::new() };

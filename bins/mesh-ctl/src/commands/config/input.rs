@@ -8,7 +8,7 @@ use std::thread;
 use mesh_control::ApiError;
 use mesh_protocol::ErrorCode;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::exit::Failure;
@@ -55,6 +55,8 @@ pub(super) async fn hidden_value(key: &str) -> Result<Option<String>, Failure> {
         });
     }
     let failed = |error: io::Error| unread("the terminal", &error);
+    // Before the terminal is changed: whoever has had enough finds it as it was.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let unseen = Unseen::begin().map_err(failed)?;
     // With nobody to read the question there is still somebody to answer it.
     let _unread = write!(io::stderr(), "Value for {} (not shown): ", plain(key));
@@ -67,7 +69,7 @@ pub(super) async fn hidden_value(key: &str) -> Result<Option<String>, Failure> {
     });
     let line = tokio::select! {
         biased;
-        _ended = ctrl_c() => None,
+        _ended = interrupt.recv() => None,
         line = answer => line.ok(),
     };
     drop(unseen);

@@ -4,6 +4,8 @@
 mod config;
 mod data;
 mod doctor;
+mod files;
+mod path_json;
 mod sql_json;
 mod sync;
 
@@ -25,6 +27,11 @@ pub use data::{
     TransactionRequest, WatchQuery,
 };
 pub use doctor::CheckView;
+pub use files::{
+    PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView, PushMethodName,
+    PushRequest, PushState, PushTargetState, PushTargetView, PushTestView, PushView, PushesQuery,
+    RollbackRequest, RootView,
+};
 pub use sql_json::SqlJson;
 pub use sync::{SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, TableSyncView};
 

@@ -39,6 +39,7 @@ mod discover;
 mod doctor;
 mod error;
 mod events;
+mod git;
 mod inbound;
 mod join;
 mod keyring;
@@ -48,6 +49,7 @@ mod metrics;
 mod node;
 mod outgoing;
 mod parcels;
+mod pushes;
 mod reach;
 mod receipts;
 mod records;
@@ -55,6 +57,7 @@ mod relay;
 mod send;
 mod shared;
 mod shared_config;
+mod streams;
 mod subscribe;
 mod sync;
 mod tables;
@@ -88,6 +91,7 @@ pub use mesh_tables::{
 };
 pub use node::{Node, Peer, RoundTrip};
 pub use outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Sent, Target};
+pub use pushes::{PushSettings, RootSettings};
 pub use shared_config::{
     ChangesMissed, ConfigChange, ConfigChanged, ConfigFollower, ConfigView, SharedConfigSettings,
 };

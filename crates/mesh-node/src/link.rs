@@ -174,6 +174,7 @@ impl Shared {
     async fn link_up(self: &Arc<Self>, mut link: Link, welcome: &Welcome, my_digest: [u8; 32]) {
         let peer = link.peer();
         let receivers = link.receivers();
+        let streams = link.take_streams();
         let pair_secret =
             welcome.is_pair_key_renewed.then(|| PairSecret::from_bytes(link.pair_secret()));
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -184,6 +185,7 @@ impl Shared {
             let (shared, entry) = (Arc::clone(self), Arc::clone(&entry));
             self.tasks.spawn(async move { shared.read_lane(entry, receiver).await });
         }
+        self.tasks.spawn(Arc::clone(self).take_streams(peer, streams));
         self.start_feeder(&entry);
         self.announce_link(&entry, replaced.is_none());
         {

@@ -131,6 +131,14 @@ error_codes! {
     ChangedSince = "changed_since",
     /// The value is sealed to others.
     SealedUnreadable = "sealed_unreadable",
+    /// This agent neither made the push nor is a target of it.
+    UnknownPush = "unknown_push",
+    /// The first digits belong to several pushes.
+    AmbiguousPush = "ambiguous_push",
+    /// There is no root of this name, or it is not open for that.
+    UnknownRoot = "unknown_root",
+    /// There is no repository of this name, or it is not open for that.
+    UnknownRepository = "unknown_repository",
     /// The disk is full, or the database has reached its largest size.
     DiskFull = "disk_full",
     /// The database is on a file system that cannot be written.

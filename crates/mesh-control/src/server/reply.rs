@@ -82,10 +82,14 @@ const fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::UnknownConflict
         | ErrorCode::UnknownKey
         | ErrorCode::UnknownPeer
+        | ErrorCode::UnknownPush
+        | ErrorCode::UnknownRepository
+        | ErrorCode::UnknownRoot
         | ErrorCode::UnknownTable
         | ErrorCode::UnknownVersion => StatusCode::NOT_FOUND,
         ErrorCode::PositionGone => StatusCode::GONE,
         ErrorCode::AlreadyMember
+        | ErrorCode::AmbiguousPush
         | ErrorCode::AmbiguousVersion
         | ErrorCode::ChangedSince
         | ErrorCode::ChecksumMismatch

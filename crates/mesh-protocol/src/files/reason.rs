@@ -9,6 +9,7 @@ use crate::{ParseError, TEXT_BYTES_MAX};
 
 /// The steps of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PushStep {
     /// The sender reads, hashes and scans what is to be pushed.
     Prepare,

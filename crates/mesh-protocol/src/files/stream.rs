@@ -230,6 +230,12 @@ impl PushHeader {
         }
         Ok(Self { kind, body_bytes })
     }
+
+    /// Whether the body is a chunk, which [`ChunkHead::decode`] reads without copying its bytes.
+    #[must_use]
+    pub const fn is_chunk(&self) -> bool {
+        self.kind == kind::CHUNK
+    }
 }
 
 impl PushMessage {

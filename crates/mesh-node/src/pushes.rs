@@ -1,0 +1,17 @@
+//! Pushes: files that go to other members, and what comes from them.
+//!
+//! The steps are decided in `mesh-files`, files are touched in `mesh-tree`. Here are the tasks: one for each push that
+//! this node makes (`sending.rs`), one for each that comes (`receiving.rs`); the stream between two of them
+//! (`channel.rs`); and what is recorded of them (`ledger.rs`).
+
+mod channel;
+mod ledger;
+mod manifest_file;
+mod prepare;
+mod receiving;
+mod roots;
+mod sending;
+mod settings;
+mod views;
+
+pub use settings::{PushSettings, RootSettings};

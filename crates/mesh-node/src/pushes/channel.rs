@@ -1,0 +1,150 @@
+//! The messages of a push over a stream: bounded before they are buffered, decoded without trust.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use mesh_protocol::{
+    CHUNK_HEAD_BYTES, ChunkHead, DecodeError, EncodeError, PUSH_HEADER_BYTES, PushHeader,
+    PushMessage,
+};
+use mesh_transport::{LinkStream, StreamError, StreamReader, StreamSender};
+
+/// Why there is nothing more to read or write.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChannelError {
+    /// The stream or its link ended.
+    #[error("the stream ended")]
+    Stream(#[from] StreamError),
+    /// It ended within a message.
+    #[error("the stream ended within a message")]
+    Cut,
+    /// The other side does not keep to the protocol.
+    #[error("the other side sent what is not the protocol")]
+    Decode(#[from] DecodeError),
+    /// This side has something to say that is too large.
+    #[error("a message is too large")]
+    Encode(#[from] EncodeError),
+}
+
+/// What was read: a chunk is not copied out of what came.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// A chunk: what it is, and its bytes, compressed or not.
+    Chunk(ChunkHead, Bytes),
+    /// Anything else.
+    Message(PushMessage),
+}
+
+/// Reads the messages of a push.
+#[derive(Debug)]
+pub(crate) struct PushReader {
+    stream: StreamReader,
+    buffer: BytesMut,
+    /// Bytes that came, headers and all.
+    pub(crate) bytes: u64,
+}
+
+/// Writes them.
+#[derive(Debug)]
+pub(crate) struct PushWriter {
+    stream: StreamSender,
+    /// Bytes that were sent, headers and all.
+    pub(crate) bytes: u64,
+}
+
+/// Makes a stream one of messages.
+pub(crate) fn channel(stream: LinkStream) -> (PushReader, PushWriter) {
+    let (sender, reader) = stream.into_split();
+    let reader = PushReader { stream: reader, buffer: BytesMut::new(), bytes: 0 };
+    (reader, PushWriter { stream: sender, bytes: 0 })
+}
+
+impl PushReader {
+    /// Waits for the next message; none when the other side has finished. Kinds that are not known are skipped.
+    /// Cancel safe: what was read stays for the next call.
+    ///
+    /// # Errors
+    /// [`ChannelError`]: the stream is of no more use.
+    pub(crate) async fn recv(&mut self) -> Result<Option<Received>, ChannelError> {
+        loop {
+            let Some(header) = self.header()? else {
+                if !self.more().await? {
+                    return if self.buffer.is_empty() { Ok(None) } else { Err(ChannelError::Cut) };
+                }
+                continue;
+            };
+            let whole = PUSH_HEADER_BYTES + header.body_bytes;
+            if self.buffer.len() < whole {
+                self.buffer.reserve(whole - self.buffer.len());
+                if !self.more().await? {
+                    return Err(ChannelError::Cut);
+                }
+                continue;
+            }
+            let mut message = self.buffer.split_to(whole).freeze();
+            message.advance(PUSH_HEADER_BYTES);
+            if header.is_chunk() {
+                let (head, _) = ChunkHead::decode(&message)?;
+                message.advance(CHUNK_HEAD_BYTES);
+                return Ok(Some(Received::Chunk(head, message)));
+            }
+            match PushMessage::decode(header, &message) {
+                Ok(message) => return Ok(Some(Received::Message(message))),
+                Err(DecodeError::UnknownKind { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn header(&self) -> Result<Option<PushHeader>, DecodeError> {
+        self.buffer.first_chunk::<PUSH_HEADER_BYTES>().map(PushHeader::decode).transpose()
+    }
+
+    async fn more(&mut self) -> Result<bool, StreamError> {
+        match self.stream.recv().await.transpose()? {
+            None => Ok(false),
+            Some(bytes) => {
+                self.bytes += bytes.len() as u64;
+                self.buffer.extend_from_slice(&bytes);
+                Ok(true)
+            }
+        }
+    }
+}
+
+impl PushWriter {
+    /// Sends a message, waiting for room.
+    ///
+    /// # Errors
+    /// [`ChannelError`]: nothing more can be said.
+    pub(crate) async fn send(&mut self, message: &PushMessage) -> Result<(), ChannelError> {
+        self.put(message.encode()?.into()).await
+    }
+
+    /// Sends a chunk of which `body` is what travels.
+    ///
+    /// # Errors
+    /// [`ChannelError`]: nothing more can be said.
+    pub(crate) async fn send_chunk(
+        &mut self,
+        head: ChunkHead,
+        body: Bytes,
+    ) -> Result<(), ChannelError> {
+        let encoded = head.encode(&body)?;
+        self.put(Bytes::copy_from_slice(&encoded)).await?;
+        self.put(body).await
+    }
+
+    async fn put(&mut self, bytes: Bytes) -> Result<(), ChannelError> {
+        self.bytes += bytes.len() as u64;
+        Ok(self.stream.send(bytes).await?)
+    }
+
+    /// Says that nothing more is said.
+    pub(crate) fn finish(&mut self) {
+        self.stream.finish();
+    }
+
+    /// Gives the stream up.
+    pub(crate) fn reset(&mut self, reason: &str) {
+        self.stream.reset(reason);
+    }
+}

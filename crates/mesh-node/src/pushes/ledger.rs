@@ -1,0 +1,1 @@
+//! What is recorded of pushes, and who waits for news of them.

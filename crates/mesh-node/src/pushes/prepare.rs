@@ -1,0 +1,1 @@
+//! PREPARE: everything is read, hashed, cut and scanned.

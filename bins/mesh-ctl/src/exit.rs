@@ -40,6 +40,7 @@ impl Exit {
             }
             ErrorCode::TimedOut => Self::TimedOut,
             ErrorCode::AlreadyMember
+            | ErrorCode::AmbiguousPush
             | ErrorCode::AmbiguousVersion
             | ErrorCode::ChangedSince
             | ErrorCode::ChecksumMismatch
@@ -78,6 +79,9 @@ impl Exit {
             | ErrorCode::UnknownConflict
             | ErrorCode::UnknownKey
             | ErrorCode::UnknownPeer
+            | ErrorCode::UnknownPush
+            | ErrorCode::UnknownRepository
+            | ErrorCode::UnknownRoot
             | ErrorCode::UnknownTable
             | ErrorCode::UnknownVersion
             | ErrorCode::VersionUnsupported => Self::Failed,

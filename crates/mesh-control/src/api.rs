@@ -1,5 +1,6 @@
 mod config;
 mod data;
+mod files;
 
 use std::future::Future;
 
@@ -16,6 +17,7 @@ use crate::{
 
 pub use self::config::ConfigApi;
 pub use self::data::{BackupStream, DataApi};
+pub use self::files::FilesApi;
 
 /// Why a request failed: what happened and what state was left (`message`), and what to do (`hint`).
 ///

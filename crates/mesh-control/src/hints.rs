@@ -1,4 +1,4 @@
-//! What to do about errors of the replicated tables and of the configuration, for the hints of [`ApiError`](crate::ApiError)s.
+//! What to do about errors of the replicated tables, of the configuration and of pushes, for the hints of [`ApiError`](crate::ApiError)s.
 
 /// For `statement_invalid`.
 pub const STATEMENT_INVALID: &str = "`mesh-ctl table list` shows the tables and their columns";
@@ -69,3 +69,25 @@ pub const CHANGED_SINCE: &str = "nothing was changed; `mesh-ctl config history K
 
 /// For `sealed_unreadable`.
 pub const SEALED_UNREADABLE: &str = "only the members that it is sealed to can read it; one of them can seal it anew to others as well";
+
+/// For `unknown_push`.
+pub const UNKNOWN_PUSH: &str =
+    "`mesh-ctl pushes` lists those that this agent made or received and still remembers";
+
+/// For `ambiguous_push`.
+pub const AMBIGUOUS_PUSH: &str =
+    "write more digits of its id; `mesh-ctl pushes --json` has them all";
+
+/// For `unknown_root`.
+pub const UNKNOWN_ROOT: &str = "roots are opened in the configuration file of the agent that receives, under [[roots]]; `default` is always there";
+
+/// For `unknown_repository`.
+pub const UNKNOWN_REPOSITORY: &str = "repositories are opened in the configuration file of the agent that has them, under [[repositories]]";
+
+/// For `secret_found` of a push.
+pub const PUSH_SECRET_FOUND: &str = "nothing left this machine; take the secret out of the file, or have .meshignore leave the file out: \
+     `mesh-ctl scan PATH` names every place";
+
+/// For `path_refused` of a push.
+pub const PUSH_PATH_REFUSED: &str = "nothing left this machine; a destination is names with / between them, beneath the receivers' root: \
+     no .., no / at the start";

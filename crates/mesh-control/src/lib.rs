@@ -16,12 +16,13 @@ mod paths;
 mod server;
 mod types;
 
-pub use api::{ApiError, BackupStream, ConfigApi, ControlApi, DataApi};
+pub use api::{ApiError, BackupStream, ConfigApi, ControlApi, DataApi, FilesApi};
 pub use client::{BackupDownload, ControlClient, ControlStream};
 pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument, MetricsBindError};
 pub use limits::{
     CONFIG_DIFFERENCES_MAX, CONFIG_ENTRIES_MAX, CONFIG_HISTORY_DEFAULT, CONFIG_HISTORY_MAX,
-    SQL_BATCH_BYTES_TARGET, SQL_BYTES_MAX, SQL_ROWS_MAX, STATEMENTS_MAX, STREAM_ITEM_BYTES_MAX,
+    PUSHES_DEFAULT, PUSHES_MAX, SQL_BATCH_BYTES_TARGET, SQL_BYTES_MAX, SQL_ROWS_MAX,
+    STATEMENTS_MAX, STREAM_ITEM_BYTES_MAX,
 };
 pub use paths::{default_data_dir, default_socket_path, socket_path_in};
 pub use server::{ControlServer, MetricsServer};

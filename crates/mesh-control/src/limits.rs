@@ -1,4 +1,4 @@
-//! Every bound on what one request asks or one answer brings of the tables and of the configuration.
+//! Every bound on what one request asks or one answer brings of the tables, of the configuration and of pushes.
 
 /// Most rows in one answer; `sql/rows` has no such bound.
 pub const SQL_ROWS_MAX: usize = 100_000;
@@ -27,3 +27,9 @@ pub const CONFIG_HISTORY_MAX: usize = 10_000;
 
 /// Most keys in each list of differences with a member.
 pub const CONFIG_DIFFERENCES_MAX: usize = 1_000;
+
+/// Pushes that are shown when nobody says how many.
+pub const PUSHES_DEFAULT: u64 = 20;
+
+/// Most pushes that can be asked for.
+pub const PUSHES_MAX: u64 = 1_000;

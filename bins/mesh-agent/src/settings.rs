@@ -1,19 +1,22 @@
 //! Where settings come from: a flag, else `MESH_…`, else the configuration file, else the default.
 
 mod config;
+mod files;
 mod tables;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use config::RawConfig;
+use files::{RawFiles, RawRepository, RawRoot};
 use mesh_node::{
-    Address, DiscoveryConfig, ExchangeConfig, Hostname, LanConfig, Node, NodeBuilder,
-    SharedConfigSettings, TablesConfig, TailscaleConfig,
+    Address, DiscoveryConfig, ExchangeConfig, Hostname, LanConfig, Node, NodeBuilder, PushSettings,
+    RepositorySettings, SharedConfigSettings, TablesConfig, TailscaleConfig,
 };
 use serde::Deserialize;
 use tables::RawTables;
@@ -222,6 +225,9 @@ struct RawFile {
     discovery: RawDiscovery,
     tables: RawTables,
     config: RawConfig,
+    files: RawFiles,
+    roots: Vec<RawRoot>,
+    repositories: Vec<RawRepository>,
 }
 
 /// Its part about where members are looked for.
@@ -270,6 +276,8 @@ pub(crate) struct Settings {
     tables: TablesConfig,
     exchange: ExchangeConfig,
     config: SharedConfigSettings,
+    pushes: PushSettings,
+    repositories: Vec<RepositorySettings>,
     pub(crate) socket: PathBuf,
     metrics: Option<SocketAddr>,
     pub(crate) log_level: String,
@@ -285,6 +293,16 @@ fn loopback(metrics: Option<SocketAddr>) -> anyhow::Result<Option<SocketAddr>> {
         ),
         taken => Ok(taken),
     }
+}
+
+fn set<T>(field: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *field = given;
+    }
+}
+
+fn seconds(given: Option<u64>) -> Option<Duration> {
+    given.map(Duration::from_secs)
 }
 
 fn first_filled<T>(flags: Vec<T>, file: Vec<T>) -> Vec<T> {
@@ -303,6 +321,8 @@ impl Settings {
         let file = flags.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
         let data_dir = flags.data_dir.or(file.data_dir).map_or_else(default_data_dir, Ok)?;
         let (tables, exchange) = file.tables.join();
+        let no_file = Path::new("");
+        let invalid = || not_valid(flags.config.as_deref().unwrap_or(no_file));
         let socket = flags.socket.or(file.socket).unwrap_or_else(|| data_dir.join("control.sock"));
         Ok(Self {
             data_dir,
@@ -312,7 +332,9 @@ impl Settings {
             discovery: file.discovery.join(flags.peer, flags.no_lan, flags.no_tailscale),
             tables,
             exchange,
-            config: file.config.join()?,
+            config: file.config.join().with_context(invalid)?,
+            pushes: file.files.join(file.roots).with_context(invalid)?,
+            repositories: files::repositories(file.repositories).with_context(invalid)?,
             socket,
             metrics: loopback(flags.metrics.or(file.metrics))?,
             log_level: flags.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned()),
@@ -334,6 +356,8 @@ impl Settings {
             .tables(self.tables.clone())
             .exchange(self.exchange.clone())
             .shared_config(self.config.clone())
+            .pushes(self.pushes.clone())
+            .repositories(self.repositories.clone())
             .discovery(self.discovery.clone());
         if let Some(hostname) = &self.hostname {
             builder = builder.hostname(hostname.clone());
@@ -355,8 +379,11 @@ fn read_file(path: &Path) -> anyhow::Result<RawFile> {
         .take(CONFIG_BYTES_MAX)
         .read_to_string(&mut text)
         .with_context(|| format!("the configuration file {} cannot be read", path.display()))?;
-    toml::from_str(&text)
-        .with_context(|| format!("the configuration file {} is not valid", path.display()))
+    toml::from_str(&text).with_context(|| not_valid(path))
+}
+
+fn not_valid(path: &Path) -> String {
+    format!("the configuration file {} is not valid", path.display())
 }
 
 #[cfg(test)]

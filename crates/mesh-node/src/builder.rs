@@ -28,10 +28,12 @@ use crate::data_dir::DataDir;
 use crate::discover::{Discovery, DiscoveryConfig};
 use crate::error::{StartError, chain};
 use crate::events::Events;
+use crate::git::RepositorySettings;
 use crate::keyring::Keyring;
 use crate::metrics::CommitTimes;
 use crate::node::Node;
 use crate::parcels::RECEIPT_WAIT;
+use crate::pushes::PushSettings;
 use crate::records::stored;
 use crate::shared::{Shared, lock};
 use crate::shared_config::{SharedConfig, SharedConfigSettings};
@@ -136,6 +138,20 @@ impl NodeBuilder {
     #[must_use]
     pub fn shared_config(mut self, settings: SharedConfigSettings) -> Self {
         self.config.shared_config = settings;
+        self
+    }
+
+    /// Folders that others may push into, and bounds of pushes.
+    #[must_use]
+    pub fn pushes(mut self, settings: PushSettings) -> Self {
+        self.config.pushes = settings;
+        self
+    }
+
+    /// Repositories that others may fetch from and push to with git. Nobody else's commands run there.
+    #[must_use]
+    pub fn repositories(mut self, repositories: Vec<RepositorySettings>) -> Self {
+        self.config.repositories = repositories;
         self
     }
 

@@ -13,6 +13,8 @@ use mesh_tables::TablesConfig;
 use mesh_transport::TransportConfig;
 
 use crate::discover::DiscoveryConfig;
+use crate::git::RepositorySettings;
+use crate::pushes::PushSettings;
 use crate::shared_config::SharedConfigSettings;
 
 /// The port of the mesh.
@@ -63,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) transport: TransportConfig,
     pub(crate) discovery: DiscoveryConfig,
     pub(crate) shared_config: SharedConfigSettings,
+    pub(crate) pushes: PushSettings,
+    pub(crate) repositories: Vec<RepositorySettings>,
 }
 
 impl Config {
@@ -84,6 +88,8 @@ impl Config {
             transport: TransportConfig::default(),
             discovery: DiscoveryConfig::default(),
             shared_config: SharedConfigSettings::default(),
+            pushes: PushSettings::default(),
+            repositories: Vec::new(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Git over streams: the machine's own git, in repositories that are opened for it.
 
+mod settings;
+
 use std::sync::Arc;
 
 use mesh_protocol::PeerId;
@@ -7,6 +9,8 @@ use mesh_transport::IncomingStream;
 
 use crate::shared::Shared;
 use crate::streams::GitService;
+
+pub use settings::RepositorySettings;
 
 impl Shared {
     /// Runs one of git's services for a member.

@@ -71,6 +71,7 @@ pub use config::DEFAULT_PORT;
 pub use discover::{DiscoveryConfig, DiscoveryReport};
 pub use error::{NodeError, StartError};
 pub use events::Event;
+pub use git::RepositorySettings;
 pub use join::{JoinStepDone, Joined};
 pub use mesh_config::{ConfigKey, EntryValue};
 pub use mesh_control::{ConfigFileState, ConfigFileView};
@@ -78,10 +79,11 @@ pub use mesh_control::{JoinStep, ParkedAccepted, default_data_dir, default_socke
 pub use mesh_delivery::{DeliveryConfig, Priority};
 pub use mesh_discovery::{LanConfig, LanInterfaces, TailscaleConfig};
 pub use mesh_doctor::{Check, Finding};
+pub use mesh_files::{DistributionConfig, SenderConfig};
 pub use mesh_membership::{LinkConfig, LivenessConfig};
 pub use mesh_protocol::{
     Address, CustomJson, ErrorCode, Hostname, HybridClock, JsonText, MediaStream, MediaType,
-    MeshId, MeshMessage, MessageId, OriginId, Payload, PeerId, SqlValue, UnixMillis,
+    MeshId, MeshMessage, MessageId, OriginId, Payload, PeerId, RootName, SqlValue, UnixMillis,
 };
 pub use mesh_store::StoreConfig;
 pub use mesh_sync::ExchangeConfig;
@@ -89,6 +91,7 @@ pub use mesh_tables::{
     ChangeEvent, ConflictInfo, Feed, FeedItem, Operation, ParkedInfo, Query, Restored, Rows,
     Statement, TableInfo, TablesConfig, WriteInfo, Written,
 };
+pub use mesh_tree::{KeepConfig, RootConfig};
 pub use node::{Node, Peer, RoundTrip};
 pub use outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Sent, Target};
 pub use pushes::{PushSettings, RootSettings};

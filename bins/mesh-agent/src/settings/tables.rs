@@ -5,6 +5,8 @@ use std::time::Duration;
 use mesh_node::{ExchangeConfig, TablesConfig};
 use serde::Deserialize;
 
+use super::{seconds, set};
+
 /// Sizes are bytes, times are seconds unless the name says otherwise.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,16 +28,6 @@ pub(super) struct RawTables {
     compare_every_seconds: Option<u64>,
     tell_after_millis: Option<u64>,
     snapshot_transactions_min: Option<u64>,
-}
-
-fn set<T>(field: &mut T, given: Option<T>) {
-    if let Some(given) = given {
-        *field = given;
-    }
-}
-
-fn seconds(given: Option<u64>) -> Option<Duration> {
-    given.map(Duration::from_secs)
 }
 
 impl RawTables {

@@ -135,3 +135,88 @@ fn files_and_local_keys_of_the_shared_configuration_can_be_set_in_the_file() {
     std::fs::write(&file, "[config]\nlocal_keys = [\"a..b\"]\n").unwrap();
     assert!(read(&["--config", file.to_str().unwrap()]).is_err());
 }
+
+fn of_text(text: &str) -> anyhow::Result<Settings> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    std::fs::write(&file, text).unwrap();
+    read(&["--data-dir", "/nowhere", "--config", file.to_str().unwrap()])
+}
+
+#[test]
+fn roots_and_bounds_of_pushes_can_be_set_in_the_file() {
+    let text = "[files]\nincoming_max = 3\nttl_seconds = 60\nlimit_bytes_per_second = 7\n\
+        remembered_max = 5\nsender_serves_max = 2\n\
+        [[roots]]\nname = \"scripts\"\npath = \"/srv/scripts\"\nallow_from = [\"mint\"]\n\
+        allow_read = [\"*\"]\ntest_commands = [\"node {file} --help\"]\nrequire_test = true\n\
+        approve = true\ntest_seconds_max = 9\nbytes_max = 10\nfiles_max = 11\nfree_bytes_min = 12\n\
+        file_mode = \"0640\"\nfolder_mode = \"750\"\nbackups_max = 2\nbackups_seconds_max = 13\n\
+        [[roots]]\nname = \"plain\"\npath = \"/srv/plain\"\n";
+    let pushes = of_text(text).unwrap().pushes;
+    assert_eq!((pushes.incoming_max, pushes.ttl), (3, Duration::from_mins(1)));
+    assert_eq!((pushes.limit_bytes_per_second, pushes.remembered_max), (Some(7), 5));
+    assert_eq!(pushes.distribution.sender_serves_max, 2);
+    let [scripts, plain] = &pushes.roots[..] else { panic!("{pushes:?}") };
+    assert_eq!((scripts.name.as_str(), &*scripts.path), ("scripts", Path::new("/srv/scripts")));
+    assert_eq!(
+        (&scripts.allow_from[..], &scripts.allow_read[..]),
+        (&["mint".into()][..], &["*".into()][..])
+    );
+    assert_eq!(scripts.test_commands, ["node {file} --help"]);
+    assert!(scripts.require_test && scripts.approve);
+    assert_eq!(scripts.test_timeout.as_secs(), 9);
+    let tree = (scripts.tree.bytes_max, scripts.tree.files_max, scripts.tree.free_bytes_min);
+    assert_eq!(tree, (10, 11, 12));
+    assert_eq!((scripts.tree.file_mode, scripts.tree.folder_mode), (0o640, 0o750));
+    assert_eq!((scripts.keep.backups_max, scripts.keep.age_seconds_max), (2, 13));
+    assert_eq!((&plain.allow_from[..], plain.approve), (&["*".into()][..], false));
+    assert!(plain.allow_read.is_empty());
+}
+
+#[test]
+fn a_repository_is_open_to_fetch_and_closed_to_push_unless_the_file_says_otherwise() {
+    let text = "[[repositories]]\nname = \"notes\"\npath = \"/srv/notes.git\"\n\
+        [[repositories]]\nname = \"code.git\"\npath = \"/srv/code\"\nallow_push_from = [\"mint\", \"oak\"]\n\
+        allow_fetch_from = []\n";
+    let repositories = of_text(text).unwrap().repositories;
+    let [notes, code] = &repositories[..] else { panic!("{repositories:?}") };
+    assert_eq!((notes.name.as_str(), &*notes.path), ("notes", Path::new("/srv/notes.git")));
+    assert_eq!(
+        (&notes.allow_push_from[..], &notes.allow_fetch_from[..]),
+        (&[][..], &["*".into()][..])
+    );
+    assert_eq!((code.allow_push_from.len(), code.allow_fetch_from.len()), (2, 0));
+}
+
+#[test]
+fn a_mistake_in_a_root_or_repository_is_refused_with_its_name() {
+    let root = "[[roots]]\nname = \"a\"\npath = \"/srv/a\"\n";
+    let repository = "[[repositories]]\nname = \"a\"\npath = \"/srv/a\"\n";
+    let behind = |start: &str, line: &str| format!("{start}{line}\n");
+    for (text, words) in [
+        (behind(root, "alow_from = []"), "alow_from"),
+        (behind(root, "allow_from = [\"mint oak\"]"), "mint oak"),
+        (behind(root, "allow_from = \"*\""), "allow_from"),
+        (behind(root, "file_mode = \"4755\""), "4755"),
+        (behind(root, "file_mode = \"0244\""), "0244"),
+        (behind(root, "folder_mode = \"0644\""), "0644"),
+        (behind(root, "file_mode = \"rw\""), "rw"),
+        (behind(root, "require_test = true"), "test_commands"),
+        (behind(root, "test_commands = [\" \"]"), "root a is empty"),
+        (behind(root, root), "two roots have the name a"),
+        (behind(repository, repository), "two repositories have the name a"),
+        (behind(repository, "allow_push = []"), "allow_push"),
+        (root.replace("/srv", "srv"), "srv/a is no absolute path"),
+        (repository.replace("/srv", "srv"), "srv/a is no absolute path"),
+        (root.replace("\"a\"", "\"../a\""), "../a"),
+        (root.replace("path", "pth"), "pth"),
+        ("[[roots]]\nname = \"a\"\n".to_owned(), "path"),
+        ("[files]\nincoming_max = 0\n".to_owned(), "incoming_max"),
+        ("[files]\nlimit_bytes_per_second = 0\n".to_owned(), "limit_bytes_per_second"),
+        ("[files]\nttl_seconds = 2592001\n".to_owned(), "ttl_seconds"),
+        ("[files]\nttl = 1\n".to_owned(), "ttl"),
+    ] {
+        let error = format!("{:#}", of_text(&text).unwrap_err());
+        assert!(error.contains("agent.toml") && error.contains(words), "{text}: {error}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The task of a push that comes.
 
+mod test_command;
+
 use std::sync::Arc;
 
 use mesh_protocol::PeerId;

@@ -1,0 +1,92 @@
+//! What a root's rules say to an offer: pure, so that every rule can be tested by itself.
+
+use mesh_files::Judgement;
+use mesh_protocol::{
+    Hostname, PeerId, PushOffer, PushProblem, PushReason, PushStep, TEXT_BYTES_MAX,
+};
+
+use crate::pushes::settings::RootSettings;
+
+/// Most pages that a manifest has here. Of a million small files there are some thousands.
+const PAGES_MAX: u64 = 32 << 10;
+
+/// What the rules of a root say to an offer of `offer.by`, who is called `hostname`.
+pub(crate) fn judge(
+    settings: &RootSettings,
+    offer: &PushOffer,
+    hostname: Option<&Hostname>,
+) -> Judgement {
+    match refusal(settings, offer, hostname) {
+        Some(problem) => Judgement::Refuse(problem),
+        None if settings.approve => Judgement::NeedsApproval,
+        None => Judgement::Accept,
+    }
+}
+
+/// Whether a member may push into a root.
+pub(crate) fn may_push(
+    settings: &RootSettings,
+    peer: &PeerId,
+    hostname: Option<&Hostname>,
+) -> bool {
+    let id = peer.to_string();
+    settings.allow_from.iter().any(|allowed| {
+        let is_named = hostname.is_some_and(|hostname| hostname.as_str() == allowed);
+        allowed == "*" || *allowed == id || is_named
+    })
+}
+
+fn refusal(
+    settings: &RootSettings,
+    offer: &PushOffer,
+    hostname: Option<&Hostname>,
+) -> Option<PushProblem> {
+    let root = &settings.name;
+    if !may_push(settings, &offer.by, hostname) {
+        let detail = format!("the root {root} takes nothing from this member");
+        return Some(problem(PushReason::SenderNotAllowed, detail));
+    }
+    match &offer.test {
+        None if settings.require_test => {
+            let detail = format!("the root {root} takes nothing without a test");
+            return Some(problem(PushReason::TestRequired, detail));
+        }
+        Some(test) if !settings.test_commands.contains(test) => {
+            let detail = format!("the root {root} does not know this test: {test}");
+            return Some(problem(PushReason::TestUnknown, detail));
+        }
+        Some(_) | None => {}
+    }
+    let (totals, tree) = (&offer.totals, &settings.tree);
+    if totals.bytes > tree.bytes_max {
+        let max = tree.bytes_max;
+        let detail = format!("{} bytes are more than the {max} of the root {root}", totals.bytes);
+        return Some(problem(PushReason::QuotaExceeded, detail));
+    }
+    if totals.entries > tree.files_max {
+        let max = tree.files_max;
+        let detail = format!("{} files are more than the {max} of the root {root}", totals.entries);
+        return Some(problem(PushReason::QuotaExceeded, detail));
+    }
+    if totals.pages > PAGES_MAX {
+        let detail = format!("{} pages are more than {PAGES_MAX}", totals.pages);
+        return Some(problem(PushReason::QuotaExceeded, detail));
+    }
+    None
+}
+
+/// A problem of the step PUSH.
+pub(crate) fn problem(reason: PushReason, detail: impl Into<String>) -> PushProblem {
+    refuses(PushStep::Push, reason, detail)
+}
+
+/// A problem, with no more detail than travels.
+pub(crate) fn refuses(
+    step: PushStep,
+    reason: PushReason,
+    detail: impl Into<String>,
+) -> PushProblem {
+    let mut detail: String = detail.into();
+    detail.truncate(detail.floor_char_boundary(TEXT_BYTES_MAX));
+    PushProblem { step, reason, detail, test: None }
+}

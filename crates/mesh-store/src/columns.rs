@@ -1,6 +1,6 @@
 //! Between rows and values: the one place that knows how a value lies in a column.
 
-use mesh_protocol::{ErrorCode, KeyId, MessageId, PeerId, Signature, TokenId, UnixMillis};
+use mesh_protocol::{ErrorCode, KeyId, MessageId, PeerId, PushId, Signature, TokenId, UnixMillis};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments as _, Decode, Row as _, Sqlite, Type};
 
@@ -40,6 +40,10 @@ impl Value {
 
     pub(crate) fn blob(bytes: &[u8]) -> Self {
         Self::Blob(bytes.to_vec())
+    }
+
+    pub(crate) fn blob_or_null(bytes: Option<&[u8]>) -> Self {
+        bytes.map_or(Self::Null, Self::blob)
     }
 
     pub(crate) fn text(text: &str) -> Self {
@@ -165,6 +169,18 @@ impl<'r> Columns<'r> {
 
     pub(crate) fn message_id(&mut self) -> Result<MessageId, StoreError> {
         self.array("message id").map(MessageId::from_bytes)
+    }
+
+    pub(crate) fn push_id(&mut self) -> Result<PushId, StoreError> {
+        self.array("push id").map(PushId::from_bytes)
+    }
+
+    pub(crate) fn push_id_or_none(&mut self) -> Result<Option<PushId>, StoreError> {
+        let bytes: Option<&[u8]> = self.take()?;
+        bytes
+            .map(PushId::from_slice)
+            .transpose()
+            .map_err(|_| StoreError::Malformed { what: "push id" })
     }
 
     pub(crate) fn key_id(&mut self) -> Result<KeyId, StoreError> {

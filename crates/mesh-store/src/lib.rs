@@ -1,6 +1,6 @@
 //! The private database `mesh.db`: membership records, `agent_peers`, `peer_keys`, sealing keys, opened values,
-//! `join_tokens`, outbox, inbox with the ids that were seen, parcels kept for others, audit. SQLite
-//! through sqlx.
+//! `join_tokens`, outbox, inbox with the ids that were seen, parcels kept for others, pushes with their
+//! history, audit. SQLite through sqlx.
 //!
 //! Whatever a method has reported as done has been committed with `synchronous=FULL` in WAL mode. One
 //! task writes, on one connection, and puts everything that waits into one commit; the methods that
@@ -21,6 +21,7 @@ mod columns;
 mod config;
 mod custody;
 mod error;
+mod git_audit;
 mod health;
 mod inbox;
 mod meta;
@@ -30,6 +31,7 @@ mod outbox;
 mod pair_keys;
 mod peers;
 mod prune;
+mod pushes;
 mod query;
 mod readers;
 mod records;
@@ -43,6 +45,7 @@ pub use audit::AuditRow;
 pub use config::StoreConfig;
 pub use custody::{CustodyOutcome, CustodyRow, NewCustody};
 pub use error::{OpenError, StoreError};
+pub use git_audit::GitAuditRow;
 pub use health::{Health, examine};
 pub use inbox::{InboxOutcome, InboxQuery, InboxRow, NewInbox};
 pub use opened::OpenedRow;
@@ -50,6 +53,7 @@ pub use outbox::{NewOutbox, OutboxEnd, OutboxRow};
 pub use pair_keys::PairKeyRow;
 pub use peers::{PeerRow, PeerStatus};
 pub use prune::Pruned;
+pub use pushes::{PushRow, StoredPush};
 pub use records::{NewMesh, StoredRecord};
 pub use sealing_keys::SealingKeyRow;
 pub use store::{Counts, Store};

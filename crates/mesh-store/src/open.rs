@@ -30,6 +30,7 @@ const MIGRATIONS: &[(u32, &str, &str)] = &[
     (1, "mesh", include_str!("../migrations/0001_mesh.sql")),
     (2, "custody", include_str!("../migrations/0002_custody.sql")),
     (3, "opened", include_str!("../migrations/0003_opened.sql")),
+    (4, "pushes", include_str!("../migrations/0004_pushes.sql")),
 ];
 
 /// The newest schema of this program.

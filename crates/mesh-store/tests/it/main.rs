@@ -13,6 +13,7 @@ mod lazy;
 mod opening;
 mod outbox;
 mod peers;
+mod pushes;
 mod records;
 mod support;
 mod tokens;

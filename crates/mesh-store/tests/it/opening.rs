@@ -80,8 +80,8 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     .unwrap();
     conn.close().await.unwrap();
     let error = refused(&home).await;
-    assert!(matches!(error, OpenError::NewerSchema { theirs: 99, ours: 3 }), "{error:?}");
-    assert_eq!(error.to_string(), "the database has schema 99, this program knows schemas up to 3");
+    assert!(matches!(error, OpenError::NewerSchema { theirs: 99, ours: 4 }), "{error:?}");
+    assert_eq!(error.to_string(), "the database has schema 99, this program knows schemas up to 4");
 }
 
 #[tokio::test]
@@ -172,7 +172,7 @@ fn fixtures() -> Vec<PathBuf> {
 #[tokio::test]
 async fn databases_of_every_schema_open_with_what_they_hold() {
     let fixtures = fixtures();
-    assert_eq!(fixtures.len(), 2, "one per schema");
+    assert_eq!(fixtures.len(), 3, "one per schema");
     for fixture in fixtures {
         let home = Home::new();
         std::fs::copy(&fixture, home.path()).unwrap();
@@ -202,6 +202,10 @@ async fn databases_of_every_schema_open_with_what_they_hold() {
             store.load_custody().await.unwrap().iter().map(|row| (row.from, row.to)).collect();
         let expected = [(peer(2), peer(3)), (peer(2), peer(4))];
         assert_eq!(held, if has_custody { &expected[..] } else { &[] });
+        let opened = usize::from(fixture.ends_with("schema-03.sqlite"));
+        assert_eq!(store.load_opened().await.unwrap().len(), opened);
+        assert!(store.list_pushes(10).await.unwrap().is_empty());
+        assert!(store.list_git_audit(10).await.unwrap().is_empty());
         store.close().await.unwrap();
     }
 }

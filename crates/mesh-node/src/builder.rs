@@ -33,6 +33,7 @@ use crate::keyring::Keyring;
 use crate::metrics::CommitTimes;
 use crate::node::Node;
 use crate::parcels::RECEIPT_WAIT;
+use crate::pushes::Pushes;
 use crate::pushes::PushSettings;
 use crate::records::stored;
 use crate::shared::{Shared, lock};
@@ -254,6 +255,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         discovery: Discovery::default(),
         replication,
         shared_config: SharedConfig::new(&config.shared_config, data_dir.path()),
+        pushes: Pushes::default(),
         membership_gate: tokio::sync::Mutex::new(()),
         admission_gate: tokio::sync::Mutex::new(()),
         tasks,

@@ -15,3 +15,9 @@ mod settings;
 mod views;
 
 pub use settings::{PushSettings, RootSettings};
+
+/// Everything that this node has to do with pushes.
+#[derive(Debug, Default)]
+pub(crate) struct Pushes {
+    pub(crate) ledger: ledger::Ledger,
+}

@@ -23,6 +23,7 @@ use crate::keyring::Keyring;
 use crate::link::LinkEntry;
 use crate::metrics::CommitTimes;
 use crate::outgoing::Delivered;
+use crate::pushes::Pushes;
 use crate::relay::PendingRoutedPing;
 use crate::shared_config::SharedConfig;
 use crate::subscribe::LiveSubscribers;
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) discovery: Discovery,
     pub(crate) replication: Replication,
     pub(crate) shared_config: SharedConfig,
+    pub(crate) pushes: Pushes,
     /// One change of the membership at a time, so that memory and disk agree on the order.
     pub(crate) membership_gate: tokio::sync::Mutex<()>,
     /// One join or admission at a time: two newcomers cannot both get one hostname here.

@@ -17,6 +17,7 @@ mod error;
 mod error_code;
 mod files;
 mod frame;
+mod git;
 mod hostname;
 mod ids;
 mod json_text;
@@ -55,6 +56,7 @@ pub use frame::{
     JoinReply, JoinRequest, LinkPing, Live, LiveResult, PairKeyStored, RecordIds, Records, Refused,
     Welcome,
 };
+pub use git::{GitEnd, GitPiece, GitPieces, GitService};
 pub use hostname::Hostname;
 pub use ids::{
     ChunkId, KeyId, MeshId, MessageId, OriginId, PeerId, PushId, RecordId, SealingPublicKey,

@@ -204,3 +204,6 @@ pub const CHUNK_HEAD_BYTES: usize = 13;
 
 /// Largest encoded [`PushEvent`](crate::PushEvent).
 pub const PUSH_EVENT_BYTES_MAX: usize = 64 << 10;
+
+/// Largest piece of what a git service says.
+pub const GIT_PIECE_BYTES_MAX: usize = 64 << 10;

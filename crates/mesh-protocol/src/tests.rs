@@ -4,6 +4,7 @@
 mod debug;
 mod decoding;
 mod files;
+mod git;
 mod golden;
 mod json;
 mod limits;

@@ -16,7 +16,7 @@ pub use event::{PushEvent, PushFact, WaitingFor};
 pub use manifest::{
     ChunkRef, FileDigests, FileEntry, FileTime, FolderEntry, LinkEntry, ManifestItem, ManifestPage,
 };
-pub use offer::{PushAnswer, PushMethod, PushOffer, PushTotals, RootName};
+pub use offer::{PushAnswer, PushMethod, PushOffer, PushTotals, RollbackOffer, RootName};
 pub use path::{PathError, RelativePath};
 pub use ranges::{ChunkRange, ChunkRanges};
 pub use reason::{PushProblem, PushReason, PushStep};

@@ -49,7 +49,7 @@ pub use files::{
     Fetch, FileDigests, FileEntry, FileTime, FolderEntry, LinkEntry, ManifestItem, ManifestPage,
     PageIds, PageNeed, PageOf, PathError, PushAnswer, PushEvent, PushFact, PushHeader, PushMessage,
     PushMethod, PushOffer, PushProblem, PushReason, PushResult, PushStep, PushTotals, RelativePath,
-    RootName, TestEnd, TestOutcome, Verification, WaitingFor,
+    RollbackOffer, RootName, TestEnd, TestOutcome, Verification, WaitingFor,
 };
 pub use frame::{
     Deliver, DeliverItem, DeliverOutcome, DeliverResult, Frame, FrameHeader, Hello, Introduce,

@@ -128,7 +128,50 @@ impl fmt::Debug for PushOffer {
     }
 }
 
-/// Answers [`PushOffer`].
+/// Asks for what a push has replaced. A push itself: it is recorded, and can be taken back.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackOffer {
+    /// This push.
+    pub push_id: PushId,
+    /// Who makes it.
+    pub by: PeerId,
+    /// To whom.
+    #[serde(deserialize_with = "list::<_, _, PUSH_TARGETS_MAX>")]
+    pub targets: Vec<PeerId>,
+    /// The push that it takes back.
+    pub of: PushId,
+    /// Whether files that were changed since are replaced too; they are kept like any other.
+    pub is_forced: bool,
+    /// What for; at most 1,024 bytes.
+    pub message: String,
+    /// When it was made, by the sender's clock.
+    pub made_at: UnixMillis,
+    /// When it is worth nothing any more.
+    pub expires_at: UnixMillis,
+}
+
+impl RollbackOffer {
+    pub(super) fn check_bounds(&self) -> Result<(), &'static str> {
+        check_count("targets", self.targets.len(), PUSH_TARGETS_MAX)?;
+        check_count("message", self.message.len(), TEXT_BYTES_MAX)
+    }
+}
+
+impl fmt::Debug for RollbackOffer {
+    /// Shows what it is about: words are the user's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RollbackOffer")
+            .field("push_id", &self.push_id)
+            .field("by", &self.by)
+            .field("targets", &self.targets.len())
+            .field("of", &self.of)
+            .field("is_forced", &self.is_forced)
+            .field("message", &ByteCount(self.message.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers [`PushOffer`] and [`RollbackOffer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PushAnswer {
     /// It may begin, or go on.

@@ -95,6 +95,10 @@ push_reasons! {
     TestFailed = "test_failed",
     /// The test took longer than it may.
     TestTimedOut = "test_timed_out",
+    /// A file at the target is not as the push left it, or changed while it was put in place.
+    TargetChanged = "target_changed",
+    /// The target keeps nothing of that push that could be brought back.
+    NothingKept = "nothing_kept",
     /// The file system or database refused.
     StorageError = "storage_error",
     /// The target belongs to the mesh no more.

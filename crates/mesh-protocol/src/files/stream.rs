@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChunkRange, ChunkRanges, PushAnswer, PushOffer, PushProblem, PushResult};
+use super::{
+    ChunkRange, ChunkRanges, PushAnswer, PushOffer, PushProblem, PushResult, RollbackOffer,
+};
 use crate::codec::{ByteCount, check_count, compact, list};
 use crate::{
     CHUNK_BYTES_MAX, CHUNK_HEAD_BYTES, ChunkId, DecodeError, EncodeError, PAGE_BYTES_MAX,
@@ -188,6 +190,8 @@ pub enum PushMessage {
     Result(PushResult),
     /// Whoever says this goes no further with this push, or does not serve it.
     Stop(PushProblem),
+    /// Opens the stream of one who takes a push back to a target of that push. An answer and results follow.
+    Rollback(RollbackOffer),
 }
 
 mod kind {
@@ -203,6 +207,7 @@ mod kind {
     pub(super) const CHUNK: u8 = 10;
     pub(super) const RESULT: u8 = 11;
     pub(super) const STOP: u8 = 12;
+    pub(super) const ROLLBACK: u8 = 13;
 }
 
 /// The five bytes in front of every message.
@@ -262,6 +267,7 @@ impl PushMessage {
             }
             Self::Result(body) => (kind::RESULT, compact::encode(body, MAX)?),
             Self::Stop(body) => (kind::STOP, compact::encode(body, MAX)?),
+            Self::Rollback(body) => (kind::ROLLBACK, compact::encode(body, MAX)?),
         };
         let body_bytes =
             u32::try_from(body.len()).map_err(|_| EncodeError::TooLarge { bytes_max: MAX })?;
@@ -294,6 +300,7 @@ impl PushMessage {
             }
             kind::RESULT => Self::Result(compact::decode(WHAT, body, MAX)?),
             kind::STOP => Self::Stop(compact::decode(WHAT, body, MAX)?),
+            kind::ROLLBACK => Self::Rollback(compact::decode(WHAT, body, MAX)?),
             kind => return Err(DecodeError::UnknownKind { kind: u16::from(kind) }),
         };
         message.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
@@ -320,6 +327,7 @@ impl PushMessage {
             }
             Self::Result(result) => result.check_bounds(),
             Self::Stop(problem) => problem.check_bounds(),
+            Self::Rollback(rollback) => rollback.check_bounds(),
             // A chunk's lengths are checked with its head, ranges by their form.
             Self::PageNeed(_) | Self::Need(_) | Self::Have(_) | Self::Fetch(_) | Self::Chunk(_) => {
                 Ok(())

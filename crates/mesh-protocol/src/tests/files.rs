@@ -10,8 +10,8 @@ use crate::{
     PAGE_IDS_MAX, PAGE_ITEMS_MAX, PATH_BYTES_MAX, PATH_COMPONENT_BYTES_MAX, PATH_DEPTH_MAX,
     PUSH_BODY_BYTES_MAX, PUSH_HEADER_BYTES, PUSH_TARGETS_MAX, PageIds, PageOf, PathError,
     PushAnswer, PushEvent, PushFact, PushHeader, PushMessage, PushOffer, PushProblem, PushReason,
-    PushResult, ROOT_NAME_BYTES_MAX, RelativePath, RootName, TEST_OUTPUT_BYTES_MAX, TEXT_BYTES_MAX,
-    TestOutcome,
+    PushResult, ROOT_NAME_BYTES_MAX, RelativePath, RollbackOffer, RootName, TEST_OUTPUT_BYTES_MAX,
+    TEXT_BYTES_MAX, TestOutcome,
 };
 
 pub(super) fn decode(bytes: &[u8]) -> Result<PushMessage, DecodeError> {
@@ -140,6 +140,7 @@ fn passes(message: &PushMessage) {
 }
 
 type Change = fn(&mut PushOffer, usize);
+type RollbackChange = fn(&mut RollbackOffer, usize);
 
 #[test]
 fn an_offer_has_bounds() {
@@ -159,6 +160,36 @@ fn an_offer_has_bounds() {
         passes(&offer(change, 0));
         refuse(&offer(change, 1), what);
     }
+}
+
+#[test]
+fn a_rollback_has_bounds() {
+    let rollback = |change: RollbackChange, more: usize| {
+        let mut rollback = samples::rollback();
+        change(&mut rollback, more);
+        PushMessage::Rollback(rollback)
+    };
+    let changes: [(&'static str, RollbackChange); 2] = [
+        ("targets", |rollback, more| {
+            rollback.targets = vec![rollback.by; PUSH_TARGETS_MAX + more];
+        }),
+        ("message", |rollback, more| rollback.message = "m".repeat(TEXT_BYTES_MAX + more)),
+    ];
+    for (what, change) in changes {
+        passes(&rollback(change, 0));
+        refuse(&rollback(change, 1), what);
+    }
+    // One target more than may be, sound in itself.
+    let full: RollbackChange =
+        |rollback, more| rollback.targets = vec![rollback.by; PUSH_TARGETS_MAX + more];
+    let mut bytes = rollback(full, 0).encode().unwrap();
+    let count = PUSH_HEADER_BYTES + 16 + 32;
+    assert_eq!(bytes[count..][..3], [251, 0, 4]);
+    bytes[count + 1] += 1;
+    bytes.splice(count + 3..count + 3, [7; 32]);
+    let body_bytes = u32::try_from(bytes.len() - PUSH_HEADER_BYTES).unwrap();
+    bytes[1..5].copy_from_slice(&body_bytes.to_le_bytes());
+    assert!(matches!(decode(&bytes), Err(DecodeError::Malformed { .. })));
 }
 
 #[test]
@@ -280,7 +311,7 @@ fn a_reason_of_a_newer_peer_reads_as_internal() {
 fn nothing_of_a_push_shows_what_users_wrote() {
     for (name, message) in samples::messages() {
         let shown = format!("{message:?}");
-        for words in ["jobs", "clean-up", "SyntaxError", "srv", "[98, 121"] {
+        for words in ["jobs", "clean-up", "removes", "SyntaxError", "srv", "[98, 121"] {
             assert!(!shown.contains(words), "{name}: {shown}");
         }
     }

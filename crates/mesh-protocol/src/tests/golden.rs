@@ -144,7 +144,7 @@ fn what_pushes_are_made_of_keeps_its_bytes() {
     }
     let kinds: BTreeSet<u8> =
         samples::files::messages().iter().map(|(_, sample)| sample.encode().unwrap()[0]).collect();
-    assert_eq!(kinds, (1..=12).collect());
+    assert_eq!(kinds, (1..=13).collect());
 }
 
 #[test]

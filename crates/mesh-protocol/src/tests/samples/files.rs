@@ -6,7 +6,7 @@ use crate::{
     Confirmation, Fetch, FileDigests, FileEntry, FileTime, FolderEntry, LinkEntry, ManifestItem,
     ManifestPage, PageIds, PageNeed, PageOf, PushAnswer, PushEvent, PushFact, PushId, PushMessage,
     PushMethod, PushOffer, PushProblem, PushReason, PushResult, PushStep, PushTotals, RelativePath,
-    TestEnd, TestOutcome, UnixMillis, Verification, WaitingFor,
+    RollbackOffer, TestEnd, TestOutcome, UnixMillis, Verification, WaitingFor,
 };
 
 pub(in crate::tests) const PUSH: PushId =
@@ -41,6 +41,21 @@ pub(in crate::tests) fn offer() -> PushOffer {
         totals: totals(),
         manifest: [0x4d; 32],
         test: Some("node {file} --help".to_owned()),
+        made_at: NOON,
+        expires_at: UnixMillis(NOON.0 + 86_400_000),
+    }
+}
+
+pub(in crate::tests) fn rollback() -> RollbackOffer {
+    RollbackOffer {
+        push_id: PushId::from_bytes([
+            1, 0xa1, 0x96, 0xfb, 0x17, 0, 0x70, 1, 0x82, 3, 4, 5, 6, 7, 8, 9,
+        ]),
+        by: BAULDER,
+        targets: vec![MINT, OAK],
+        of: PUSH,
+        is_forced: true,
+        message: "the new clean-up removes too much".to_owned(),
         made_at: NOON,
         expires_at: UnixMillis(NOON.0 + 86_400_000),
     }
@@ -123,6 +138,7 @@ pub(in crate::tests) fn messages() -> Vec<(&'static str, PushMessage)> {
         ("push_result_confirmed", PushMessage::Result(PushResult::Confirmed(confirmation()))),
         ("push_result_failed", PushMessage::Result(PushResult::Failed(problem()))),
         ("push_stop", PushMessage::Stop(problem())),
+        ("push_rollback", PushMessage::Rollback(rollback())),
     ]
 }
 

@@ -113,7 +113,7 @@ async fn a_push_and_its_history_outlive_the_process() {
     let store = home.open(StoreConfig::default()).await;
     let row = PushRow { offer: prepared, ..push(1, true) };
     let stored = StoredPush { row: row.clone(), events: history() };
-    assert_eq!(store.load_open_pushes().await.unwrap(), [stored.clone()]);
+    assert_eq!(store.load_open_pushes().await.unwrap(), std::slice::from_ref(&stored));
     assert_eq!(store.load_push(push_id(1)).await.unwrap(), [stored]);
 
     assert!(store.close_push(push_id(1), true, 4711).await.unwrap());

@@ -21,6 +21,7 @@ mod folder;
 mod local;
 mod path;
 mod root;
+mod sources;
 mod staging;
 mod walk;
 
@@ -30,5 +31,6 @@ pub use error::{Refusal, TreeError};
 pub use facts::{Facts, Kind};
 pub use local::LocalFile;
 pub use root::{Root, RootConfig, Usage};
+pub use sources::Sources;
 pub use staging::{Space, StagedFile, Staging};
 pub use walk::{Source, Walk, WalkConfig, Walked};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use mesh_tree::{Kind, Refusal, Source, TreeError, Walk, WalkConfig};
+use mesh_tree::{Kind, Refusal, Source, Sources, TreeError, Walk, WalkConfig};
 
 use crate::support::{Home, path};
 
@@ -90,6 +90,28 @@ fn single_files_and_links_are_sources_too() {
     let gone: Vec<_> =
         Walk::new(vec![source("gone", "x")], WalkConfig::default()).unwrap().collect();
     assert!(matches!(&gone[..], [Err(TreeError::Io { .. })]));
+}
+
+#[test]
+fn files_are_found_again_by_their_places_and_through_no_link() {
+    let home = Home::new();
+    home.write("f", "one");
+    home.write("d/e/g", "two");
+    let source = |file: &str, name| Source { path: home.at(file), name: path(name) };
+    let mut sources = Sources::new(vec![source("f", "x"), source("d", "y")]);
+    let mut text = [0; 3];
+    for (place, content) in [("x", b"one"), ("y/e/g", b"two"), ("x", b"one")] {
+        let file = sources.open(&path(place)).unwrap();
+        assert_eq!(file.read_at(&mut text, 0).unwrap(), 3);
+        assert_eq!(&text, content);
+    }
+    for place in ["z", "y", "y/e", "x/f"] {
+        assert!(matches!(sources.open(&path(place)), Err(TreeError::Refused { .. })), "{place}");
+    }
+    fs::rename(home.at("d/e"), home.at("e")).unwrap();
+    symlink("../e", home.at("d/e")).unwrap();
+    let refused = sources.open(&path("y/e/g"));
+    assert!(matches!(refused, Err(TreeError::Refused { why: Refusal::Link, .. })));
 }
 
 #[test]

@@ -1,0 +1,63 @@
+//! Files of sources, found again by their places after a walk.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use mesh_protocol::RelativePath;
+
+use crate::folder::Folder;
+use crate::local::LocalFile;
+use crate::path::split;
+use crate::{Refusal, Source, TreeError};
+
+/// Opens files of sources by their places. A source that is a folder is opened once; beneath it no symbolic link is
+/// followed.
+#[derive(Debug)]
+pub struct Sources {
+    sources: Vec<(Source, Option<Folder>)>,
+}
+
+impl Sources {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(sources: Vec<Source>) -> Self {
+        Self { sources: sources.into_iter().map(|source| (source, None)).collect() }
+    }
+
+    /// Opens the file that has this place, for reading.
+    ///
+    /// # Errors
+    /// [`TreeError::Refused`] when no source has the place, or something other than a file stands there; else the
+    /// system's.
+    pub fn open(&mut self, place: &RelativePath) -> Result<LocalFile, TreeError> {
+        let refused = || TreeError::refused(place.as_bytes(), Refusal::Root);
+        let (source, top) = self
+            .sources
+            .iter_mut()
+            .find(|(source, _)| place.starts_with(&source.name))
+            .ok_or_else(refused)?;
+        let path = source.path.as_os_str().as_bytes();
+        let rest = place.as_bytes().get(source.name.as_bytes().len()..).unwrap_or_default();
+        let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+        if rest.is_empty() {
+            // A file that is a source itself is looked for in its folder.
+            let (folder, name) = split(path);
+            let folder = match folder {
+                None => Path::new("."),
+                Some(b"") => Path::new("/"),
+                Some(folder) => Path::new(OsStr::from_bytes(folder)),
+            };
+            return LocalFile::open(&open(folder)?, name);
+        }
+        let top = match top {
+            Some(top) => top,
+            None => top.insert(open(&source.path)?),
+        };
+        LocalFile::open(top, rest)
+    }
+}
+
+fn open(folder: &Path) -> Result<Folder, TreeError> {
+    Folder::top(folder).map_err(|error| TreeError::at_std(folder)(error.into()))
+}

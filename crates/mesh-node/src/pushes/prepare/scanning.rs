@@ -1,0 +1,135 @@
+//! Secrets in what is to be pushed: names and text, each judged before anything travels.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use mesh_protocol::{PushProblem, PushReason, RelativePath};
+use mesh_secrets::{AllowList, FileScan, Finding, Scanner};
+use mesh_tree::Source;
+
+use super::problem;
+
+/// A file is text unless there is a NUL in so many of its first bytes; UTF-16 is told by its mark.
+const LOOKED_AT_BYTES: usize = 64 << 10;
+/// Findings that are named.
+const NAMED_MAX: usize = 5;
+/// What has so many is not looked at any further.
+const FOUND_MAX: usize = 100;
+
+/// What looks for secrets in the files of one push.
+pub(super) struct Scanning {
+    scanners: Vec<(Source, Scanner)>,
+    now: i64,
+    findings: Vec<Finding>,
+    /// Why something was not judged.
+    failure: Option<String>,
+}
+
+impl Scanning {
+    /// Reads the list of what is allowed that lies in each source, or beside a source that is a file. Its names are
+    /// those beneath the folder that it lies in.
+    pub(super) fn new(sources: &[Source], now: i64) -> Result<Self, PushProblem> {
+        let scanner = |source: &Source| {
+            let is_folder = source.path.is_dir();
+            let folder = if is_folder { Some(source.path.as_path()) } else { source.path.parent() };
+            let allow = folder.map_or_else(|| Ok(AllowList::default()), allow_list)?;
+            Ok((source.clone(), Scanner::new(allow)))
+        };
+        let scanners = sources.iter().map(scanner).collect::<Result<_, _>>()?;
+        Ok(Self { scanners, now, findings: Vec::new(), failure: None })
+    }
+
+    /// Begins with the file that has this place. Its name is what it is called here.
+    pub(super) fn begin(&mut self, place: &RelativePath) -> Scan {
+        let found = self.scanners.iter().find(|(source, _)| place.starts_with(&source.name));
+        let scan = found.map(|(source, scanner)| {
+            let beneath = place.as_bytes().get(source.name.as_bytes().len()..).unwrap_or_default();
+            let beneath = beneath.strip_prefix(b"/").unwrap_or(beneath);
+            let own = source.path.file_name().map_or(beneath, |name| name.as_bytes());
+            let name = if beneath.is_empty() { own } else { beneath };
+            // A name that is not text is shown as what can be read of it.
+            scanner.file_scan(&String::from_utf8_lossy(name), self.now)
+        });
+        match scan {
+            Some(Ok(scan)) => Scan { scan: Some(scan), is_text: None },
+            Some(Err(error)) => {
+                self.failure.get_or_insert(format!("{place} was not judged: {error}"));
+                Scan { scan: None, is_text: Some(false) }
+            }
+            None => {
+                self.failure.get_or_insert(format!("{place} belongs to no source"));
+                Scan { scan: None, is_text: Some(false) }
+            }
+        }
+    }
+
+    /// Takes what was found in a file.
+    pub(super) fn found(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+    }
+
+    /// Whether more findings would change nothing.
+    pub(super) const fn is_full(&self) -> bool {
+        self.findings.len() >= FOUND_MAX
+    }
+
+    /// Refuses when anything was found, or not judged. The value is never told.
+    pub(super) fn finish(&self) -> Result<(), PushProblem> {
+        if let Some(failure) = &self.failure {
+            return Err(problem(PushReason::SecretFound, failure));
+        }
+        if self.findings.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<String> =
+            self.findings.iter().take(NAMED_MAX).map(Finding::to_string).collect();
+        let mut detail = named.join("; ");
+        let more = self.findings.len().saturating_sub(NAMED_MAX);
+        if more > 0 {
+            let or_more = if self.is_full() { " or more" } else { "" };
+            detail.push_str(&format!("; and {more} more{or_more}"));
+        }
+        Err(problem(PushReason::SecretFound, detail))
+    }
+}
+
+fn allow_list(folder: &Path) -> Result<AllowList, PushProblem> {
+    let path = folder.join(AllowList::FILE_NAME);
+    let refused = |what: String| {
+        let detail = format!("the list of what is allowed, {}, {what}", path.display());
+        problem(PushReason::SecretFound, detail)
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(AllowList::default()),
+        Err(error) => return Err(refused(format!("cannot be read: {error}"))),
+    };
+    AllowList::parse(&text).map_err(|error| refused(format!("is not taken: {error}")))
+}
+
+/// One file that is looked at, piece by piece.
+pub(super) struct Scan {
+    scan: Option<FileScan>,
+    /// None before the first piece.
+    is_text: Option<bool>,
+}
+
+impl Scan {
+    pub(super) fn feed(&mut self, piece: &[u8]) {
+        let is_text = *self.is_text.get_or_insert_with(|| is_text(piece));
+        if let Some(scan) = self.scan.as_mut().filter(|scan| is_text && !scan.is_full()) {
+            scan.feed(piece);
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<Finding> {
+        self.scan.map(FileScan::finish).unwrap_or_default()
+    }
+}
+
+fn is_text(start: &[u8]) -> bool {
+    let is_utf16 = matches!(start, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]);
+    let looked_at = start.get(..LOOKED_AT_BYTES).unwrap_or(start);
+    is_utf16 || !looked_at.contains(&0)
+}

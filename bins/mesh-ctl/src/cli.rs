@@ -10,7 +10,7 @@ use mesh_protocol::ErrorCode;
 
 use crate::commands::{
     backup, completions, config, conflicts, demo, doctor, events, hostname, inbox, join, man,
-    outbox, parked, peers, ping, scan, send, sql, status, sync, table, token, watch,
+    outbox, parked, peers, ping, push, pushes, rollback, scan, send, sql, status, sync, table, token, watch,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -101,6 +101,15 @@ pub(crate) enum Command {
     /// Lists changes of other members that cannot be applied yet
     #[command(after_help = parked::EXAMPLE)]
     Parked(parked::ParkedArgs),
+    /// Pushes files to members: announced, verified, all or nothing
+    #[command(after_help = push::EXAMPLE)]
+    Push(push::PushArgs),
+    /// Shows what was pushed, and decides upon what waits
+    #[command(after_help = pushes::EXAMPLE)]
+    Pushes(pushes::PushesArgs),
+    /// Brings back what was there before a push
+    #[command(after_help = rollback::EXAMPLE)]
+    Rollback(rollback::RollbackArgs),
     /// Looks for secrets in files, which the mesh does not carry
     #[command(after_help = scan::EXAMPLE)]
     Scan(scan::ScanArgs),

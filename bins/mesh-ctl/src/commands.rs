@@ -15,6 +15,9 @@ pub(crate) mod outbox;
 pub(crate) mod parked;
 pub(crate) mod peers;
 pub(crate) mod ping;
+pub(crate) mod push;
+pub(crate) mod pushes;
+pub(crate) mod rollback;
 pub(crate) mod scan;
 pub(crate) mod send;
 pub(crate) mod sql;
@@ -92,6 +95,9 @@ async fn carry_out(command: Command, context: &Context) -> Result<Exit, Failure>
         Command::Config(args) => config::run(args, context).await,
         Command::Conflicts(args) => conflicts::run(args, context).await,
         Command::Parked(args) => parked::run(args, context).await,
+        Command::Push(args) => push::run(args, context).await,
+        Command::Pushes(args) => pushes::run(args, context).await,
+        Command::Rollback(args) => rollback::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Scan(args) => scan::run(&args, context),
         Command::Doctor(args) => doctor::run(args, context).await,

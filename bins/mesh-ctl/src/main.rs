@@ -10,6 +10,7 @@ mod duration;
 mod exit;
 mod output;
 mod progress;
+mod rate;
 mod text;
 mod values;
 

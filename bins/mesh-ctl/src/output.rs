@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use mesh_control::{ApiError, ErrorDocument};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::exit::{Exit, Failure};
 use crate::text::{BAD, ODD, plain, plain_json, styled};
@@ -108,10 +109,28 @@ impl Output {
             let _unread = self.line(&ErrorDocument { error }, |_| String::new());
             return;
         }
-        complain(&format!("{} {}", styled(BAD, "error:"), plain(&error.message)));
-        if !error.hint.is_empty() {
-            complain(&format!("{} {}", styled(ODD, "hint:"), plain(&error.hint)));
+        self.complain(&error.message, &error.hint);
+    }
+
+    /// Tells people what failed and what to do. Programs find both in the document.
+    pub(crate) fn complain(&self, message: &str, hint: &str) {
+        if self.is_json {
+            return;
         }
+        complain(&format!("{} {}", styled(BAD, "error:"), plain(message)));
+        if !hint.is_empty() {
+            complain(&format!("{} {}", styled(ODD, "hint:"), plain(hint)));
+        }
+    }
+
+    /// Tells of a failure that only this command knows, in the form that errors of the agent have.
+    pub(crate) fn tell(&self, code: &str, message: &str, hint: &str) -> io::Result<()> {
+        if self.is_json {
+            let error = json!({"error": {"code": code, "message": message, "hint": hint}});
+            return self.line(&error, |_| String::new());
+        }
+        self.complain(message, hint);
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::timeout;
 
 /// What takes less needs no sign.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Waits for `work`. The sign appears only where standard error is a terminal.
 pub(crate) async fn patiently<T>(doing: &'static str, work: impl Future<Output = T>) -> T {

@@ -4,6 +4,8 @@
 mod config;
 #[path = "fake_data.rs"]
 mod data;
+#[path = "fake_files.rs"]
+mod files;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +38,8 @@ pub(crate) struct FakeAgent {
     pub(crate) knows_size: bool,
     asked: Arc<Mutex<Vec<String>>>,
     well: Arc<AtomicBool>,
+    /// What was pushed last.
+    course: Arc<Mutex<String>>,
 }
 
 impl FakeAgent {
@@ -47,6 +51,7 @@ impl FakeAgent {
             knows_size: true,
             asked: Arc::default(),
             well: Arc::default(),
+            course: Arc::default(),
         }
     }
 

@@ -1,0 +1,49 @@
+//! What a path on the command line means to the agent, which stands in another folder.
+
+use std::io;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use mesh_control::ApiError;
+use mesh_protocol::ErrorCode;
+
+use crate::exit::Failure;
+use crate::text::plain;
+
+/// The same path from the root of the file system. A `/` at its end stays, since it has a meaning.
+pub(in crate::commands) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let found = match path.symlink_metadata() {
+        Ok(_) => resolve(path),
+        Err(error) => Err(error),
+    };
+    found.map_err(|error| {
+        let shown = plain(&path.to_string_lossy());
+        let code = match error.kind() {
+            io::ErrorKind::NotFound => ErrorCode::NotFound,
+            _ => ErrorCode::StorageError,
+        };
+        let message = format!("{shown} cannot be read: {error}; nothing was pushed");
+        ApiError::new(code, message, "name files and folders of this machine").into()
+    })
+}
+
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let climbs = path.components().any(|part| part == Component::ParentDir);
+    if !climbs {
+        return Ok(path);
+    }
+    // A name that is a link stays one; the way to it may be any other that leads there.
+    let resolved = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => parent.canonicalize()?.join(name),
+        _ => path.canonicalize()?,
+    };
+    let mut bytes = resolved.into_os_string().into_vec();
+    if path.as_os_str().as_bytes().ends_with(b"/") && !bytes.ends_with(b"/") {
+        bytes.push(b'/');
+    }
+    Ok(std::ffi::OsString::from_vec(bytes).into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use mesh_control::ApiError;
 use mesh_protocol::ErrorCode;
 
 use crate::commands::{
-    backup, completions, config, conflicts, demo, doctor, events, hostname, inbox, join, man,
+    backup, completions, config, conflicts, cp, demo, doctor, events, hostname, inbox, join, man,
     outbox, parked, peers, ping, push, pushes, rollback, scan, send, sql, status, sync, table, token, watch,
 };
 use crate::exit::{Exit, Failure};
@@ -110,6 +110,9 @@ pub(crate) enum Command {
     /// Brings back what was there before a push
     #[command(after_help = rollback::EXAMPLE)]
     Rollback(rollback::RollbackArgs),
+    /// Copies files to a member, as a push
+    #[command(after_help = cp::EXAMPLE)]
+    Cp(cp::CpArgs),
     /// Looks for secrets in files, which the mesh does not carry
     #[command(after_help = scan::EXAMPLE)]
     Scan(scan::ScanArgs),

@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod conflicts;
+pub(crate) mod cp;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -98,6 +99,7 @@ async fn carry_out(command: Command, context: &Context) -> Result<Exit, Failure>
         Command::Push(args) => push::run(args, context).await,
         Command::Pushes(args) => pushes::run(args, context).await,
         Command::Rollback(args) => rollback::run(args, context).await,
+        Command::Cp(args) => cp::run(args, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Scan(args) => scan::run(&args, context),
         Command::Doctor(args) => doctor::run(args, context).await,

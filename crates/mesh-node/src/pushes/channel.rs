@@ -6,6 +6,7 @@ use mesh_protocol::{
     PushMessage,
 };
 use mesh_transport::{LinkStream, StreamError, StreamReader, StreamSender};
+use tokio::sync::mpsc;
 
 /// Why there is nothing more to read or write.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +34,26 @@ pub(crate) enum Received {
     Message(PushMessage),
 }
 
+/// Pieces that may wait between two tasks of one node.
+const PIECES_WAITING_MAX: usize = 16;
+
+#[derive(Debug)]
+enum Inlet {
+    Link(StreamReader),
+    Here(mpsc::Receiver<Bytes>),
+}
+
+#[derive(Debug)]
+enum Outlet {
+    Link(StreamSender),
+    /// None when nothing more is to be said.
+    Here(Option<mpsc::Sender<Bytes>>),
+}
+
 /// Reads the messages of a push.
 #[derive(Debug)]
 pub(crate) struct PushReader {
-    stream: StreamReader,
+    stream: Inlet,
     buffer: BytesMut,
     /// Bytes that came, headers and all.
     pub(crate) bytes: u64,
@@ -45,7 +62,7 @@ pub(crate) struct PushReader {
 /// Writes them.
 #[derive(Debug)]
 pub(crate) struct PushWriter {
-    stream: StreamSender,
+    stream: Outlet,
     /// Bytes that were sent, headers and all.
     pub(crate) bytes: u64,
 }
@@ -53,11 +70,27 @@ pub(crate) struct PushWriter {
 /// Makes a stream one of messages.
 pub(crate) fn channel(stream: LinkStream) -> (PushReader, PushWriter) {
     let (sender, reader) = stream.into_split();
-    let reader = PushReader { stream: reader, buffer: BytesMut::new(), bytes: 0 };
-    (reader, PushWriter { stream: sender, bytes: 0 })
+    (PushReader::new(Inlet::Link(reader)), PushWriter { stream: Outlet::Link(sender), bytes: 0 })
+}
+
+/// Two ends within this node: for a push that came in a message, there is nobody else to ask.
+pub(crate) fn channel_here() -> [(PushReader, PushWriter); 2] {
+    let (one, to_one) = here();
+    let (other, to_other) = here();
+    [(one, to_other), (other, to_one)]
+}
+
+fn here() -> (PushReader, PushWriter) {
+    let (sender, receiver) = mpsc::channel(PIECES_WAITING_MAX);
+    let writer = PushWriter { stream: Outlet::Here(Some(sender)), bytes: 0 };
+    (PushReader::new(Inlet::Here(receiver)), writer)
 }
 
 impl PushReader {
+    fn new(stream: Inlet) -> Self {
+        Self { stream, buffer: BytesMut::new(), bytes: 0 }
+    }
+
     /// Waits for the next message; none when the other side has finished. Kinds that are not known are skipped.
     /// Cancel safe: what was read stays for the next call.
     ///
@@ -99,7 +132,11 @@ impl PushReader {
     }
 
     async fn more(&mut self) -> Result<bool, StreamError> {
-        match self.stream.recv().await.transpose()? {
+        let next = match &mut self.stream {
+            Inlet::Link(stream) => stream.recv().await.transpose()?,
+            Inlet::Here(pieces) => pieces.recv().await,
+        };
+        match next {
             None => Ok(false),
             Some(bytes) => {
                 self.bytes += bytes.len() as u64;
@@ -135,16 +172,28 @@ impl PushWriter {
 
     async fn put(&mut self, bytes: Bytes) -> Result<(), ChannelError> {
         self.bytes += bytes.len() as u64;
-        Ok(self.stream.send(bytes).await?)
+        match &mut self.stream {
+            Outlet::Link(stream) => Ok(stream.send(bytes).await?),
+            Outlet::Here(pieces) => {
+                let pieces = pieces.as_ref().ok_or(StreamError::EndedHere)?;
+                Ok(pieces.send(bytes).await.map_err(|_| StreamError::LinkClosed)?)
+            }
+        }
     }
 
     /// Says that nothing more is said.
     pub(crate) fn finish(&mut self) {
-        self.stream.finish();
+        match &mut self.stream {
+            Outlet::Link(stream) => stream.finish(),
+            Outlet::Here(pieces) => *pieces = None,
+        }
     }
 
     /// Gives the stream up.
     pub(crate) fn reset(&mut self, reason: &str) {
-        self.stream.reset(reason);
+        match &mut self.stream {
+            Outlet::Link(stream) => stream.reset(reason),
+            Outlet::Here(pieces) => *pieces = None,
+        }
     }
 }

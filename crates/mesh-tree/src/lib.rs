@@ -32,5 +32,5 @@ pub use facts::{Facts, Kind};
 pub use local::LocalFile;
 pub use root::{Root, RootConfig, Usage};
 pub use sources::Sources;
-pub use staging::{Space, StagedFile, Staging};
+pub use staging::{Space, StagedFile, Staging, View};
 pub use walk::{Source, Walk, WalkConfig, Walked};

@@ -23,8 +23,13 @@ pub struct LocalFile {
 
 impl LocalFile {
     pub(crate) fn open(top: &Folder, path: &[u8]) -> Result<Self, TreeError> {
+        Self::open_called(top, path, path)
+    }
+
+    /// Opens the file at `place`, which errors call `path`.
+    pub(crate) fn open_called(top: &Folder, place: &[u8], path: &[u8]) -> Result<Self, TreeError> {
         let at = TreeError::at(path);
-        let file = top.file(path).map_err(&at)?.map_err(|kind| not_a_file(path, kind))?;
+        let file = top.file(place).map_err(&at)?.map_err(|kind| not_a_file(path, kind))?;
         let facts = Facts::of(&rustix::fs::fstat(&file).map_err(&at)?);
         Ok(Self { file, path: path.to_vec(), facts })
     }

@@ -1,5 +1,9 @@
 //! What is done with names as they are: bytes.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use mesh_protocol::{PushId, RelativePath};
 
 /// Linux takes no longer target of a symbolic link.
@@ -19,6 +23,11 @@ pub(crate) fn shown(path: &[u8]) -> String {
         Ok(path) => path.to_string(),
         Err(_) => path.escape_ascii().to_string(),
     }
+}
+
+/// A name as the standard library takes it.
+pub(crate) fn native(name: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(name))
 }
 
 /// The name of the folder that belongs to a push.

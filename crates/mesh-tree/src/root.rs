@@ -5,16 +5,17 @@
 
 use std::fmt;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mesh_protocol::RelativePath;
+use mesh_protocol::{PushId, RelativePath};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::folder::Folder;
 use crate::local::LocalFile;
-use crate::path::{shown, split};
+use crate::path::{name_of, shown, split};
+use crate::staging::VIEW;
 use crate::{Facts, Kind, Refusal, TreeError};
 
 mod folding;
@@ -65,12 +66,14 @@ impl Default for RootConfig {
 pub struct Root(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
+    path: PathBuf,
     pub(crate) top: Folder,
     pub(crate) config: RootConfig,
     pub(crate) staging: Folder,
     pub(crate) backups: Folder,
     pub(crate) journal: Folder,
-    trash: Folder,
+    /// Names in it are given by whoever removes something, one at a time.
+    trash: Mutex<Folder>,
     folds: bool,
     pub(crate) usage: Mutex<Option<Usage>>,
     /// One commit at a time: they would replace what the others have looked at.
@@ -94,6 +97,7 @@ impl Root {
     /// owns the folder that it keeps its own things in.
     pub fn open(path: &Path, config: RootConfig) -> Result<Self, TreeError> {
         let io = TreeError::at_std(path);
+        let absolute = std::path::absolute(path).map_err(&io)?;
         let top = Folder::top(path).map_err(|error| io(error.into()))?;
         let at = TreeError::at(OWN);
         let own = top.own_folder(OWN).map_err(&at)?;
@@ -114,15 +118,22 @@ impl Root {
             staging: folder(STAGING)?,
             backups: folder(BACKUPS)?,
             journal: folder(JOURNAL)?,
-            trash: folder(TRASH)?,
+            trash: Mutex::new(folder(TRASH)?),
             folds: folding::is_folding(&own).map_err(&at)?,
             usage: Mutex::new(None),
             commits: Mutex::new(()),
+            path: absolute,
             top,
             config,
             _lock: lock,
         };
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Returns where it is, as an absolute path; links on the way are left as they were given.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
     }
 
     /// Opens the regular file at `path` for reading.
@@ -188,21 +199,35 @@ impl Root {
 
     /// Removes something of ours: out of the way at once, then for good.
     pub(crate) fn discard(&self, folder: &Folder, name: &[u8]) -> Result<(), TreeError> {
+        self.discard_as(folder, name, name)
+    }
+
+    /// Removes the view of a push from the folder of its staging.
+    pub(crate) fn discard_view(&self, staging: &Folder, push: PushId) -> Result<(), TreeError> {
+        self.discard_as(staging, VIEW, &[&name_of(push), VIEW].join(&b'.'))
+    }
+
+    /// Two of the same name must not meet in the trash.
+    fn discard_as(&self, folder: &Folder, name: &[u8], trashed: &[u8]) -> Result<(), TreeError> {
         let at = TreeError::at(name);
         if !folder.has(name).map_err(&at)? {
             return Ok(());
         }
-        self.0.trash.remove(name).map_err(&at)?;
-        folder.rename(name, &self.0.trash, name).map_err(&at)?;
-        self.0.trash.remove(name).map_err(&at)?;
+        {
+            let trash = self.0.trash.lock().unwrap_or_else(PoisonError::into_inner);
+            trash.remove(trashed).map_err(&at)?;
+            folder.rename(name, &trash, trashed).map_err(&at)?;
+            trash.remove(trashed).map_err(&at)?;
+        }
         *self.0.usage.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 
     pub(crate) fn empty_trash(&self) -> Result<(), TreeError> {
         let at = TreeError::at(TRASH);
-        let names: Vec<_> = self.0.trash.names().and_then(Iterator::collect).map_err(&at)?;
-        names.iter().try_for_each(|name| self.0.trash.remove(name)).map_err(&at)
+        let trash = self.0.trash.lock().unwrap_or_else(PoisonError::into_inner);
+        let names: Vec<_> = trash.names().and_then(Iterator::collect).map_err(&at)?;
+        names.iter().try_for_each(|name| trash.remove(name)).map_err(&at)
     }
 }
 

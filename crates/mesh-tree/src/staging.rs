@@ -8,22 +8,26 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mesh_protocol::PushId;
+use mesh_protocol::{FileEntry, PushId};
 
 use crate::folder::Folder;
 use crate::path::{name_of, push_of};
-use crate::{Root, TreeError};
+use crate::{LocalFile, Root, TreeError};
 
 mod file;
 mod log;
 mod ranges;
+mod view;
 
 pub use file::{Space, StagedFile};
 pub(crate) use file::{new_mode, set_mode, times};
 use log::Log;
 use ranges::Ranges;
+pub use view::View;
 
 const ITEMS: &[u8] = b"items";
+/// What a test looks at: it holds nothing but second names, and what the test itself writes.
+pub(crate) const VIEW: &[u8] = b"view";
 
 /// What is being put together for one push. Cheap to clone.
 ///
@@ -65,9 +69,7 @@ impl Staging {
     pub fn open(root: &Root, push: PushId) -> Result<Self, TreeError> {
         let name = name_of(push);
         let at = TreeError::at(&name);
-        let is_committed =
-            root.0.backups.has(&name).map_err(&at)? || root.0.journal.has(&name).map_err(&at)?;
-        if is_committed {
+        if Self::is_committed(root, push)? {
             return Err(TreeError::Push { push, problem: "was committed already" });
         }
         let folder = root.0.staging.own_folder(&name).map_err(&at)?;
@@ -84,6 +86,17 @@ impl Staging {
         state.log.begin()?;
         let inner = Inner { root: root.clone(), push, folder, items, state: Mutex::new(state) };
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Tells whether `push` is in place, or was decided to be: nothing can be staged for it any more. It is
+    /// so as long as a backup of what it replaced is kept.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_committed(root: &Root, push: PushId) -> Result<bool, TreeError> {
+        let name = name_of(push);
+        let at = TreeError::at(&name);
+        Ok(root.0.backups.has(&name).map_err(&at)? || root.0.journal.has(&name).map_err(&at)?)
     }
 
     /// Returns the pushes that something is staged for.
@@ -132,6 +145,16 @@ impl Staging {
         self.0.root.discard(&self.0.root.0.staging, &name_of(self.0.push))
     }
 
+    /// Opens the staged file with that number for reading, finished or not: what of it is verified may be
+    /// passed on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_file(&self, number: u64, entry: &FileEntry) -> Result<LocalFile, TreeError> {
+        let name = number.to_string().into_bytes();
+        LocalFile::open_called(&self.0.items, &name, entry.path.as_bytes())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,6 +197,11 @@ impl State {
             }
         }
     }
+}
+
+/// The name of a view within the folder of all stagings.
+fn view_name(push: PushId) -> Vec<u8> {
+    [&name_of(push), VIEW].join(&b'/')
 }
 
 /// What became known of one file.

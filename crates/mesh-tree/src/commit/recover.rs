@@ -8,7 +8,7 @@ use super::journal::Journal;
 use super::run::{Runner, UNDO};
 use super::{ITEMS, PLAN};
 use crate::path::{name_of, push_of};
-use crate::{Root, TreeError};
+use crate::{Root, Staging, TreeError};
 
 /// What became of a push that was being put in place when the process stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,10 @@ impl Root {
 
     fn tidy(&self) -> Result<(), TreeError> {
         self.empty_trash()?;
+        for push in Staging::list(self)? {
+            let staging = self.0.staging.folder(&name_of(push));
+            self.discard_view(&staging.map_err(TreeError::at(&name_of(push)))?, push)?;
+        }
         let at = TreeError::at(crate::root::BACKUPS);
         let names: Vec<_> = self.0.backups.names().and_then(Iterator::collect).map_err(&at)?;
         for name in names {

@@ -4,8 +4,9 @@ use std::sync::PoisonError;
 
 use rustix::io::Errno;
 
-use super::Root;
+use super::{OWN, Root, STAGING};
 use crate::folder::Folder;
+use crate::staging::VIEW;
 use crate::{Kind, TreeError};
 
 /// How much lies somewhere.
@@ -77,11 +78,20 @@ impl Root {
     }
 }
 
+/// A view holds second names of what counts already.
+fn is_view(path: &[u8]) -> bool {
+    let names: Vec<&[u8]> = path.splitn(5, |byte| *byte == b'/').collect();
+    matches!(&*names, [OWN, STAGING, _, VIEW])
+}
+
 /// Counts what lies in `path`, one folder open at a time, however deep it goes.
 pub(crate) fn usage_of(top: &Folder, path: &[u8]) -> Result<Usage, TreeError> {
     let mut usage = Usage::default();
     let mut left = vec![path.to_vec()];
     while let Some(path) = left.pop() {
+        if is_view(&path) {
+            continue;
+        }
         let at = TreeError::at(&path);
         let folder = match top.parent(Some(&*path).filter(|path| !path.is_empty())) {
             Ok(folder) => folder,

@@ -13,7 +13,7 @@ use super::{Note, Noted, Staging};
 use crate::facts::timespec;
 use crate::local::{LocalFile, read_full};
 use crate::path::shown;
-use crate::{TreeError, Usage};
+use crate::{Kind, TreeError, Usage};
 
 /// How much is read at a time.
 const PIECE_BYTES: usize = 1 << 20;
@@ -86,6 +86,40 @@ impl Staging {
         let file = self.file(number, entry, Space::Sparse)?;
         file.put(0, bytes)?;
         file.finish(digests)
+    }
+
+    /// Looks at a finished file once more: whether it is a file, and whether bytes, time and the bit that lets
+    /// its owner run it are those that were announced.
+    ///
+    /// # Errors
+    /// [`TreeError::Mismatch`] when it is not finished, or they are not: nothing of the file counts as
+    /// verified any more then.
+    pub fn check(
+        &self,
+        number: u64,
+        entry: &FileEntry,
+        digests: &FileDigests,
+    ) -> Result<(), TreeError> {
+        let path = entry.path.as_bytes();
+        let at = TreeError::at(path);
+        let name = number.to_string().into_bytes();
+        let mismatch = || TreeError::Mismatch { path: shown(path) };
+        if !self.is_finished(number) {
+            return Err(mismatch());
+        }
+        let found = self.0.items.look(&name).map_err(&at)?;
+        let is_as_left = found.is_some_and(|found| {
+            found.kind == Kind::File
+                && found.is_executable() == entry.is_executable
+                && found.mode & 0o7000 == 0
+                && found.modified.seconds == entry.modified.seconds
+        });
+        if !is_as_left {
+            self.note(Note { number, what: Noted::Forgotten })?;
+            return Err(mismatch());
+        }
+        let file = self.0.items.own_file(&name, OFlags::empty()).map_err(&at)?;
+        StagedFile { staging: self.clone(), number, entry: entry.clone(), file }.compare(digests)
     }
 
     fn note_lost(&self, number: u64, was_there: bool) -> Result<(), TreeError> {
@@ -185,21 +219,7 @@ impl StagedFile {
     /// [`TreeError::Mismatch`] when the bytes are not those that were announced: nothing of the file counts
     /// as verified any more.
     pub fn finish(self, digests: &FileDigests) -> Result<(), TreeError> {
-        let number = self.number;
-        let mut blake3 = blake3::Hasher::new();
-        let mut sha256 = Sha256::new();
-        self.read(0..self.entry.bytes, |piece| {
-            blake3.update(piece);
-            sha256.update(piece);
-        })?;
-        let size = self.file.metadata().map_err(|error| self.io(error))?.len();
-        let is_same = size == self.entry.bytes
-            && blake3.finalize() == digests.blake3
-            && sha256.finalize().as_slice() == digests.sha256;
-        if !is_same {
-            self.staging.note(Note { number, what: Noted::Forgotten })?;
-            return Err(self.mismatch());
-        }
+        self.compare(digests)?;
         let at = TreeError::at(self.entry.path.as_bytes());
         let mode = new_mode(self.staging.0.root.0.config.file_mode, self.entry.is_executable);
         set_mode(&self.file, mode).map_err(&at)?;
@@ -207,7 +227,33 @@ impl StagedFile {
         // Where not everything can be synced at once, each file is.
         #[cfg(not(target_os = "linux"))]
         self.file.sync_all().map_err(|error| self.io(error))?;
-        self.staging.note(Note { number, what: Noted::Finished })
+        self.staging.note(Note { number: self.number, what: Noted::Finished })
+    }
+
+    /// Reads all of it. When it is not what was announced, nothing of it counts as verified any more.
+    fn compare(&self, digests: &FileDigests) -> Result<(), TreeError> {
+        let mut blake3 = blake3::Hasher::new();
+        let mut sha256 = Sha256::new();
+        let read = self.read(0..self.entry.bytes, |piece| {
+            blake3.update(piece);
+            sha256.update(piece);
+        });
+        let is_whole = match read {
+            // Somebody has cut it off.
+            Err(TreeError::Mismatch { .. }) => false,
+            read => read.map(|()| true)?,
+        };
+        let size = self.file.metadata().map_err(|error| self.io(error))?.len();
+        let is_same = is_whole
+            && size == self.entry.bytes
+            && blake3.finalize() == digests.blake3
+            && sha256.finalize().as_slice() == digests.sha256;
+        if is_same { Ok(()) } else { Err(self.forget()?) }
+    }
+
+    fn forget(&self) -> Result<TreeError, TreeError> {
+        self.staging.note(Note { number: self.number, what: Noted::Forgotten })?;
+        Ok(self.mismatch())
     }
 
     fn copy_bytes(

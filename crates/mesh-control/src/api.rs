@@ -1,6 +1,7 @@
 mod config;
 mod data;
 mod files;
+mod git;
 
 use std::future::Future;
 
@@ -18,6 +19,7 @@ use crate::{
 pub use self::config::ConfigApi;
 pub use self::data::{BackupStream, DataApi};
 pub use self::files::FilesApi;
+pub use self::git::{GitApi, GitStream, GitTunnel};
 
 /// Why a request failed: what happened and what state was left (`message`), and what to do (`hint`).
 ///
@@ -43,7 +45,7 @@ impl ApiError {
 }
 
 /// What an agent can be asked over its socket. Every future may be dropped half-way.
-pub trait ControlApi: DataApi + ConfigApi {
+pub trait ControlApi: DataApi + ConfigApi + GitApi {
     /// This agent at a glance.
     fn status(&self) -> impl Future<Output = Result<StatusView, ApiError>> + Send;
 

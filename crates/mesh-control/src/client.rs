@@ -3,6 +3,7 @@
 mod config;
 mod data;
 mod files;
+mod git;
 mod http;
 mod kept;
 mod sse;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::data::BackupDownload;
+pub use self::git::{GitConnection, GitOutput};
 use self::http::{Call, encode};
 use self::kept::Kept;
 use crate::{

@@ -16,8 +16,10 @@ mod paths;
 mod server;
 mod types;
 
-pub use api::{ApiError, BackupStream, ConfigApi, ControlApi, DataApi, FilesApi};
-pub use client::{BackupDownload, ControlClient, ControlStream};
+pub use api::{
+    ApiError, BackupStream, ConfigApi, ControlApi, DataApi, FilesApi, GitApi, GitStream, GitTunnel,
+};
+pub use client::{BackupDownload, ControlClient, ControlStream, GitConnection, GitOutput};
 pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument, MetricsBindError};
 pub use limits::{
     CONFIG_DIFFERENCES_MAX, CONFIG_ENTRIES_MAX, CONFIG_HISTORY_DEFAULT, CONFIG_HISTORY_MAX,
@@ -33,7 +35,7 @@ pub use types::{
     ConfigImported, ConfigPeerFile, ConfigPeerView, ConfigProblem, ConfigQuery, ConfigRevert,
     ConfigSeal, ConfigSet, ConfigStateView, ConfigStatusView, ConfigUnset, ConfigView,
     ConfigWatchQuery, ConflictQuery, ConflictRestore, ConflictSide, ConflictView, DataState,
-    DataView, DeliveryState, DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery,
+    DataView, DeliveryState, DeliveryView, EventView, GitQuery, InboxAck, InboxAckReply, InboxQuery,
     InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus, NamedValues, OutboxView,
     ParkedAccept, ParkedAccepted, ParkedView, PeerCounts, PeerRef, PeerState, PeerView, PingReply,
     PingRequest, PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView,

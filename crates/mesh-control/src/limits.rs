@@ -33,3 +33,6 @@ pub const PUSHES_DEFAULT: u64 = 20;
 
 /// Most pushes that can be asked for.
 pub const PUSHES_MAX: u64 = 1_000;
+
+/// What a connection speaks that carries git: in the header `Upgrade`.
+pub(crate) const GIT_UPGRADE: &str = "mesh-git";

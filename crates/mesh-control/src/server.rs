@@ -76,7 +76,7 @@ impl ControlServer {
         tracker: &TaskTracker,
         shutdown: CancellationToken,
     ) {
-        let routes = routes::router(api, FOLLOWERS_MAX, shutdown.clone());
+        let routes = routes::router(api, FOLLOWERS_MAX, tracker.clone(), shutdown.clone());
         let Self { listener, file } = self;
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         while let Some((stream, permit)) = accept(&listener, &connections, &shutdown).await {
@@ -144,7 +144,8 @@ async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes))
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

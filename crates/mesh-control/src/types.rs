@@ -5,6 +5,7 @@ mod config;
 mod data;
 mod doctor;
 mod files;
+mod git;
 mod path_json;
 mod sql_json;
 mod sync;
@@ -32,6 +33,7 @@ pub use files::{
     PushRequest, PushState, PushTargetState, PushTargetView, PushTestView, PushView, PushesQuery,
     RollbackRequest, RootView,
 };
+pub use git::GitQuery;
 pub use sql_json::SqlJson;
 pub use sync::{SyncProgress, SyncReply, SyncRequest, SyncStep, SyncStepView, TableSyncView};
 

@@ -28,7 +28,7 @@ use crate::data_dir::DataDir;
 use crate::discover::{Discovery, DiscoveryConfig};
 use crate::error::{StartError, chain};
 use crate::events::Events;
-use crate::git::RepositorySettings;
+use crate::git::{GitDesk, RepositorySettings};
 use crate::keyring::Keyring;
 use crate::metrics::CommitTimes;
 use crate::node::Node;
@@ -256,6 +256,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         replication,
         shared_config: SharedConfig::new(&config.shared_config, data_dir.path()),
         pushes: Pushes::default(),
+        git: GitDesk::new(&config.repositories),
         membership_gate: tokio::sync::Mutex::new(()),
         admission_gate: tokio::sync::Mutex::new(()),
         tasks,

@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod git;
 mod ways;
 
 use std::sync::Arc;

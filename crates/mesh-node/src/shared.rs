@@ -19,6 +19,7 @@ use crate::core::{Core, Wish};
 use crate::data_dir::DataDir;
 use crate::discover::Discovery;
 use crate::events::Events;
+use crate::git::GitDesk;
 use crate::keyring::Keyring;
 use crate::link::LinkEntry;
 use crate::metrics::CommitTimes;
@@ -71,6 +72,7 @@ pub(crate) struct Shared {
     pub(crate) discovery: Discovery,
     pub(crate) replication: Replication,
     pub(crate) shared_config: SharedConfig,
+    pub(crate) git: GitDesk,
     pub(crate) pushes: Pushes,
     /// One change of the membership at a time, so that memory and disk agree on the order.
     pub(crate) membership_gate: tokio::sync::Mutex<()>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_protocol::PeerId;
+use mesh_protocol::{GitService, PeerId};
 use mesh_transport::{IncomingStream, LinkStream, OpenStreamError, StreamReceiver};
 use serde::{Deserialize, Serialize};
 
@@ -23,17 +23,6 @@ pub(crate) enum StreamUse {
     },
 }
 
-/// The half of git that runs where the repository is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum GitService {
-    /// Sends what a clone or fetch lacks.
-    #[serde(rename = "git-upload-pack")]
-    UploadPack,
-    /// Takes what is pushed.
-    #[serde(rename = "git-receive-pack")]
-    ReceivePack,
-}
-
 impl Shared {
     /// Takes the streams that a member opens, as long as its link lives.
     pub(crate) async fn take_streams(self: Arc<Self>, peer: PeerId, mut streams: StreamReceiver) {
@@ -51,7 +40,7 @@ impl Shared {
         match serde_json::from_slice(stream.head()) {
             Ok(StreamUse::Push) => self.tasks.spawn(shared.receive_push(peer, stream.accept())),
             Ok(StreamUse::Git { repository, service }) => {
-                self.tasks.spawn(shared.serve_git(peer, repository, service, stream));
+                self.serve_git(peer, &repository, service, stream);
             }
             Err(_) => stream.refuse("what the stream is for is not known here"),
         }

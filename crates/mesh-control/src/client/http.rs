@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,6 +54,11 @@ impl Call {
 
     pub(super) fn delete(path: String) -> Self {
         Self { method: Method::DELETE, path, body: Bytes::new() }
+    }
+
+    /// Without a body, and without a word about what it would be.
+    pub(super) fn bare_post(path: String) -> Self {
+        Self { method: Method::POST, path, body: Bytes::new() }
     }
 
     pub(super) fn post(path: &str, body: &impl Serialize) -> Result<Self, ClientError> {
@@ -129,6 +135,32 @@ pub(super) async fn download(
         Ok(answer.next().await?.map(|chunk| (chunk, answer)))
     });
     Ok((bytes_total, Box::pin(chunks)))
+}
+
+/// Sends `call` over a connection that speaks `wanted` once the agent has agreed.
+pub(super) async fn upgrade(
+    socket: &Path,
+    call: Call,
+    wanted: &'static str,
+    wait: Duration,
+) -> Result<Upgraded, ClientError> {
+    let exchange = async {
+        let (mut sender, connection) = connect(socket).await?;
+        let mut request = call.into_request()?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static(wanted));
+        let answering = async {
+            let response = sender.send_request(request).await.map_err(lost)?;
+            let status = response.status();
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                return hyper::upgrade::on(response).await.map_err(lost);
+            }
+            Err(refusal(status, &read_all(response).await?))
+        };
+        drive(connection.with_upgrades(), answering).await
+    };
+    timeout(wait, exchange).await.map_err(|_| ClientError::TimedOut { after: wait })?
 }
 
 /// Sends `call` and reads the head of the answer.

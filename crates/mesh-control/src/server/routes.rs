@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod git;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use mesh_protocol::ErrorCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::reply::{Body, Parameters, Refusal};
 use crate::{
@@ -46,6 +48,7 @@ type Reply<T> = Result<Json<T>, Refusal>;
 struct Shared<A> {
     api: A,
     followers: Arc<Semaphore>,
+    tracker: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -66,6 +69,7 @@ impl<A> Shared<A> {
 pub(super) fn router<A: ControlApi>(
     api: A,
     followers_max: usize,
+    tracker: TaskTracker,
     shutdown: CancellationToken,
 ) -> Router {
     let followers = Arc::new(Semaphore::new(followers_max));
@@ -89,9 +93,10 @@ pub(super) fn router<A: ControlApi>(
         .route("/v1/events/follow", get(events_follow::<A>))
         .merge(data::routes())
         .merge(config::routes())
+        .merge(git::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
-        .with_state(Shared { api, followers, shutdown })
+        .with_state(Shared { api, followers, tracker, shutdown })
 }
 
 async fn unknown_route(uri: Uri) -> Refusal {

@@ -6,6 +6,8 @@ mod config;
 mod data;
 #[path = "fake_files.rs"]
 mod files;
+#[path = "fake_git.rs"]
+mod git;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,8 +1,8 @@
-//! What may be set.
+//! What may be set, and what that says about a member.
 
 use std::path::PathBuf;
 
-use mesh_protocol::RootName;
+use mesh_protocol::{GitService, Hostname, PeerId, RootName};
 
 /// A repository that others may use with git.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,5 +22,48 @@ impl RepositorySettings {
     #[must_use]
     pub fn new(name: RootName, path: PathBuf) -> Self {
         Self { name, path, allow_push_from: Vec::new(), allow_fetch_from: vec!["*".to_owned()] }
+    }
+
+    /// Whether a member may use one of git's services here.
+    pub(super) fn allows(
+        &self,
+        service: GitService,
+        peer: &PeerId,
+        hostname: Option<&Hostname>,
+    ) -> bool {
+        let allowed = match service {
+            GitService::UploadPack => &self.allow_fetch_from,
+            GitService::ReceivePack => &self.allow_push_from,
+        };
+        allowed.iter().any(|who| {
+            who == "*"
+                || who.parse().is_ok_and(|id: PeerId| id == *peer)
+                || hostname.is_some_and(|hostname| hostname.as_str() == who)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_fetch_may_not_push_unless_the_repository_says_so() {
+        let mut notes = RepositorySettings::new("notes".parse().unwrap(), "/srv/notes".into());
+        let (mint, oak) = (PeerId::from_bytes([1; 32]), PeerId::from_bytes([2; 32]));
+        let name: Hostname = "mint".parse().unwrap();
+        let may = |notes: &RepositorySettings, peer, name| {
+            [GitService::UploadPack, GitService::ReceivePack]
+                .map(|service| notes.allows(service, peer, name))
+        };
+        assert_eq!(may(&notes, &mint, Some(&name)), [true, false]);
+        notes.allow_push_from = vec!["mint".to_owned()];
+        assert_eq!(may(&notes, &mint, Some(&name)), [true, true]);
+        assert_eq!(may(&notes, &mint, None), [true, false]);
+        notes.allow_push_from = vec![oak.to_string()];
+        assert_eq!(may(&notes, &mint, Some(&name)), [true, false]);
+        assert_eq!(may(&notes, &oak, None), [true, true]);
+        notes.allow_fetch_from = Vec::new();
+        assert_eq!(may(&notes, &mint, Some(&name)), [false, false]);
     }
 }

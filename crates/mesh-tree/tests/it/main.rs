@@ -13,4 +13,5 @@ mod confinement;
 mod kills;
 mod staging;
 mod support;
+mod views;
 mod walking;

@@ -20,4 +20,5 @@ pub use settings::{PushSettings, RootSettings};
 #[derive(Debug, Default)]
 pub(crate) struct Pushes {
     pub(crate) ledger: ledger::Ledger,
+    pub(crate) senders: sending::Senders,
 }

@@ -75,6 +75,11 @@ impl Core {
         self.exchange.member_of(origin)
     }
 
+    /// The members that say to be linked with this one.
+    pub(crate) fn linked_with(&self, peer: &PeerId) -> Vec<PeerId> {
+        self.topology.reached_by(peer)
+    }
+
     /// Tells the exchange who says to be linked with whom.
     pub(super) fn follow_neighbours(&mut self, peers: impl IntoIterator<Item = PeerId>) {
         for peer in peers {

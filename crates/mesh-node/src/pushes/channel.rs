@@ -170,6 +170,14 @@ impl PushWriter {
         self.put(body).await
     }
 
+    /// Sends whole messages that are encoded already.
+    ///
+    /// # Errors
+    /// [`ChannelError`]: nothing more can be said.
+    pub(crate) async fn send_encoded(&mut self, bytes: Bytes) -> Result<(), ChannelError> {
+        self.put(bytes).await
+    }
+
     async fn put(&mut self, bytes: Bytes) -> Result<(), ChannelError> {
         self.bytes += bytes.len() as u64;
         match &mut self.stream {

@@ -255,7 +255,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         discovery: Discovery::default(),
         replication,
         shared_config: SharedConfig::new(&config.shared_config, data_dir.path()),
-        pushes: Pushes::default(),
+        pushes: Pushes::new(&config.pushes, data_dir.path()),
         git: GitDesk::new(&config.repositories),
         membership_gate: tokio::sync::Mutex::new(()),
         admission_gate: tokio::sync::Mutex::new(()),

@@ -17,8 +17,22 @@ mod views;
 pub use settings::{PushSettings, RootSettings};
 
 /// Everything that this node has to do with pushes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pushes {
     pub(crate) ledger: ledger::Ledger,
     pub(crate) senders: sending::Senders,
+    pub(crate) roots: roots::Roots,
+    pub(crate) receivers: receiving::Receivers,
+}
+
+impl Pushes {
+    /// Nothing is under way, and no root is open yet.
+    pub(crate) fn new(settings: &PushSettings, data_dir: &std::path::Path) -> Self {
+        Self {
+            ledger: ledger::Ledger::default(),
+            senders: sending::Senders::default(),
+            roots: roots::Roots::new(settings, data_dir),
+            receivers: receiving::Receivers::default(),
+        }
+    }
 }

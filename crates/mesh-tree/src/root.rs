@@ -136,6 +136,12 @@ impl Root {
         &self.0.path
     }
 
+    /// Tells whether its file system takes names for one that differ in case or in how letters are composed.
+    #[must_use]
+    pub fn folds_names(&self) -> bool {
+        self.0.folds
+    }
+
     /// Opens the regular file at `path` for reading.
     ///
     /// # Errors

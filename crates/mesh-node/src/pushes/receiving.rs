@@ -1,17 +1,201 @@
-//! The task of a push that comes.
+//! Pushes that come: who may, and the one task that each of them has.
+//!
+//! A push lives here from its offer until it is over, through any number of streams (`push.rs`). What blocks runs on a
+//! thread of its own, one piece of work at a time (`work.rs`). What was recorded is enough to go on after a restart.
 
+mod failure;
+mod fetch;
+mod finisher;
+mod intake;
+mod line;
+mod manifest;
+mod offers;
+mod place;
+mod push;
+mod rollback;
+mod sources;
 mod test_command;
+mod verify;
+mod work;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use mesh_protocol::PeerId;
+use mesh_files::Phase;
+use mesh_protocol::{
+    ErrorCode, PeerId, PushId, PushMessage, PushOffer, PushReason, RollbackOffer,
+};
+use mesh_store::StoredPush;
 use mesh_transport::LinkStream;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::shared::Shared;
+use super::channel::{PushReader, PushWriter, Received, channel};
+use super::roots::problem;
+use crate::error::NodeError;
+use crate::shared::{Shared, lock};
+
+use line::Line;
+use push::{Command, Push};
+use work::Rollback;
+
+/// Commands that wait for a push's task.
+const COMMANDS_MAX: usize = 16;
+/// Pushes that are under way, or wait for somebody: more are told to come again.
+const LIVE_MAX: usize = 256;
+/// How long a stream may be open before it says what it is for.
+const FIRST_MESSAGE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The pushes that come.
+#[derive(Debug, Default)]
+pub(crate) struct Receivers {
+    live: Mutex<BTreeMap<PushId, Live>>,
+    /// One offer at a time: the same push cannot begin twice, and what is counted stays true.
+    gate: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Live {
+    offer: Arc<PushOffer>,
+    commands: mpsc::Sender<Command>,
+    is_receiving: Arc<AtomicBool>,
+}
+
+impl Receivers {
+    /// Tells a push's task something. Gives the command back when there is no such task.
+    fn post(&self, push_id: PushId, command: Command) -> Result<(), Command> {
+        let live = lock(&self.live);
+        let Some(push) = live.get(&push_id) else { return Err(command) };
+        push.commands.try_send(command).map_err(mpsc::error::TrySendError::into_inner)
+    }
+
+    /// Ends a push's task, unless it was told something meanwhile.
+    fn leave(&self, push_id: PushId, inbox: &mpsc::Receiver<Command>) -> bool {
+        let mut live = lock(&self.live);
+        let may = inbox.is_empty();
+        if may {
+            live.remove(&push_id);
+        }
+        may
+    }
+
+    fn offer(&self, push_id: &PushId) -> Option<Arc<PushOffer>> {
+        lock(&self.live).get(push_id).map(|live| Arc::clone(&live.offer))
+    }
+
+    /// Whether another push than this one can be taken in.
+    fn has_room(&self, push_id: &PushId, incoming_max: usize) -> bool {
+        let live = lock(&self.live);
+        let others = live.iter().filter(|(id, _)| *id != push_id);
+        let is_busy = |live: &Live| live.is_receiving.load(Ordering::Relaxed);
+        others.clone().count() < LIVE_MAX
+            && others.filter(|(_, live)| is_busy(live)).count() < incoming_max
+    }
+}
 
 impl Shared {
     /// Takes a stream that a member opened for a push.
-    pub(crate) async fn receive_push(self: Arc<Self>, _peer: PeerId, stream: LinkStream) {
-        stream.reset("not yet");
+    pub(crate) async fn receive_push(self: Arc<Self>, peer: PeerId, stream: LinkStream) {
+        let (mut reader, mut writer) = channel(stream);
+        let first = tokio::time::timeout(FIRST_MESSAGE, reader.recv()).await;
+        match first {
+            Ok(Ok(Some(Received::Message(PushMessage::Offer(offer))))) => {
+                self.take_offer(peer, offer, None, reader, writer).await;
+            }
+            Ok(Ok(Some(Received::Message(PushMessage::Rollback(rollback))))) => {
+                self.take_rollback(peer, rollback, reader, writer).await;
+            }
+            Ok(_) | Err(_) => writer.reset("a push begins with an offer"),
+        }
+    }
+
+    async fn take_rollback(
+        self: &Arc<Self>,
+        peer: PeerId,
+        offer: RollbackOffer,
+        reader: PushReader,
+        writer: PushWriter,
+    ) {
+        let rollback = Rollback { of: offer.of, is_forced: offer.is_forced };
+        match self.offer_of(&offer).await {
+            Ok(offer) => self.take_offer(peer, offer, Some(rollback), reader, writer).await,
+            Err(problem) => offers::refuse(writer, problem).await,
+        }
+    }
+
+    /// Goes on with a push after a restart.
+    pub(crate) fn resume_receiving(self: &Arc<Self>, stored: StoredPush) {
+        let StoredPush { row, events } = stored;
+        let rollback = row.rollback_of.map(|of| Rollback { of, is_forced: is_forced(&row.request) });
+        self.start_receiving(Arc::new(row.offer), rollback, &events);
+    }
+
+    /// Starts the task of a push.
+    fn start_receiving(
+        self: &Arc<Self>,
+        offer: Arc<PushOffer>,
+        rollback: Option<Rollback>,
+        events: &[mesh_protocol::PushEvent],
+    ) {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let is_receiving = Arc::new(AtomicBool::new(false));
+        let live = Live {
+            offer: Arc::clone(&offer),
+            commands,
+            is_receiving: Arc::clone(&is_receiving),
+        };
+        lock(&self.pushes.receivers.live).insert(offer.push_id, live);
+        let push = Push::new(Arc::clone(self), offer, rollback, events, inbox, is_receiving);
+        self.tasks.spawn(push.run());
+    }
+
+    /// Says yes, or no with a reason, to a push that waits for it.
+    pub(crate) async fn decide_push(
+        self: &Arc<Self>,
+        push_id: PushId,
+        by: PeerId,
+        deny: Option<String>,
+    ) -> Result<(), NodeError> {
+        let waits_not = || {
+            let text = format!("the push {push_id} does not wait for approval; nothing was done");
+            NodeError::new(ErrorCode::UnknownPush, text)
+                .with_hint("`mesh-ctl pushes` lists what waits")
+        };
+        let receivers = &self.pushes.receivers;
+        let offer = receivers.offer(&push_id).ok_or_else(waits_not)?;
+        if offer.by == by {
+            let text = "whoever pushes does not approve it; nothing was done";
+            return Err(NodeError::new(ErrorCode::BadRequest, text));
+        }
+        let denied = deny.map(|why| problem(PushReason::ApprovalDenied, why));
+        let (done, decided) = oneshot::channel();
+        let command = Command::Decide { denied, done };
+        receivers.post(push_id, command).map_err(|_| waits_not())?;
+        match decided.await {
+            Ok(Phase::WaitingForApproval) => Ok(()),
+            Ok(_) => Err(waits_not()),
+            Err(_) => Err(NodeError::stopping()),
+        }
+    }
+
+    /// Takes a push of this very node back. Says what another target would say on its stream.
+    pub(crate) async fn roll_back_here(
+        self: &Arc<Self>,
+        offer: RollbackOffer,
+    ) -> mpsc::Receiver<PushMessage> {
+        let (line, said) = Line::here();
+        let rollback = Rollback { of: offer.of, is_forced: offer.is_forced };
+        match self.offer_of(&offer).await {
+            Ok(offer) => self.begin_offered(offer, Some(rollback), line).await,
+            Err(problem) => line.refuse(problem),
+        }
+        said
     }
 }
+
+/// What a target keeps of a rollback's offer beside what other offers have.
+fn is_forced(request: &[u8]) -> bool {
+    request == FORCED
+}
+
+const FORCED: &[u8] = b"forced";

@@ -1,0 +1,80 @@
+//! The stream on which a push is offered: what comes is read by the push's task, what is said waits in a queue.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mesh_protocol::{PushAnswer, PushMessage, PushProblem};
+use tokio::sync::mpsc;
+
+use crate::pushes::channel::{ChannelError, PushReader, PushWriter, Received};
+use crate::pushes::ledger::Progress;
+use crate::tasks::Tasks;
+
+/// Messages that wait to be sent.
+const WAITING_MAX: usize = 64;
+
+/// One stream, or the place of one when this node itself is the sender. Dropped, it ends behind what was said.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) reader: Reader,
+    pub(super) sender: mpsc::Sender<PushMessage>,
+}
+
+/// What comes.
+#[derive(Debug)]
+pub(super) struct Reader {
+    reader: Option<PushReader>,
+    counted: u64,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Line {
+    pub(super) fn over(
+        tasks: &Tasks,
+        reader: PushReader,
+        mut writer: PushWriter,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let (sender, mut said) = mpsc::channel(WAITING_MAX);
+        let written = Arc::clone(&progress);
+        tasks.spawn(async move {
+            while let Some(message) = said.recv().await {
+                let before = writer.bytes;
+                if let Err(error) = writer.send(&message).await {
+                    tracing::debug!(%error, "the stream of a push ended");
+                    return;
+                }
+                written.wire.fetch_add(writer.bytes - before, Ordering::Relaxed);
+            }
+            writer.finish();
+        });
+        let reader = Reader { counted: reader.bytes, reader: Some(reader), progress: Some(progress) };
+        Self { reader, sender }
+    }
+
+    /// A line to this very node.
+    pub(super) fn here() -> (Self, mpsc::Receiver<PushMessage>) {
+        let (sender, said) = mpsc::channel(WAITING_MAX);
+        (Self { reader: Reader { reader: None, counted: 0, progress: None }, sender }, said)
+    }
+
+    /// Says no, and that is all.
+    pub(super) fn refuse(self, problem: PushProblem) {
+        let answer = PushMessage::Answer(PushAnswer::Refused(problem));
+        // The queue is empty, or the other side is slow to hear what came before and asks again.
+        let _unheard = self.sender.try_send(answer);
+    }
+}
+
+impl Reader {
+    /// Waits for the next message; for ever where none can come. Cancel safe.
+    pub(super) async fn recv(&mut self) -> Result<Option<Received>, ChannelError> {
+        let Some(reader) = &mut self.reader else { return std::future::pending().await };
+        let received = reader.recv().await;
+        if let Some(progress) = &self.progress {
+            progress.wire.fetch_add(reader.bytes - self.counted, Ordering::Relaxed);
+        }
+        self.counted = reader.bytes;
+        received
+    }
+}

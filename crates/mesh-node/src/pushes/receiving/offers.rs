@@ -1,0 +1,195 @@
+//! An offer: whether it is one for this node, whether it is known, and what the root's rules say.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mesh_files::Judgement;
+use mesh_protocol::{
+    PeerId, PushAnswer, PushMessage, PushMethod, PushOffer, PushProblem, PushReason, PushTotals,
+    RollbackOffer,
+};
+use mesh_store::{PushRow, StoredPush};
+
+use super::line::Line;
+use super::push::Command;
+use super::work::Rollback;
+use super::{FORCED, lock};
+use crate::clock;
+use crate::error::chain;
+use crate::pushes::channel::{PushReader, PushWriter};
+use crate::pushes::roots::{RootError, judge, may_push, problem};
+use crate::shared::Shared;
+
+/// Says no, and ends the stream.
+pub(super) async fn refuse(mut writer: PushWriter, problem: PushProblem) {
+    let answer = PushMessage::Answer(PushAnswer::Refused(problem));
+    // Whoever does not hear it asks again.
+    let _unheard = writer.send(&answer).await;
+    writer.finish();
+}
+
+impl Shared {
+    /// Takes an offer that came on a stream.
+    pub(super) async fn take_offer(
+        self: &Arc<Self>,
+        peer: PeerId,
+        offer: PushOffer,
+        rollback: Option<Rollback>,
+        reader: PushReader,
+        writer: PushWriter,
+    ) {
+        let is_for_us = offer.targets.contains(&self.me) && offer.method == PushMethod::Stream;
+        let refusal = if offer.by != peer || !self.view().verdict.is_member(&peer) {
+            Some(problem(PushReason::NotAMember, "who offers is not who pushes"))
+        } else if !is_for_us {
+            Some(problem(PushReason::ManifestInvalid, "the offer is not for this target"))
+        } else {
+            None
+        };
+        if let Some(problem) = refusal {
+            return refuse(writer, problem).await;
+        }
+        let progress = self.push_progress(offer.push_id, self.me);
+        let line = Line::over(&self.tasks, reader, writer, progress);
+        self.begin_offered(offer, rollback, line).await;
+    }
+
+    /// Hands an offer to the push's task, which is started unless it is there.
+    pub(super) async fn begin_offered(
+        self: &Arc<Self>,
+        offer: PushOffer,
+        rollback: Option<Rollback>,
+        line: Line,
+    ) {
+        let push_id = offer.push_id;
+        let receivers = &self.pushes.receivers;
+        let _alone = receivers.gate.lock().await;
+        let mut judgement = self.judge_offer(&offer, rollback).await;
+        let is_refused = matches!(judgement, Judgement::Refuse(_));
+        if !is_refused && !receivers.has_room(&push_id, self.config.pushes.incoming_max) {
+            judgement = Judgement::Refuse(problem(PushReason::Busy, "too many pushes are under way"));
+        }
+        if let Err(problem) = self.find_or_start(&offer, rollback, &judgement).await {
+            return line.refuse(problem);
+        }
+        if !matches!(judgement, Judgement::Refuse(_))
+            && let Some(live) = lock(&receivers.live).get(&push_id)
+        {
+            live.is_receiving.store(true, Ordering::Relaxed);
+        }
+        if let Err(Command::Offered { line, .. }) =
+            receivers.post(push_id, Command::Offered { judgement, line })
+        {
+            line.refuse(problem(PushReason::Busy, "the push is busy with former streams"));
+        }
+    }
+
+    /// Makes sure that the push has a task, and that it is the push that was offered before.
+    async fn find_or_start(
+        self: &Arc<Self>,
+        offer: &PushOffer,
+        rollback: Option<Rollback>,
+        judgement: &Judgement,
+    ) -> Result<(), PushProblem> {
+        let other = || problem(PushReason::ManifestInvalid, "another push has this id");
+        if let Some(known) = self.pushes.receivers.offer(&offer.push_id) {
+            return if *known == *offer { Ok(()) } else { Err(other()) };
+        }
+        let stored = self.load_received(offer.push_id).await?;
+        if let Some(StoredPush { row, events }) = stored {
+            if row.offer != *offer || row.rollback_of != rollback.map(|rollback| rollback.of) {
+                return Err(other());
+            }
+            self.start_receiving(Arc::new(row.offer), rollback, &events);
+            return Ok(());
+        }
+        // Whoever may come again leaves nothing behind.
+        if let Judgement::Refuse(busy) = judgement
+            && busy.reason == PushReason::Busy
+        {
+            return Err(busy.clone());
+        }
+        let is_forced = rollback.is_some_and(|rollback| rollback.is_forced);
+        let row = PushRow {
+            push_id: offer.push_id,
+            is_sender: false,
+            by: offer.by,
+            rollback_of: rollback.map(|rollback| rollback.of),
+            offer: offer.clone(),
+            request: if is_forced { FORCED.to_vec() } else { Vec::new() },
+            made_at: clock::now().wall,
+            is_open: true,
+            wire_bytes: 0,
+        };
+        self.begin_push(row)
+            .await
+            .map_err(|error| problem(PushReason::Busy, format!("the push cannot be kept: {error}")))?;
+        self.start_receiving(Arc::new(offer.clone()), rollback, &[]);
+        Ok(())
+    }
+
+    /// What is recorded of a push that came.
+    pub(super) async fn load_received(
+        &self,
+        push_id: mesh_protocol::PushId,
+    ) -> Result<Option<StoredPush>, PushProblem> {
+        let stored = self.store.load_push(push_id).await;
+        let stored = stored.map_err(|error| problem(PushReason::Busy, chain(&error)))?;
+        Ok(stored.into_iter().find(|stored| !stored.row.is_sender))
+    }
+
+    async fn judge_offer(
+        self: &Arc<Self>,
+        offer: &PushOffer,
+        rollback: Option<Rollback>,
+    ) -> Judgement {
+        let shared = Arc::clone(self);
+        let name = offer.root.clone();
+        let opening = tokio::task::spawn_blocking(move || shared.pushes.roots.open(&name));
+        let open = match opening.await {
+            Ok(Ok(open)) => open,
+            Ok(Err(error @ RootError::Unknown(_))) => {
+                return Judgement::Refuse(problem(PushReason::RootUnknown, chain(&error)));
+            }
+            Ok(Err(error @ RootError::Closed { .. })) => {
+                return Judgement::Refuse(problem(PushReason::StorageError, chain(&error)));
+            }
+            Err(error) => {
+                return Judgement::Refuse(problem(PushReason::Internal, error.to_string()));
+            }
+        };
+        let view = self.view();
+        let hostname = view.verdict.member(&offer.by).map(|member| &member.hostname);
+        if rollback.is_none() {
+            return judge(&open.settings, offer, hostname);
+        }
+        // This node's own operator needs nobody's leave.
+        if offer.by == self.me || may_push(&open.settings, &offer.by, hostname) {
+            return Judgement::Accept;
+        }
+        let detail = format!("the root {} takes nothing from this member", offer.root);
+        Judgement::Refuse(problem(PushReason::SenderNotAllowed, detail))
+    }
+
+    /// A rollback as an offer like others: of nothing, into the root of the push that it takes back.
+    pub(super) async fn offer_of(&self, rollback: &RollbackOffer) -> Result<PushOffer, PushProblem> {
+        let of = self.load_received(rollback.of).await?.ok_or_else(|| {
+            let detail = "this target knows nothing of the push that is to be taken back";
+            problem(PushReason::StorageError, detail)
+        })?;
+        Ok(PushOffer {
+            push_id: rollback.push_id,
+            by: rollback.by,
+            targets: rollback.targets.clone(),
+            root: of.row.offer.root,
+            destination: of.row.offer.destination,
+            message: rollback.message.clone(),
+            method: PushMethod::Stream,
+            totals: PushTotals::default(),
+            manifest: [0; 32],
+            test: None,
+            made_at: rollback.made_at,
+            expires_at: rollback.expires_at,
+        })
+    }
+}

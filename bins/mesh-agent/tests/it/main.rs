@@ -18,6 +18,7 @@ mod agent;
 mod config;
 mod crashes;
 mod doctor;
+mod git;
 mod insiders;
 mod install;
 mod joining;

@@ -109,7 +109,7 @@ impl Shared {
         let known = self.store.load_push(of).await.map_err(NodeError::storage)?;
         let Some(known) = known.first() else {
             let message = "no push of this id is known here; nothing was done";
-            return Err(NodeError::new(ErrorCode::PathRefused, message));
+            return Err(NodeError::new(ErrorCode::UnknownPush, message));
         };
         let push_id = request::push_id(now);
         let offer = PushOffer {

@@ -24,7 +24,7 @@ const REQUEST_BYTES_MAX: usize = 1 << 20;
 const DEFAULT_ROOT: &str = "default";
 
 fn refused(message: impl Into<String>) -> NodeError {
-    NodeError::new(ErrorCode::SchemaInvalid, message)
+    NodeError::new(ErrorCode::BadRequest, message)
 }
 
 fn path_refused(what: &str, error: PathError) -> NodeError {
@@ -188,3 +188,6 @@ pub(super) fn check_text(what: &str, text: &str, now: UnixMillis) -> Result<(), 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

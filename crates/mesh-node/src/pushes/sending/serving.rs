@@ -194,3 +194,6 @@ impl Packer {
 fn internal(detail: String) -> Over {
     Over::Failed(problem(PushReason::Internal, detail))
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,7 @@ impl Spread {
         let wants = self.wants.get_mut(&peer)?;
         let (_, at) = *wants.gets.get(&portion)?;
         // It may have asked for more of it meanwhile.
-        if let Some(command) = send(wants, portion, at).filter(|_| true) {
+        if let Some(command) = send(wants, portion, at) {
             return Some(command);
         }
         wants.gets.remove(&portion);
@@ -129,8 +129,13 @@ impl Spread {
             for Assignment { target, server, portion, chunks } in assignments {
                 let Some(wants) = self.wants.get_mut(&target) else { continue };
                 wants.gets.insert(portion, (server, chunks));
+                // On a stream before this one it may have asked for more.
+                let is_wanted = lacking(&wants.asked, chunks, &[&wants.has])
+                    .is_some_and(|rest| !rest.is_empty());
                 let command = match server {
-                    Server::Target(from) => Some(Command::Source(ChunkSource { from, chunks })),
+                    Server::Target(from) => {
+                        is_wanted.then_some(Command::Source(ChunkSource { from, chunks }))
+                    }
                     Server::Sender => send(wants, portion, chunks),
                 };
                 match command {
@@ -163,3 +168,6 @@ fn lacking(asked: &RangeSet, at: ChunkRange, got: &[&RangeSet]) -> Option<ChunkR
     }
     Some(rest)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 //! Start reading at [`ManifestBuilder`] and [`ManifestReader`] (what a push contains), then [`Plan`] (what a
 //! receiver lacks), [`Distribution`] (who sends it) and [`SenderPush`] and [`ReceiverPush`] (the steps).
 
+mod bundle;
 mod chunker;
 mod compression;
 mod distribution;
@@ -18,6 +19,10 @@ mod rate;
 mod receiver;
 mod sender;
 
+pub use bundle::{
+    BUNDLE_BYTES_MAX, BUNDLE_FILE_BYTES_MAX, BundleError, BundleKind, BundleReader, BundleWriter,
+    FoundBundle, decode_replies, encode_replies, from_transfer, to_transfer,
+};
 pub use chunker::{Chunker, ChunkerConfig, FoundChunk};
 pub use compression::{Compress, Compression};
 pub use distribution::{Assignment, Distribution, DistributionConfig, PORTIONS_MAX, Server};

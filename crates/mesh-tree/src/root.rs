@@ -12,7 +12,7 @@ use mesh_protocol::{PushId, RelativePath};
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, link_target};
 use crate::local::LocalFile;
 use crate::path::{name_of, shown, split};
 use crate::staging::VIEW;
@@ -164,6 +164,20 @@ impl Root {
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(at(error)),
         }
+    }
+
+    /// Returns where the symbolic link at `path` leads; none when no link stands there.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub fn link(&self, path: &RelativePath) -> Result<Option<Vec<u8>>, TreeError> {
+        if self.look(path)?.is_none_or(|found| found.kind != Kind::Link) {
+            return Ok(None);
+        }
+        let at = TreeError::at(path.as_bytes());
+        let (folder, name) = split(path.as_bytes());
+        let folder = self.0.top.parent(folder).map_err(&at)?;
+        link_target(&folder, name).map(Some).map_err(at)
     }
 
     /// Refuses what belongs to the root itself, in whatever case.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
+use mesh_protocol::PushId;
 use mesh_tree::{Plan, Refusal, Root, RootConfig, Space, Staging, TreeError};
 
 use crate::support::{Home, commit, config, digests, entry, file, open, path, push, why};
@@ -185,6 +186,32 @@ fn a_disk_without_room_is_told_before_and_while_it_is_written() {
     drop(file);
     staging.discard().unwrap();
     assert_eq!(fs::read(small.0.path().join("f")).unwrap(), b"old");
+}
+
+#[test]
+fn pushes_are_discarded_side_by_side() {
+    let home = Home::new();
+    let root = home.open();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let root = &root;
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let id = PushId::from_bytes([[thread, round]; 8].concat().try_into().unwrap());
+                    let staging = Staging::open(root, id).unwrap();
+                    let view = staging.view().unwrap();
+                    for name in ["a/b/c", "d/e/f"] {
+                        fs::create_dir_all(view.path().join(name)).unwrap();
+                    }
+                    view.remove().unwrap();
+                    fs::create_dir_all(staging.view().unwrap().path().join("g/h")).unwrap();
+                    staging.discard().unwrap();
+                }
+            });
+        }
+    });
+    assert!(Staging::list(&root).unwrap().is_empty());
+    assert_eq!(fs::read_dir(home.at(".mesh-tree/trash")).unwrap().count(), 0);
 }
 
 /// A megabyte of memory as a file system, where this process may mount one.

@@ -96,7 +96,17 @@ impl Receivers {
 impl Shared {
     /// Takes a stream that a member opened for a push.
     pub(crate) async fn receive_push(self: Arc<Self>, peer: PeerId, stream: LinkStream) {
-        let (mut reader, mut writer) = channel(stream);
+        let (reader, writer) = channel(stream);
+        self.receive_on(peer, reader, writer).await;
+    }
+
+    /// The same for whatever carries the messages: a rollback at this node itself has no stream.
+    pub(crate) async fn receive_on(
+        self: Arc<Self>,
+        peer: PeerId,
+        mut reader: PushReader,
+        mut writer: PushWriter,
+    ) {
         let first = tokio::time::timeout(FIRST_MESSAGE, reader.recv()).await;
         match first {
             Ok(Ok(Some(Received::Message(PushMessage::Offer(offer))))) => {

@@ -195,3 +195,6 @@ fn cancelled(step: mesh_protocol::PushStep) -> PushProblem {
         test: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

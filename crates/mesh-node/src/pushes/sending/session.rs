@@ -10,13 +10,16 @@ use mesh_protocol::{
     ChunkNeed, ChunkRanges, ChunkSource, PAGE_IDS_MAX, PageIds, PageNeed, PeerId, PushAnswer,
     PushMessage, PushProblem, PushReason, PushResult,
 };
+use mesh_transport::OpenStreamError;
 use mesh_tree::Source;
 use tokio::sync::mpsc;
 
 use super::chunks::Pages;
 use super::serving::{Ask, Batch, LinkRate, serve};
 use crate::clock;
-use crate::pushes::channel::{ChannelError, PushReader, PushWriter, Received, channel};
+use crate::pushes::channel::{
+    ChannelError, PushReader, PushWriter, Received, channel, channel_here,
+};
 use crate::pushes::ledger::Progress;
 use crate::shared::{Shared, lock};
 use crate::streams::StreamUse;
@@ -83,9 +86,8 @@ pub(super) struct Session {
 impl Session {
     /// Opens the stream and keeps to it until it ends, whoever ends it.
     pub(super) async fn run(mut self, shared: Arc<Shared>) {
-        match shared.open_stream(&self.peer, &StreamUse::Push).await {
-            Ok(stream) => {
-                let (reader, writer) = channel(stream);
+        match self.open(&shared).await {
+            Ok((reader, writer)) => {
                 if let Err(error) = self.talk(reader, writer).await {
                     tracing::debug!(peer = %self.peer.short(), %error, "the stream of a push ended");
                 }
@@ -95,6 +97,19 @@ impl Session {
             }
         }
         self.report(Heard::Ended).await;
+    }
+
+    /// A rollback may be for this node, too.
+    async fn open(
+        &self,
+        shared: &Arc<Shared>,
+    ) -> Result<(PushReader, PushWriter), OpenStreamError> {
+        if self.peer != shared.me {
+            return Ok(channel(shared.open_stream(&self.peer, &StreamUse::Push).await?));
+        }
+        let [here, (reader, writer)] = channel_here();
+        shared.tasks.spawn(Arc::clone(shared).receive_on(shared.me, reader, writer));
+        Ok(here)
     }
 
     async fn report(&self, heard: Heard) {

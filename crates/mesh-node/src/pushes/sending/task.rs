@@ -256,7 +256,7 @@ impl SendingTask {
                     self.note_rollback(&event.fact, event.at).await?;
                 }
                 SenderOutput::Prepare => self.prepare(),
-                SenderOutput::Announce => self.input(SenderInput::Announced),
+                SenderOutput::Announce => self.announce().await?,
                 SenderOutput::Offer(peer) => self.offer(peer),
                 SenderOutput::Serve(peer) => self.serve(peer).await,
                 SenderOutput::Stop(peer, problem) => {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use mesh_files::{RangeSet, SenderInput};
 use mesh_protocol::{
-    PeerId, PushEvent, PushFact, PushMessage, PushOffer, PushProblem, PushReason, PushTotals,
-    RollbackOffer, UnixMillis,
+    ErrorCode, PeerId, PushEvent, PushFact, PushMessage, PushOffer, PushProblem, PushReason,
+    PushStep, PushTotals, RollbackOffer, UnixMillis,
 };
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
@@ -82,6 +82,25 @@ impl SendingTask {
                 self.input(SenderInput::Prepared { totals, manifest });
             }
             Err(problem) => self.input(SenderInput::PrepareFailed(problem)),
+        }
+        Ok(())
+    }
+
+    /// Tells everybody before anything travels. A push that cannot be announced does not happen.
+    pub(super) async fn announce(&mut self) -> Result<(), Over> {
+        let rollback_of = match &self.work {
+            Work::Files(_) => None,
+            Work::Rollback { of, .. } => Some(*of),
+        };
+        match self.shared.announce_push(&self.offer, rollback_of).await {
+            Ok(()) => self.input(SenderInput::Announced),
+            Err(error) if error.code == ErrorCode::ShuttingDown => return Err(Over),
+            Err(error) => {
+                let detail = format!("the members cannot be told: {}", error.message);
+                let problem = problem(PushReason::StorageError, detail);
+                let problem = PushProblem { step: PushStep::Announce, ..problem };
+                self.input(SenderInput::Cancelled(problem));
+            }
         }
         Ok(())
     }

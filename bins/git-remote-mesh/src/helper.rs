@@ -1,11 +1,13 @@
 //! The conversation with git: it asks what this helper can do, then to be connected; from there on, bytes.
 
+use std::convert::Infallible;
+
 use anyhow::{Context as _, bail};
 use mesh_control::{ControlClient, GitConnection, GitQuery};
-use mesh_protocol::{GitPiece, GitService};
+use mesh_protocol::{GitEnd, GitPiece, GitService};
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Stdin,
-    Stdout, copy_buf,
+    Stdout,
 };
 
 use crate::address::Address;
@@ -65,11 +67,19 @@ async fn connect(
     // An empty line: from here on git talks with the service.
     say(&mut output, b"\n").await?;
     let asking = async {
-        // Whatever goes wrong there, the service's own words say it better.
-        if copy_buf(&mut input, &mut to_service).await.is_ok() {
-            let _over = to_service.shutdown().await;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let bytes = input.read(&mut buffer).await.unwrap_or(0);
+            let piece = match buffer.get(..bytes) {
+                Some(said) if bytes > 0 => GitPiece::Output(said.to_vec()),
+                // Git has said everything, and listens on.
+                _ => GitPiece::End(GitEnd { code: 0, reason: String::new() }),
+            };
+            // Whatever goes wrong there, the service's own words say it better.
+            if to_service.send(&piece).await.is_err() || bytes == 0 {
+                return std::future::pending::<Infallible>().await;
+            }
         }
-        std::future::pending::<()>().await;
     };
     let answering = async {
         loop {
@@ -82,7 +92,7 @@ async fn connect(
     };
     let end = tokio::select! {
         end = answering => end?,
-        () = asking => return Ok(1),
+        never = asking => match never {},
     };
     if !end.reason.is_empty() {
         complain(&end.reason);

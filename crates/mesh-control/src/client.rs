@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::data::BackupDownload;
-pub use self::git::{GitConnection, GitOutput};
+pub use self::git::{GitConnection, GitInput, GitOutput};
 use self::http::{Call, encode};
 use self::kept::Kept;
 use crate::{

@@ -19,7 +19,9 @@ mod types;
 pub use api::{
     ApiError, BackupStream, ConfigApi, ControlApi, DataApi, FilesApi, GitApi, GitStream, GitTunnel,
 };
-pub use client::{BackupDownload, ControlClient, ControlStream, GitConnection, GitOutput};
+pub use client::{
+    BackupDownload, ControlClient, ControlStream, GitConnection, GitInput, GitOutput,
+};
 pub use error::{BindError, ClientError, DefaultPathError, ErrorDocument, MetricsBindError};
 pub use limits::{
     CONFIG_DIFFERENCES_MAX, CONFIG_ENTRIES_MAX, CONFIG_HISTORY_DEFAULT, CONFIG_HISTORY_MAX,

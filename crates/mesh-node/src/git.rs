@@ -1,7 +1,7 @@
 //! Git over streams: the machine's own git, in repositories that are opened for it.
 //!
-//! The member that asks sends git's bytes as they are; what the service says comes back in pieces
-//! ([`GitPiece`](mesh_protocol::GitPiece)), because it has two voices and an exit code.
+//! What both sides say travels in pieces ([`GitPiece`](mesh_protocol::GitPiece)): a service has two voices and an
+//! exit code, and the member that asks may be gone, which is not the same as having said everything.
 
 mod child;
 mod references;

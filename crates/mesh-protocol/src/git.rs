@@ -1,7 +1,8 @@
-//! Git over a stream: which of its services is asked for, and what that service says.
+//! Git over a stream: which of its services is asked for, and what both sides say.
 //!
-//! Bytes to the service travel as they are. What comes back has two voices and an end with a code, so it
-//! travels in pieces: one byte for the kind, four for the length (little-endian), then the bytes.
+//! A service has two voices and an end with a code, and git closes its own direction while it waits for the
+//! rest of the answer. So both say what they say in pieces: one byte for the kind, four for the length
+//! (little-endian), then the bytes; and a direction that ends without an end means that its side is gone.
 
 use std::str::FromStr;
 
@@ -11,11 +12,11 @@ use crate::{DecodeError, GIT_PIECE_BYTES_MAX, ParseError, TEXT_BYTES_MAX};
 
 const HEAD_BYTES: usize = 5;
 
-/// Bytes of a service's answer.
+/// Bytes between git here and git there.
 const OUTPUT: u8 = 1;
-/// Its complaints, for people.
+/// A service's complaints, for people.
 const COMPLAINT: u8 = 2;
-/// How it ended.
+/// How it ended; that nothing more is said to it.
 const END: u8 = 3;
 
 /// The half of git that runs where the repository is.
@@ -60,7 +61,7 @@ pub struct GitEnd {
     pub reason: String,
 }
 
-/// A piece of what a service says.
+/// A piece of what is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GitPiece {
     /// Bytes for git.

@@ -205,5 +205,5 @@ pub const CHUNK_HEAD_BYTES: usize = 13;
 /// Largest encoded [`PushEvent`](crate::PushEvent).
 pub const PUSH_EVENT_BYTES_MAX: usize = 64 << 10;
 
-/// Largest piece of what a git service says.
+/// Largest piece of what git says to a service, or a service to git.
 pub const GIT_PIECE_BYTES_MAX: usize = 64 << 10;

@@ -15,8 +15,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> GitStream for T {}
 
 /// One of git's services at work in a member's repository.
 pub struct GitTunnel {
-    /// What is written goes to the service as it is. What is read is
-    /// [`GitPiece`](mesh_protocol::GitPiece)s. Dropped, the service is ended.
+    /// Carries [`GitPiece`](mesh_protocol::GitPiece)s both ways. Dropped, the service is ended.
     pub stream: Box<dyn GitStream>,
     /// Hears how the service ended; dropped when that stayed unknown.
     pub ended: oneshot::Sender<GitEnd>,

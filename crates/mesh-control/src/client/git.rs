@@ -3,7 +3,7 @@ use std::fmt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use mesh_protocol::{GitPiece, GitPieces};
-use tokio::io::{AsyncReadExt as _, AsyncWrite, ReadHalf, split};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 
 use super::http::{self, Call, encode, protocol};
 use super::{ControlClient, WAIT_DEFAULT};
@@ -14,8 +14,8 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// One of git's services at work in a member's repository.
 pub struct GitConnection {
-    /// Takes bytes for the service, which sees their end when it is shut down.
-    pub input: Box<dyn AsyncWrite + Send + Unpin>,
+    /// What the service is told.
+    pub input: GitInput,
     /// What the service says.
     pub output: GitOutput,
 }
@@ -23,6 +23,27 @@ pub struct GitConnection {
 impl fmt::Debug for GitConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GitConnection").finish_non_exhaustive()
+    }
+}
+
+/// What one of git's services is told. Dropped together with what it says, it is ended.
+#[derive(Debug)]
+pub struct GitInput {
+    writer: WriteHalf<TokioIo<Upgraded>>,
+    buffer: Vec<u8>,
+}
+
+impl GitInput {
+    /// Tells the service bytes, or by an end that there are no more. An error is no news: why the service does not
+    /// listen is in what it says.
+    ///
+    /// # Errors
+    /// [`ClientError::Lost`] when the agent was lost.
+    pub async fn send(&mut self, piece: &GitPiece) -> Result<(), ClientError> {
+        self.buffer.clear();
+        piece.encode(&mut self.buffer);
+        let sent = self.writer.write_all(&self.buffer).await;
+        sent.map_err(|error| ClientError::Lost { source: Some(Box::new(error)) })
     }
 }
 
@@ -69,6 +90,6 @@ impl ControlClient {
         let (reader, writer) = split(TokioIo::new(upgraded));
         let output =
             GitOutput { reader, pieces: GitPieces::default(), buffer: vec![0; BUFFER_BYTES] };
-        Ok(GitConnection { input: Box::new(writer), output })
+        Ok(GitConnection { input: GitInput { writer, buffer: Vec::new() }, output })
     }
 }

@@ -1,7 +1,7 @@
 //! What the fake agent says of git.
 
 use mesh_control::{ApiError, GitApi, GitQuery, GitTunnel};
-use mesh_protocol::{GitEnd, GitPiece};
+use mesh_protocol::{GitEnd, GitPiece, GitPieces};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -21,8 +21,23 @@ impl GitApi for FakeAgent {
             tunnel,
         )?;
         let service = async move {
-            let mut told = Vec::new();
-            far.read_to_end(&mut told).await.unwrap();
+            let (mut told, mut pieces) = (Vec::new(), GitPieces::default());
+            loop {
+                match pieces.next().unwrap() {
+                    Some(GitPiece::End(_)) => break,
+                    Some(GitPiece::Output(bytes) | GitPiece::Complaint(bytes)) => {
+                        told.extend(bytes)
+                    }
+                    None => {
+                        let mut bytes = [0; 4096];
+                        let read = far.read(&mut bytes).await.unwrap();
+                        if read == 0 {
+                            return;
+                        }
+                        pieces.feed(&bytes[..read]);
+                    }
+                }
+            }
             let mut said = Vec::new();
             GitPiece::Complaint(b"well".to_vec()).encode(&mut said);
             GitPiece::Output(told).encode(&mut said);

@@ -2,7 +2,6 @@
 
 use mesh_control::{ClientError, GitConnection, GitQuery};
 use mesh_protocol::{ErrorCode, GitEnd, GitPiece, GitService};
-use tokio::io::AsyncWriteExt as _;
 
 use crate::harness::{Server, within};
 
@@ -25,10 +24,13 @@ async fn talk(connection: GitConnection, words: &[u8]) -> (Vec<u8>, Vec<u8>, Git
         }
     };
     let speaking = async {
-        input.write_all(words).await.unwrap();
-        input.shutdown().await.unwrap();
+        input.send(&GitPiece::Output(words.to_vec())).await.unwrap();
+        let end = GitEnd { code: 0, reason: String::new() };
+        input.send(&GitPiece::End(end)).await.unwrap();
+        // Both halves stay until everything was said.
+        input
     };
-    let ((), end) = within(async { tokio::join!(speaking, listening) }).await;
+    let (_input, end) = within(async { tokio::join!(speaking, listening) }).await;
     (said, complained, end)
 }
 

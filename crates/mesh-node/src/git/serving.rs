@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mesh_protocol::{GitEnd, GitPiece, GitService, PeerId};
+use mesh_protocol::{GitEnd, GitPiece, GitPieces, GitService, PeerId};
 use mesh_transport::{LinkStream, StreamError, StreamReader, StreamSender};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
@@ -155,28 +155,34 @@ impl Service {
         moves: &Notify,
     ) -> Over {
         let mut stdin = Some(stdin);
+        let mut pieces = GitPieces::default();
         loop {
-            let bytes = match reader.recv().await {
-                Some(Ok(bytes)) => bytes,
-                Some(Err(_)) => return Over::Lost,
-                None => {
-                    // Nothing more comes; what the service still says is not waited for here.
-                    drop(stdin.take());
-                    return std::future::pending().await;
+            let piece = match pieces.next() {
+                Ok(Some(piece)) => piece,
+                Ok(None) => {
+                    // Without an end before it, the end of the direction is no end: whoever asked is gone.
+                    let Some(Ok(bytes)) = reader.recv().await else { return Over::Lost };
+                    moves.notify_one();
+                    pieces.feed(&bytes);
+                    continue;
                 }
+                Err(error) => return Over::Stopped(error.to_string()),
             };
-            moves.notify_one();
             if turn.is_none() && self.service == GitService::ReceivePack {
                 match self.take_turn(git_dir).await {
                     Ok(taken) => *turn = Some(taken),
                     Err(reason) => return Over::Stopped(reason),
                 }
             }
-            // A service that reads no more is about to say why.
-            if let Some(open) = &mut stdin
-                && open.write_all(&bytes).await.is_err()
-            {
-                stdin = None;
+            match (piece, &mut stdin) {
+                // A service that reads no more is about to say why.
+                (GitPiece::Output(bytes), Some(open)) => {
+                    if open.write_all(&bytes).await.is_err() {
+                        stdin = None;
+                    }
+                }
+                (GitPiece::End(_), _) => stdin = None,
+                (GitPiece::Output(_) | GitPiece::Complaint(_), _) => {}
             }
         }
     }

@@ -63,11 +63,12 @@ async fn carry(upgrade: OnUpgrade, tunnel: GitTunnel) {
     let (from_peer, mut to_peer) = split(stream);
     let asking = async {
         let mut from_client = BufReader::with_capacity(BUFFER_BYTES, from_client);
-        if copy_buf(&mut from_client, &mut to_peer).await.is_ok() {
-            let _over = to_peer.shutdown().await;
+        if let Err(error) = copy_buf(&mut from_client, &mut to_peer).await {
+            tracing::debug!(%error, "git has nobody to talk to");
+            // Whatever is wrong with the peer, its direction says it.
+            std::future::pending::<()>().await;
         }
-        // Whatever went wrong with the peer, its direction says why.
-        std::future::pending::<()>().await;
+        // A client that has said everything says so in a piece: this one is gone.
     };
     tokio::select! {
         answered = answer(from_peer, to_client) => match answered {

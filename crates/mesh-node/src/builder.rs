@@ -319,6 +319,7 @@ async fn run(
     shared.note_tables(&built_in);
     built_in.map_err(|error| broken(chain(&error)))?;
     shared.start_shared_config().await.map_err(|error| broken(chain(&error)))?;
+    shared.start_pushes().await.map_err(|error| broken(chain(&error)))?;
     if let Some(control) = control {
         let node = Node::new(Arc::clone(shared));
         let (tracker, shutdown) = (shared.tasks.tracker().clone(), shared.tasks.shutdown().clone());

@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod files;
 mod git;
 mod ways;
 

@@ -27,6 +27,7 @@ impl Shared {
             if let Err(error) = self.store.prune(now).await {
                 Self::log_failure("old rows cannot be pruned", &error);
             }
+            self.prune_pushes().await;
             let links: Vec<Arc<LinkEntry>> = self.links().values().cloned().collect();
             for entry in links {
                 if entry.is_worn(started.instant) {

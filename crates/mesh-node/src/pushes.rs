@@ -2,9 +2,10 @@
 //!
 //! The steps are decided in `mesh-files`, files are touched in `mesh-tree`. Here are the tasks: one for each push that
 //! this node makes (`sending.rs`), one for each that comes (`receiving.rs`); the stream between two of them
-//! (`channel.rs`); and what is recorded of them (`ledger.rs`).
+//! (`channel.rs`); what is recorded of them (`ledger.rs`); and what others ask and say of them (`facade.rs`).
 
 mod channel;
+mod facade;
 mod ledger;
 mod manifest_file;
 mod prepare;
@@ -19,10 +20,11 @@ pub use settings::{PushSettings, RootSettings};
 /// Everything that this node has to do with pushes.
 #[derive(Debug)]
 pub(crate) struct Pushes {
-    pub(crate) ledger: ledger::Ledger,
+    ledger: ledger::Ledger,
     pub(crate) senders: sending::Senders,
     pub(crate) roots: roots::Roots,
     pub(crate) receivers: receiving::Receivers,
+    heard: facade::Heard,
 }
 
 impl Pushes {
@@ -33,6 +35,7 @@ impl Pushes {
             senders: sending::Senders::default(),
             roots: roots::Roots::new(settings, data_dir),
             receivers: receiving::Receivers::default(),
+            heard: facade::Heard::default(),
         }
     }
 }

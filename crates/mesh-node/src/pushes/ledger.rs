@@ -57,7 +57,7 @@ impl Default for Ledger {
 
 impl Ledger {
     /// Fires whenever something was recorded.
-    pub(super) fn follow(&self) -> watch::Receiver<u64> {
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.recorded.subscribe()
     }
 

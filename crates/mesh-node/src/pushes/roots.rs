@@ -16,7 +16,7 @@ use mesh_tree::{Root, TreeError};
 
 use super::settings::{PushSettings, RootSettings};
 use crate::error::chain;
-use crate::shared::lock;
+use crate::shared::{Shared, lock};
 
 pub(crate) use rules::{judge, may_push, problem, refuses};
 
@@ -104,8 +104,7 @@ impl Roots {
         self.slots.get(name).map(|slot| Arc::clone(&slot.settings))
     }
 
-    /// The roots, for people.
-    pub(crate) fn views(&self) -> Vec<RootView> {
+    fn views(&self) -> Vec<RootView> {
         let view = |slot: &Slot| RootView {
             name: slot.settings.name.clone(),
             path: slot.settings.path.clone(),
@@ -161,6 +160,13 @@ impl Slot {
             tracing::info!(root = %settings.name, ?recovered, "a push that was being put in place");
         }
         Ok(root)
+    }
+}
+
+impl Shared {
+    /// The roots, for people.
+    pub(crate) fn root_views(&self) -> Vec<RootView> {
+        self.pushes.roots.views()
     }
 }
 

@@ -8,7 +8,7 @@ use mesh_control::{
     PushTestView, PushView,
 };
 use mesh_protocol::{
-    PeerId, PushEvent, PushFact, PushId, PushProblem, PushStep, TestEnd, TestOutcome, WaitingFor,
+    PeerId, PushEvent, PushFact, PushProblem, PushStep, TestEnd, TestOutcome, WaitingFor,
 };
 use mesh_store::StoredPush;
 

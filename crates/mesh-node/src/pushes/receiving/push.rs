@@ -1,7 +1,7 @@
 //! The task of one push that comes: it asks the engine what to do, and waits for whatever happens next.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use mesh_files::{Judgement, Phase, ReceiverInput, ReceiverOutput, ReceiverPush};
 use mesh_protocol::{
     PushAnswer, PushEvent, PushId, PushMessage, PushOffer, PushProblem, RelativePath,
 };
+use mesh_tree::Staging;
 use tokio::sync::{mpsc, oneshot};
 
 use super::failure::Failure;
@@ -66,18 +67,27 @@ pub(super) struct Push {
     /// What came and waits for the work.
     waiting: Option<Intake>,
     is_receiving: Arc<AtomicBool>,
+    staging: Arc<Mutex<Option<Staging>>>,
     is_over: bool,
+}
+
+/// What a push's task begins with.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) offer: Arc<PushOffer>,
+    pub(super) rollback: Option<Rollback>,
+    pub(super) is_receiving: Arc<AtomicBool>,
+    pub(super) staging: Arc<Mutex<Option<Staging>>>,
 }
 
 impl Push {
     pub(super) fn new(
         shared: Arc<Shared>,
-        offer: Arc<PushOffer>,
-        rollback: Option<Rollback>,
+        start: Start,
         events: &[PushEvent],
         inbox: mpsc::Receiver<Command>,
-        is_receiving: Arc<AtomicBool>,
     ) -> Self {
+        let Start { offer, rollback, is_receiving, staging } = start;
         let engine = ReceiverPush::new(shared.me, offer.expires_at, events);
         let is_over = engine.state().phase.is_final();
         Self {
@@ -94,6 +104,7 @@ impl Push {
             next: VecDeque::new(),
             waiting: None,
             is_receiving,
+            staging,
             is_over,
         }
     }
@@ -302,6 +313,7 @@ impl Push {
             shared: Arc::clone(&self.shared),
             offer: Arc::clone(&self.offer),
             rollback: self.rollback,
+            staging: Arc::clone(&self.staging),
             progress: self.shared.push_progress(self.offer.push_id, self.shared.me),
             earlier,
         }
@@ -383,6 +395,12 @@ impl Push {
             if let ReceiverOutput::Record(event) = output {
                 self.shared.record_push(of, Side::Target, &event).await?;
             }
+        }
+        // Whoever pushed knows by itself what it takes back.
+        if stored.row.by != self.offer.by
+            && let Err(error) = self.shared.tell_rolled_back(of, stored.row.by, by).await
+        {
+            tracing::warn!(push = %of, %error, "the one who pushed cannot be told that it was taken back");
         }
         Ok(())
     }

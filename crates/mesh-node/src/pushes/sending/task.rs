@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mesh_files::{RangeSet, RateLimit, SenderInput, SenderOutput, SenderPush};
 use mesh_protocol::{PeerId, PushId, PushOffer, PushProblem, PushReason, PushResult, PushStep};
 use mesh_store::StoredPush;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::chunks::{Pages, problem};
@@ -24,7 +24,7 @@ use crate::shared::{Shared, lock};
 mod effects;
 mod reports;
 
-use effects::joined;
+use effects::{joined, told};
 
 /// Reports of sessions that wait to be taken in.
 const REPORTS_MAX: usize = 64;
@@ -62,6 +62,8 @@ pub(super) struct SendingTask {
     controls: mpsc::UnboundedReceiver<Control>,
     watch: Arc<PrepareWatch>,
     preparing: Option<Preparing>,
+    /// Says that the announcement is committed.
+    announced: Option<oneshot::Receiver<()>>,
     lines: BTreeMap<PeerId, Line>,
     reports: mpsc::Receiver<Report>,
     report: mpsc::Sender<Report>,
@@ -118,6 +120,7 @@ impl SendingTask {
             controls,
             watch,
             preparing: None,
+            announced: None,
             lines,
             reports,
             report,
@@ -167,6 +170,10 @@ impl SendingTask {
             prepared = joined(&mut self.preparing) => {
                 self.preparing = None;
                 self.prepared(prepared).await?;
+            }
+            () = told(&mut self.announced) => {
+                self.announced = None;
+                self.input(SenderInput::Announced);
             }
             _ = links.changed() => self.look_at_links(),
             _ = members.changed() => self.look_at_links(),
@@ -256,7 +263,7 @@ impl SendingTask {
                     self.note_rollback(&event.fact, event.at).await?;
                 }
                 SenderOutput::Prepare => self.prepare(),
-                SenderOutput::Announce => self.announce().await?,
+                SenderOutput::Announce => self.announce(),
                 SenderOutput::Offer(peer) => self.offer(peer),
                 SenderOutput::Serve(peer) => self.serve(peer).await,
                 SenderOutput::Stop(peer, problem) => {

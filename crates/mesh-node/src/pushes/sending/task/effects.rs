@@ -1,14 +1,15 @@
 //! What the engine wishes for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mesh_files::{RangeSet, SenderInput};
 use mesh_protocol::{
     ErrorCode, PeerId, PushEvent, PushFact, PushMessage, PushOffer, PushProblem, PushReason,
-    PushStep, PushTotals, RollbackOffer, UnixMillis,
+    PushTotals, RollbackOffer, UnixMillis,
 };
-use std::sync::atomic::Ordering;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::{COMMANDS_MAX, Control, Over, Preparing, SendingTask};
 use crate::clock;
@@ -22,6 +23,9 @@ use crate::pushes::sending::request::sources_of;
 use crate::pushes::sending::session::{Command, Session};
 use crate::pushes::sending::spread::Spread;
 
+/// How long to wait before an announcement that was not taken is tried again.
+const ANNOUNCE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Waits for PREPARE, or for ever when it does not run.
 pub(super) async fn joined(preparing: &mut Option<Preparing>) -> Result<Prepared, PushProblem> {
     let Some(preparing) = preparing else { return std::future::pending().await };
@@ -29,6 +33,18 @@ pub(super) async fn joined(preparing: &mut Option<Preparing>) -> Result<Prepared
         let detail = format!("preparing broke off: {error}");
         Err(problem(PushReason::Internal, detail))
     })
+}
+
+/// Waits for the announcement, or for ever when there is none to wait for.
+pub(super) async fn told(announced: &mut Option<oneshot::Receiver<()>>) {
+    match announced {
+        Some(announced) => match announced.await {
+            Ok(()) => {}
+            // The node stops.
+            Err(_) => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
 }
 
 impl SendingTask {
@@ -69,6 +85,31 @@ impl SendingTask {
         }));
     }
 
+    /// Tells every member, beside this task: the push can be given up while the database takes nothing.
+    pub(super) fn announce(&mut self) {
+        let (done, announced) = oneshot::channel();
+        self.announced = Some(announced);
+        let (shared, offer) = (Arc::clone(&self.shared), self.offer.clone());
+        let rollback_of = match &self.work {
+            Work::Files(_) => None,
+            Work::Rollback { of, .. } => Some(*of),
+        };
+        self.shared.tasks.spawn(async move {
+            let mut is_said = false;
+            while let Err(error) = shared.announce_push(&offer, rollback_of).await {
+                // It went no further: nobody waits for it.
+                if done.is_closed() || error.code == ErrorCode::ShuttingDown {
+                    return;
+                }
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::error!(push = %offer.push_id, %error, "a push waits: it cannot be announced");
+                }
+                clock::sleep_until(clock::now().instant.checked_add(ANNOUNCE_AGAIN_AFTER)).await;
+            }
+            let _nobody_waits = done.send(());
+        });
+    }
+
     /// Stores what PREPARE found before anybody is told of it.
     pub(super) async fn prepared(
         &mut self,
@@ -82,25 +123,6 @@ impl SendingTask {
                 self.input(SenderInput::Prepared { totals, manifest });
             }
             Err(problem) => self.input(SenderInput::PrepareFailed(problem)),
-        }
-        Ok(())
-    }
-
-    /// Tells everybody before anything travels. A push that cannot be announced does not happen.
-    pub(super) async fn announce(&mut self) -> Result<(), Over> {
-        let rollback_of = match &self.work {
-            Work::Files(_) => None,
-            Work::Rollback { of, .. } => Some(*of),
-        };
-        match self.shared.announce_push(&self.offer, rollback_of).await {
-            Ok(()) => self.input(SenderInput::Announced),
-            Err(error) if error.code == ErrorCode::ShuttingDown => return Err(Over),
-            Err(error) => {
-                let detail = format!("the members cannot be told: {}", error.message);
-                let problem = problem(PushReason::StorageError, detail);
-                let problem = PushProblem { step: PushStep::Announce, ..problem };
-                self.input(SenderInput::Cancelled(problem));
-            }
         }
         Ok(())
     }

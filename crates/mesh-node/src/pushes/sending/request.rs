@@ -73,12 +73,12 @@ fn destination_of(request: &PushRequest) -> Result<RelativePath, NodeError> {
     RelativePath::parse(bytes).map_err(|error| path_refused("the destination", error))
 }
 
-/// A fresh id.
-pub(super) fn push_id(now: UnixMillis) -> PushId {
+/// A fresh id. Random from its first digit on: people type the first ones, and those of the time are the same for a minute.
+pub(super) fn push_id() -> PushId {
     use rand::Rng as _;
-    let mut random = [0; 10];
+    let mut random = [0; 16];
     clock::rng().fill_bytes(&mut random);
-    PushId::from_parts(now, &random)
+    PushId::from_bytes(random)
 }
 
 impl Shared {
@@ -111,7 +111,7 @@ impl Shared {
             Some(root) => root.clone(),
             None => default_root()?,
         };
-        let push_id = push_id(now);
+        let push_id = push_id();
         let offer = PushOffer {
             push_id,
             by: self.me,

@@ -111,7 +111,7 @@ impl Shared {
             let message = "no push of this id is known here; nothing was done";
             return Err(NodeError::new(ErrorCode::UnknownPush, message));
         };
-        let push_id = request::push_id(now);
+        let push_id = request::push_id();
         let offer = PushOffer {
             push_id,
             by: self.me,

@@ -13,6 +13,7 @@ mod offers;
 mod place;
 mod push;
 mod rollback;
+mod serve;
 mod sources;
 mod test_command;
 mod verify;
@@ -23,11 +24,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mesh_files::Phase;
-use mesh_protocol::{
-    ErrorCode, PeerId, PushId, PushMessage, PushOffer, PushReason, RollbackOffer,
-};
+use mesh_protocol::{ErrorCode, PeerId, PushId, PushMessage, PushOffer, PushReason, RollbackOffer};
 use mesh_store::StoredPush;
 use mesh_transport::LinkStream;
+use mesh_tree::Staging;
 use tokio::sync::{mpsc, oneshot};
 
 use super::channel::{PushReader, PushWriter, Received, channel};
@@ -36,7 +36,7 @@ use crate::error::NodeError;
 use crate::shared::{Shared, lock};
 
 use line::Line;
-use push::{Command, Push};
+use push::{Command, Push, Start};
 use work::Rollback;
 
 /// Commands that wait for a push's task.
@@ -59,6 +59,8 @@ struct Live {
     offer: Arc<PushOffer>,
     commands: mpsc::Sender<Command>,
     is_receiving: Arc<AtomicBool>,
+    /// What others may be served from, once all pages are there.
+    staging: Arc<Mutex<Option<Staging>>>,
 }
 
 impl Receivers {
@@ -115,6 +117,9 @@ impl Shared {
             Ok(Ok(Some(Received::Message(PushMessage::Rollback(rollback))))) => {
                 self.take_rollback(peer, rollback, reader, writer).await;
             }
+            Ok(Ok(Some(Received::Message(PushMessage::Fetch(fetch))))) => {
+                self.serve_fetch(peer, fetch, reader, writer).await;
+            }
             Ok(_) | Err(_) => writer.reset("a push begins with an offer"),
         }
     }
@@ -136,7 +141,8 @@ impl Shared {
     /// Goes on with a push after a restart.
     pub(crate) fn resume_receiving(self: &Arc<Self>, stored: StoredPush) {
         let StoredPush { row, events } = stored;
-        let rollback = row.rollback_of.map(|of| Rollback { of, is_forced: is_forced(&row.request) });
+        let rollback =
+            row.rollback_of.map(|of| Rollback { of, is_forced: is_forced(&row.request) });
         self.start_receiving(Arc::new(row.offer), rollback, &events);
     }
 
@@ -149,13 +155,16 @@ impl Shared {
     ) {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let is_receiving = Arc::new(AtomicBool::new(false));
+        let staging = Arc::new(Mutex::new(None));
         let live = Live {
             offer: Arc::clone(&offer),
             commands,
             is_receiving: Arc::clone(&is_receiving),
+            staging: Arc::clone(&staging),
         };
         lock(&self.pushes.receivers.live).insert(offer.push_id, live);
-        let push = Push::new(Arc::clone(self), offer, rollback, events, inbox, is_receiving);
+        let start = Start { offer, rollback, is_receiving, staging };
+        let push = Push::new(Arc::clone(self), start, events, inbox);
         self.tasks.spawn(push.run());
     }
 
@@ -209,3 +218,6 @@ fn is_forced(request: &[u8]) -> bool {
 }
 
 const FORCED: &[u8] = b"forced";
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,8 @@ impl Slot {
     fn open_anew(&self) -> Result<Root, TreeError> {
         let settings = &self.settings;
         if self.is_own {
-            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.path);
+            let made =
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.path);
             made.map_err(|source| TreeError::Io {
                 path: settings.path.display().to_string(),
                 source,

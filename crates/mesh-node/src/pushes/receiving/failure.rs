@@ -28,6 +28,14 @@ impl Failure {
         Self::new(PushStep::Push, PushReason::ManifestInvalid, detail)
     }
 
+    /// As it is told to somebody who waits for it.
+    pub(super) fn into_problem(self) -> PushProblem {
+        match self {
+            Self::Problem(problem) => problem,
+            Self::Paused => refuses(PushStep::Push, PushReason::Busy, "it stopped meanwhile"),
+        }
+    }
+
     pub(super) fn tree(step: PushStep, error: &TreeError) -> Self {
         let reason = match error {
             TreeError::Refused { why: Refusal::Special(_), .. } => PushReason::KindRefused,

@@ -1,8 +1,6 @@
 //! Chunks from another target, where the sender says that it has them.
 
-use mesh_protocol::{
-    ChunkNeed, ChunkRange, ChunkRanges, Fetch, PeerId, PushMessage, PushOffer,
-};
+use mesh_protocol::{ChunkNeed, ChunkRange, ChunkRanges, Fetch, PeerId, PushMessage, PushOffer};
 
 use super::work::{Input, Intake};
 use crate::pushes::channel::{ChannelError, Received, channel};

@@ -21,6 +21,7 @@ use super::sources::{Earlier, Sources};
 use super::work::{Intake, Report, Task, Weighed};
 use crate::pushes::manifest_file::ManifestFile;
 use crate::pushes::roots::OpenRoot;
+use crate::shared::lock;
 
 use files::{Files, Found};
 use pages::Pages;
@@ -82,8 +83,7 @@ impl<'a> Receive<'a> {
             bytes_max: open.settings.tree.bytes_max,
             folds_names: root.folds_names(),
         };
-        let unpack =
-            Decompressor::new().map_err(|error| Failure::pages(PushStep::Push, &error))?;
+        let unpack = Decompressor::new().map_err(|error| Failure::pages(PushStep::Push, &error))?;
         task.progress.done.store(0, std::sync::atomic::Ordering::Relaxed);
         Ok(Self {
             task,
@@ -172,6 +172,7 @@ impl<'a> Receive<'a> {
                 None if self.pages.is_read() => {
                     let Some(reader) = self.reader.take() else { return Ok(()) };
                     reader.finish(&self.task.offer.manifest)?;
+                    *lock(&self.task.staging) = Some(self.staging.clone());
                     self.plan.end();
                 }
                 None => return Ok(()),

@@ -48,7 +48,8 @@ impl Line {
             }
             writer.finish();
         });
-        let reader = Reader { counted: reader.bytes, reader: Some(reader), progress: Some(progress) };
+        let reader =
+            Reader { counted: reader.bytes, reader: Some(reader), progress: Some(progress) };
         Self { reader, sender }
     }
 

@@ -67,7 +67,8 @@ impl Shared {
         let mut judgement = self.judge_offer(&offer, rollback).await;
         let is_refused = matches!(judgement, Judgement::Refuse(_));
         if !is_refused && !receivers.has_room(&push_id, self.config.pushes.incoming_max) {
-            judgement = Judgement::Refuse(problem(PushReason::Busy, "too many pushes are under way"));
+            judgement =
+                Judgement::Refuse(problem(PushReason::Busy, "too many pushes are under way"));
         }
         if let Err(problem) = self.find_or_start(&offer, rollback, &judgement).await {
             return line.refuse(problem);
@@ -121,9 +122,9 @@ impl Shared {
             is_open: true,
             wire_bytes: 0,
         };
-        self.begin_push(row)
-            .await
-            .map_err(|error| problem(PushReason::Busy, format!("the push cannot be kept: {error}")))?;
+        self.begin_push(row).await.map_err(|error| {
+            problem(PushReason::Busy, format!("the push cannot be kept: {error}"))
+        })?;
         self.start_receiving(Arc::new(offer.clone()), rollback, &[]);
         Ok(())
     }
@@ -172,7 +173,10 @@ impl Shared {
     }
 
     /// A rollback as an offer like others: of nothing, into the root of the push that it takes back.
-    pub(super) async fn offer_of(&self, rollback: &RollbackOffer) -> Result<PushOffer, PushProblem> {
+    pub(super) async fn offer_of(
+        &self,
+        rollback: &RollbackOffer,
+    ) -> Result<PushOffer, PushProblem> {
         let of = self.load_received(rollback.of).await?.ok_or_else(|| {
             let detail = "this target knows nothing of the push that is to be taken back";
             problem(PushReason::StorageError, detail)

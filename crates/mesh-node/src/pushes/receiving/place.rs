@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use mesh_protocol::{Confirmation, PATH_BYTES_MAX, PushId, PushReason, PushStep};
+use mesh_protocol::{Confirmation, LinkEntry, PATH_BYTES_MAX, PushId, PushReason, PushStep};
 use mesh_tree::{Plan, Root, Staging, TreeError};
 
 use super::failure::Failure;
@@ -35,6 +35,7 @@ pub(super) fn place(task: &Task) -> Result<Confirmation, Failure> {
         each_entry(&pages, &task.offer, STEP, |entry| {
             match entry {
                 Entry::Folder(folder) => plan.folder(&folder),
+                Entry::Link(link) if is_same_link(&open.root, &link) => Ok(()),
                 Entry::Link(link) => plan.link(&link),
                 Entry::File(number, file, _) if staging.is_finished(number) => {
                     plan.file(number, &file)
@@ -51,6 +52,11 @@ pub(super) fn place(task: &Task) -> Result<Confirmation, Failure> {
         plan.finish().and_then(|planned| planned.commit(&mut |_| {})).map_err(failed)?;
     }
     confirm(task, &open)
+}
+
+/// What cannot be looked at is not the same, and what is the matter with it is said where it is replaced.
+fn is_same_link(root: &Root, link: &LinkEntry) -> bool {
+    matches!(root.link(&link.path), Ok(Some(target)) if target == link.target)
 }
 
 /// What is staged for a push; none when it was put in place before.
@@ -101,7 +107,9 @@ pub(super) fn discard(task: &Task) -> Result<(), Failure> {
     let open = match task.root(STEP) {
         Ok(open) => open,
         // Without its root there is nothing, or nothing that can be reached.
-        Err(Failure::Problem(problem)) if problem.reason == PushReason::RootUnknown => return Ok(()),
+        Err(Failure::Problem(problem)) if problem.reason == PushReason::RootUnknown => {
+            return Ok(());
+        }
         Err(failure) => return Err(failure),
     };
     let push_id = task.offer.push_id;

@@ -1,8 +1,8 @@
 //! The task of one push that comes: it asks the engine what to do, and waits for whatever happens next.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesh_files::{Judgement, Phase, ReceiverInput, ReceiverOutput, ReceiverPush};

@@ -95,13 +95,10 @@ fn said_no(outcome: TestOutcome) -> Failure {
         TestEnd::Signal(signal) => {
             (PushReason::TestFailed, format!("signal {signal} ended the test"))
         }
-        TestEnd::TimedOut => (
-            PushReason::TestTimedOut,
-            format!("the test was ended after {} ms", outcome.millis),
-        ),
-        TestEnd::NotStarted => {
-            (PushReason::TestFailed, "the test could not be started".to_owned())
+        TestEnd::TimedOut => {
+            (PushReason::TestTimedOut, format!("the test was ended after {} ms", outcome.millis))
         }
+        TestEnd::NotStarted => (PushReason::TestFailed, "the test could not be started".to_owned()),
     };
     let mut problem = refuses(STEP, reason, detail);
     problem.test = Some(outcome);

@@ -1,13 +1,14 @@
 //! What is done for a push on a thread that may block: one piece of work at a time.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use mesh_protocol::{
     ChunkHead, ChunkRange, ChunkRanges, Confirmation, PageIds, PageOf, PeerId, PushId, PushMessage,
     PushOffer, PushReason, PushStep, RelativePath, Verification,
 };
+use mesh_tree::Staging;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,8 @@ pub(super) struct Task {
     pub(super) offer: Arc<PushOffer>,
     pub(super) rollback: Option<Rollback>,
     pub(super) progress: Arc<Progress>,
+    /// For those who serve others, once all pages are there.
+    pub(super) staging: Arc<Mutex<Option<Staging>>>,
     /// Earlier pushes into the same root, whose pages and files may be of use.
     pub(super) earlier: Vec<(PushId, RelativePath)>,
 }

@@ -182,8 +182,7 @@ impl<'a> Files<'a> {
             }
             State::Staged => Ok(false),
             State::InPlace(right) => {
-                let range =
-                    ChunkRange { first: place.offset, count: u64::from(place.chunk.bytes) };
+                let range = ChunkRange { first: place.offset, count: u64::from(place.chunk.bytes) };
                 let file = self.sources.open(&open.entry.path);
                 if file.is_some_and(|file| holds(file, place)) && right.insert(range) {
                     return Ok(true);

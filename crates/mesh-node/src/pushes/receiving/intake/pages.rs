@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use mesh_files::{ManifestDigest, page_id};
-use mesh_protocol::{ChunkId, ChunkRange, ChunkRanges, PageIds, PageNeed, PageOf, PushId, PushOffer, PushStep};
+use mesh_protocol::{
+    ChunkId, ChunkRange, ChunkRanges, PageIds, PageNeed, PageOf, PushId, PushOffer, PushStep,
+};
 
 use super::super::failure::Failure;
 use super::super::sources::Sources;

@@ -4,8 +4,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn run_in(folder: &Path, command: &str, limit: Duration) -> TestOutcome {
     let push_id = PushId::from_bytes([7; 16]);
-    let mut runner =
-        TestRunner::new(command, folder, push_id, limit, CancellationToken::new());
+    let mut runner = TestRunner::new(command, folder, push_id, limit, CancellationToken::new());
     let end = runner.run(&folder.join("a name")).await.unwrap();
     runner.outcome(end)
 }

@@ -1,0 +1,204 @@
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mesh_control::PushRequest;
+use mesh_files::{Phase, ReceiverPush};
+use mesh_protocol::{
+    Confirmation, PushAnswer, PushEvent, PushFact, PushId, PushMessage, PushOffer, PushProblem,
+};
+use mesh_store::StoredPush;
+
+use crate::pushes::channel::{Received, channel};
+use crate::pushes::{PushSettings, RootSettings};
+use crate::shared::Shared;
+use crate::streams::StreamUse;
+use crate::{DiscoveryConfig, Node};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Two members, linked: one pushes what is in `source`, two has `root`.
+pub(super) struct Pair {
+    pub(super) one: Node,
+    pub(super) two: Node,
+    pub(super) source: PathBuf,
+    pub(super) root: PathBuf,
+    settings: RootSettings,
+    dir: tempfile::TempDir,
+}
+
+/// Settings of a root whose path is given by [`Pair::start`].
+pub(super) fn root(name: &str) -> RootSettings {
+    RootSettings::new(name.parse().unwrap(), PathBuf::new())
+}
+
+/// A push of all of `source`.
+pub(super) fn push(root: &str) -> PushRequest {
+    PushRequest { root: Some(root.parse().unwrap()), ..PushRequest::default() }
+}
+
+pub(super) fn write_all(folder: &Path, files: &[(&str, &[u8])]) {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+async fn start(dir: &Path, name: &str, settings: PushSettings) -> Node {
+    let builder = Node::builder(dir.join(name))
+        .hostname(name.parse().unwrap())
+        .listen((Ipv4Addr::LOCALHOST, 0).into())
+        .discovery(DiscoveryConfig::none())
+        .pushes(settings);
+    builder.start().await.unwrap()
+}
+
+impl Pair {
+    pub(super) async fn start(mut settings: RootSettings) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, root) = (dir.path().join("source"), dir.path().join("root"));
+        std::fs::create_dir(&source).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        settings.path.clone_from(&root);
+        let one = start(dir.path(), "one", PushSettings::default()).await;
+        let roots = vec![settings.clone()];
+        let two = start(dir.path(), "two", PushSettings { roots, ..PushSettings::default() }).await;
+        let token = one.create_token(None, "a test").await.unwrap();
+        two.join(&token.text).await.unwrap();
+        let pair = Self { one, two, source, root, settings, dir };
+        pair.linked().await;
+        pair
+    }
+
+    async fn linked(&self) {
+        self.eventually("both are linked", async || {
+            let is_linked = |node: &Node| node.peers().iter().any(|peer| peer.is_linked);
+            is_linked(&self.one) && is_linked(&self.two)
+        })
+        .await;
+    }
+
+    /// Stops the target and starts it again on its data.
+    pub(super) async fn restart_two(self) -> Self {
+        let Self { one, two, source, root, settings, dir } = self;
+        two.stop().await;
+        drop(two);
+        let roots = vec![settings.clone()];
+        let two = start(dir.path(), "two", PushSettings { roots, ..PushSettings::default() }).await;
+        Self { one, two, source, root, settings, dir }
+    }
+
+    /// Waits until the target has so many bytes of the push.
+    pub(super) async fn has(&self, push_id: PushId, bytes: u64) {
+        let progress = self.two.shared.push_progress(push_id, self.two.peer_id());
+        self.eventually("bytes arrive", async || progress.done.load(Ordering::Relaxed) >= bytes)
+            .await;
+    }
+
+    pub(super) async fn eventually(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+        let mut pace = tokio::time::interval(Duration::from_millis(10));
+        let looking = async {
+            while !is_so().await {
+                pace.tick().await;
+            }
+        };
+        let patience = tokio::time::timeout(PATIENCE, looking).await;
+        patience.unwrap_or_else(|_| panic!("in time it did not come true: {what}"));
+    }
+
+    pub(super) async fn push(&self, mut request: PushRequest) -> PushId {
+        request.paths = vec![self.source.join("")];
+        request.to = vec!["two".to_owned()];
+        self.one.shared.start_push(request).await.unwrap()
+    }
+
+    pub(super) async fn roll_back(&self, of: PushId, is_forced: bool) -> PushId {
+        let targets = vec![self.two.peer_id()];
+        let shared: &Arc<Shared> = &self.one.shared;
+        shared.start_rollback(of, targets, is_forced, String::new()).await.unwrap()
+    }
+
+    async fn stored(&self, node: &Node, push_id: PushId) -> Option<StoredPush> {
+        node.shared.store.load_push(push_id).await.unwrap().pop()
+    }
+
+    /// Waits until both sides have recorded the end; what the target recorded.
+    async fn ended(&self, push_id: PushId) -> Vec<PushEvent> {
+        self.eventually("the push ends", async || {
+            let one = self.stored(&self.one, push_id).await;
+            let two = self.stored(&self.two, push_id).await;
+            [one, two].into_iter().all(|side| side.is_some_and(|side| !side.row.is_open))
+        })
+        .await;
+        let of_sender = self.stored(&self.one, push_id).await.unwrap().events;
+        let of_target = self.stored(&self.two, push_id).await.unwrap().events;
+        let ends = |event: &&PushEvent| {
+            matches!(event.fact, PushFact::Confirmed { .. } | PushFact::Failed { .. })
+        };
+        let end = |events: &[PushEvent]| events.iter().find(ends).map(|event| event.fact.clone());
+        assert_eq!(end(&of_sender), end(&of_target));
+        of_target
+    }
+
+    pub(super) async fn confirmed(&self, push_id: PushId) -> Confirmation {
+        let events = self.ended(push_id).await;
+        let confirmed = events.iter().find_map(|event| match &event.fact {
+            PushFact::Confirmed { confirmation, .. } => Some(confirmation.clone()),
+            _ => None,
+        });
+        confirmed.unwrap_or_else(|| panic!("{events:?}"))
+    }
+
+    pub(super) async fn failed(&self, push_id: PushId) -> PushProblem {
+        let events = self.ended(push_id).await;
+        let problem = events.iter().find_map(|event| match &event.fact {
+            PushFact::Failed { problem, .. } => Some(problem.clone()),
+            _ => None,
+        });
+        problem.unwrap_or_else(|| panic!("{events:?}"))
+    }
+
+    /// Waits until the target has come to `phase`.
+    pub(super) async fn reaches(&self, push_id: PushId, phase: Phase) {
+        let me = self.two.peer_id();
+        self.eventually("the target gets there", async || {
+            let Some(stored) = self.stored(&self.two, push_id).await else { return false };
+            let push = ReceiverPush::new(me, stored.row.offer.expires_at, &stored.events);
+            push.state().phase == phase
+        })
+        .await;
+    }
+
+    pub(super) async fn wire_bytes(&self, push_id: PushId) -> u64 {
+        self.stored(&self.two, push_id).await.unwrap().row.wire_bytes
+    }
+
+    /// Offers something to the target by hand.
+    pub(super) async fn offer(&self, offer: PushOffer) -> PushAnswer {
+        let shared = &self.one.shared;
+        let stream = shared.open_stream(&self.two.peer_id(), &StreamUse::Push).await.unwrap();
+        let (mut reader, mut writer) = channel(stream);
+        writer.send(&PushMessage::Offer(offer)).await.unwrap();
+        match reader.recv().await.unwrap() {
+            Some(Received::Message(PushMessage::Answer(answer))) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn events(&self, push_id: PushId) -> Vec<PushEvent> {
+        let mut events = self.stored(&self.one, push_id).await.unwrap().events;
+        events.extend(self.stored(&self.two, push_id).await.unwrap().events);
+        events
+    }
+
+    pub(super) async fn nothing_is_staged(&self) {
+        let staging = self.root.join(".mesh-tree/staging");
+        self.eventually("nothing is staged", async || {
+            std::fs::read_dir(&staging).unwrap().next().is_none()
+        })
+        .await;
+    }
+}

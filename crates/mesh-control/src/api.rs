@@ -45,7 +45,7 @@ impl ApiError {
 }
 
 /// What an agent can be asked over its socket. Every future may be dropped half-way.
-pub trait ControlApi: DataApi + ConfigApi + GitApi {
+pub trait ControlApi: DataApi + ConfigApi + FilesApi + GitApi {
     /// This agent at a glance.
     fn status(&self) -> impl Future<Output = Result<StatusView, ApiError>> + Send;
 

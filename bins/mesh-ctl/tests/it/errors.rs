@@ -14,7 +14,7 @@ fn error(stdout: &str) -> Value {
 fn a_stopped_agent_is_exit_code_3_with_what_to_do() {
     let machine = Machine::start(FIXED);
     machine.stop();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 19] = [
         &["status"],
         &["sync"],
         &["token", "list"],
@@ -31,6 +31,8 @@ fn a_stopped_agent_is_exit_code_3_with_what_to_do() {
         &["watch", "notes"],
         &["conflicts", "list"],
         &["parked"],
+        &["pushes"],
+        &["rollback", "0197a1b2"],
         &["backup", "/nowhere-at-all"],
     ];
     for arguments in commands {

@@ -2,7 +2,7 @@
 
 use crate::harness::{command, ended};
 
-const COMMANDS: [&[&str]; 44] = [
+const COMMANDS: [&[&str]; 51] = [
     &["status"],
     &["token"],
     &["token", "create"],
@@ -41,6 +41,13 @@ const COMMANDS: [&[&str]; 44] = [
     &["parked"],
     &["parked", "list"],
     &["parked", "accept"],
+    &["push"],
+    &["pushes"],
+    &["pushes", "approve"],
+    &["pushes", "deny"],
+    &["pushes", "cancel"],
+    &["rollback"],
+    &["cp"],
     &["scan"],
     &["backup"],
     &["doctor"],

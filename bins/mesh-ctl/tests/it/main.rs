@@ -14,6 +14,7 @@ mod doctor;
 mod errors;
 #[path = "../../../../crates/mesh-control/tests/it/fake.rs"]
 mod fake;
+mod files;
 mod follow;
 mod harness;
 mod help;

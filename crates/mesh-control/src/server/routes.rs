@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod files;
 mod git;
 
 use std::convert::Infallible;
@@ -93,6 +94,7 @@ pub(super) fn router<A: ControlApi>(
         .route("/v1/events/follow", get(events_follow::<A>))
         .merge(data::routes())
         .merge(config::routes())
+        .merge(files::routes())
         .merge(git::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)

@@ -7,7 +7,7 @@ use crate::harness::Server;
 
 const DOCUMENT: &str = include_str!("../../../../docs/control-api.md");
 
-const ROUTES: [&str; 41] = [
+const ROUTES: [&str; 49] = [
     "DELETE /v1/tables/{name}",
     "DELETE /v1/tokens/{id}",
     "GET /v1/backup",
@@ -26,6 +26,10 @@ const ROUTES: [&str; 41] = [
     "GET /v1/outbox",
     "GET /v1/parked",
     "GET /v1/peers",
+    "GET /v1/pushes",
+    "GET /v1/pushes/{id}",
+    "GET /v1/pushes/{id}/follow",
+    "GET /v1/roots",
     "GET /v1/status",
     "GET /v1/tables",
     "GET /v1/tokens",
@@ -43,6 +47,10 @@ const ROUTES: [&str; 41] = [
     "POST /v1/parked/accept",
     "POST /v1/peers/remove",
     "POST /v1/ping",
+    "POST /v1/push",
+    "POST /v1/pushes/cancel",
+    "POST /v1/pushes/decide",
+    "POST /v1/rollback",
     "POST /v1/sql",
     "POST /v1/sql/rows",
     "POST /v1/sync",
@@ -126,6 +134,11 @@ fn every_route_has_a_heading_and_a_line() {
             let path = match path.rsplit_once('/') {
                 Some(("/v1/tokens", _)) => "/v1/tokens/{id}",
                 Some(("/v1/tables", _)) => "/v1/tables/{name}",
+                Some(("/v1/pushes", "cancel" | "decide")) => path,
+                Some(("/v1/pushes", _)) => "/v1/pushes/{id}",
+                Some((_, "follow")) if path.starts_with("/v1/pushes/") => {
+                    "/v1/pushes/{id}/follow"
+                }
                 _ => path,
             };
             format!("{} {path}", line.method)

@@ -30,13 +30,19 @@ impl Bars {
         Self { all, preparing, targets: Vec::new(), since: Stopwatch::start() }
     }
 
-    pub(super) fn update(&mut self, push: &PushView) {
+    /// Shows that time goes on.
+    pub(super) fn tick(&mut self) {
         if self.all.is_hidden() && self.since.elapsed() >= PATIENCE {
             self.all.set_draw_target(ProgressDrawTarget::stderr());
         }
+        let bars = self.targets.iter().map(|(_, bar)| bar).chain([&self.preparing]);
+        bars.filter(|bar| !bar.is_finished()).for_each(ProgressBar::tick);
+    }
+
+    pub(super) fn update(&mut self, push: &PushView) {
+        self.tick();
         if push.state == PushState::Preparing {
             self.preparing.set_message(format!("reading the files: {}", carried(push)));
-            self.preparing.tick();
             return;
         }
         self.preparing.finish_and_clear();

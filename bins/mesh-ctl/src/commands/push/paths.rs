@@ -18,10 +18,8 @@ pub(in crate::commands) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     };
     found.map_err(|error| {
         let shown = plain(&path.to_string_lossy());
-        let code = match error.kind() {
-            io::ErrorKind::NotFound => ErrorCode::NotFound,
-            _ => ErrorCode::StorageError,
-        };
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        let code = if is_missing { ErrorCode::NotFound } else { ErrorCode::StorageError };
         let message = format!("{shown} cannot be read: {error}; nothing was pushed");
         ApiError::new(code, message, "name files and folders of this machine").into()
     })

@@ -19,10 +19,17 @@ pub(in crate::commands) fn headline(push: &PushView) -> String {
         "" => plain(&push.root),
         dest => format!("{}/{}", plain(&push.root), plain(dest)),
     };
-    match push.state {
-        PushState::Preparing => format!("{what} to {place}"),
-        PushState::Running | PushState::Ended => format!("{what} to {place}: {}", carried(push)),
+    if is_prepared(push) {
+        format!("{what} to {place}: {}", carried(push))
+    } else {
+        format!("{what} to {place}")
     }
+}
+
+/// Whether it is known what it carries.
+fn is_prepared(push: &PushView) -> bool {
+    let failed = push.error.as_ref().is_some_and(|error| error.step == PushStep::Prepare);
+    push.state != PushState::Preparing && !failed
 }
 
 /// `3 files, 1.2 MiB`.
@@ -33,11 +40,17 @@ pub(super) fn carried(push: &PushView) -> String {
 
 /// Everything that is known of a push and its targets.
 pub(in crate::commands) fn details(push: &PushView, now: UnixMillis) -> String {
-    let mut text = format!("{}, {} sent\n", headline(push), bytes(push.bytes_sent));
+    let mut text = headline(push);
+    if is_prepared(push) {
+        let moved = if push.is_own { "sent" } else { "received" };
+        text.push_str(&format!(", {} {moved}", bytes(push.bytes_sent)));
+    }
+    text.push('\n');
     if let Some(error) = &push.error {
         text.push_str(&failure("", error));
     }
-    if push.targets.is_empty() {
+    let is_pending = |target: &PushTargetView| target.state == PushTargetState::Pending;
+    if push.state == PushState::Ended && push.targets.iter().all(is_pending) {
         return text;
     }
     text.push('\n');
@@ -175,13 +188,12 @@ pub(super) fn verdict(push: &PushView) -> Option<(Exit, String, &'static str)> {
     let is_placed = push.targets.iter().any(|target| done.contains(&target.state));
     let what = if push.rollback_of.is_some() { "rollback" } else { "push" };
     let message = if !is_placed {
-        format!("the {what} failed; everybody has what was there before")
+        format!("the {what} failed; nothing was changed anywhere")
     } else if failed.is_empty() {
         format!("the {what} ended before every target had it")
     } else {
         let names: Vec<_> = failed.iter().map(|target| target.hostname.as_str()).collect();
-        let has = if names.len() == 1 { "which has what was" } else { "which have what was" };
-        format!("the {what} failed at {}, {has} there before", names.join(", "))
+        format!("the {what} failed at {}; nothing was changed there", names.join(", "))
     };
     // One step at a time; the details say the rest.
     let hint = errors(push).map(|error| advice(error.reason)).find(|hint| !hint.is_empty());

@@ -4,7 +4,9 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use mesh_control::{ApiError, ClientError, ControlClient, PushState, PushTargetState, PushView};
+use mesh_control::{
+    ApiError, ClientError, ControlClient, ControlStream, PushState, PushTargetState, PushView,
+};
 use mesh_protocol::{ErrorCode, PeerId};
 use tokio::signal::ctrl_c;
 use tokio::time::timeout;
@@ -19,6 +21,9 @@ use crate::text::{DIM, plain, styled};
 
 /// How long a target may be away before it is said to wait: links that broke come back by themselves.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How often bars are drawn while nothing changes.
+const TICK: Duration = Duration::from_millis(250);
 
 /// When a command that pushes is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,11 +69,16 @@ pub(in crate::commands) async fn watch(
         _interrupted = ctrl_c() => None,
         last = follow(client, begun.clone(), until, &mut shown) => Some(last?),
     };
+    let has_lines = shown.has_lines();
+    // What bars stand there makes room for the result.
     drop(shown);
     let Some(last) = last else {
         output.news(&format!("The push goes on. {}", later(&begun)))?;
         return Ok(Exit::TimedOut);
     };
+    if has_lines {
+        output.news("")?;
+    }
     conclude(&last, output)
 }
 
@@ -90,12 +100,12 @@ async fn follow(
     let mut views = client.push_follow(&id).await?;
     while last.state != PushState::Ended {
         let next = if until == Until::Rests && rests(&last) {
-            match timeout(GRACE, views.next()).await {
+            match timeout(GRACE, next(&mut views, shown)).await {
                 Ok(next) => next,
                 Err(_nothing_new) => return Ok(last),
             }
         } else {
-            views.next().await
+            next(&mut views, shown).await
         };
         let view = match next {
             Some(Err(ClientError::Lost { .. })) | None => return Err(agent_stopped(&id)),
@@ -107,6 +117,19 @@ async fn follow(
         }
     }
     Ok(last)
+}
+
+/// The next view. While there is none, time goes on in what is shown.
+async fn next(
+    views: &mut ControlStream<PushView>,
+    shown: &mut Shown<'_>,
+) -> Option<Result<PushView, ClientError>> {
+    loop {
+        match timeout(TICK, views.next()).await {
+            Ok(next) => return next,
+            Err(_nothing_new) => shown.tick(),
+        }
+    }
 }
 
 fn agent_stopped(id: &str) -> Failure {
@@ -155,6 +178,21 @@ impl<'a> Shown<'a> {
             Self::Bars(Bars::new())
         } else {
             Self::Lines { output, is_prepared: false, states: Vec::new() }
+        }
+    }
+
+    fn tick(&mut self) {
+        match self {
+            Self::Bars(bars) => bars.tick(),
+            Self::Json(_) | Self::Lines { .. } => {}
+        }
+    }
+
+    /// Whether lines stand above the result.
+    const fn has_lines(&self) -> bool {
+        match self {
+            Self::Lines { states, .. } => !states.is_empty(),
+            Self::Json(_) | Self::Bars(_) => false,
         }
     }
 

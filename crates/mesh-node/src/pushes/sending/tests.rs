@@ -203,11 +203,6 @@ async fn a_target_that_is_away_gets_it_when_it_is_back_also_when_the_sender_rest
     })
     .await;
     mesh.restart(0, "one").await;
-    for stored in mesh.sender().store.load_open_pushes().await.unwrap() {
-        if lock(&mesh.sender().pushes.senders.0).is_empty() {
-            mesh.sender().resume_sending(stored);
-        }
-    }
     let two = mesh.start("two", port).await;
     mesh.nodes.push(two);
     let facts = ended(mesh.sender(), push_id).await;
@@ -215,6 +210,65 @@ async fn a_target_that_is_away_gets_it_when_it_is_back_also_when_the_sender_rest
     let prepared = facts.iter().filter(|fact| matches!(fact, PushFact::Prepared { .. }));
     assert_eq!(prepared.count(), 1);
     assert!(same(&mesh.src().join("f"), &mesh.arrived("two", "src/f")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_verified_does_not_travel_again_after_the_sender_restarted() {
+    let mut mesh = Mesh::new(&["one", "two"]).await;
+    let bytes = 8 << 20;
+    mesh.write("f", &noise(bytes, 5));
+    let request = PushRequest { limit_bytes_per_second: Some(4 << 20), ..mesh.request(&["two"]) };
+    let push_id = mesh.sender().start_push(request).await.unwrap();
+    let two = mesh.nodes[1].peer_id();
+    let done = mesh.sender().push_progress(push_id, two);
+    eventually("half of it is there", async || {
+        done.done.load(Ordering::Relaxed) > bytes as u64 / 2
+    })
+    .await;
+    mesh.restart(0, "one").await;
+    let facts = ended(mesh.sender(), push_id).await;
+    assert_eq!(confirmed(&facts).len(), 1, "{facts:?}");
+    assert!(same(&mesh.src().join("f"), &mesh.arrived("two", "src/f")));
+    eventually("the target closes it", async || {
+        let pushes = mesh.nodes[1].shared.store.load_push(push_id).await.unwrap();
+        pushes.iter().any(|push| !push.row.is_open)
+    })
+    .await;
+    let sent_again = mesh.sender().store.load_push(push_id).await.unwrap()[0].row.wire_bytes;
+    assert!(sent_again < bytes as u64 * 6 / 10, "{sent_again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_is_kept() {
+    let mesh = Mesh::new(&["one", "two"]).await;
+    mesh.write("f", &noise(2 << 20, 6));
+    let request = PushRequest { limit_bytes_per_second: Some(1 << 20), ..mesh.request(&["two"]) };
+    let begun = clock::now().instant;
+    let push_id = mesh.sender().start_push(request).await.unwrap();
+    ended(mesh.sender(), push_id).await;
+    assert!(clock::now().instant.duration_since(begun) > Duration::from_millis(1400));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_leaves_the_mesh_ends_it_there() {
+    let mut mesh = Mesh::new(&["one", "two", "three"]).await;
+    mesh.write("f", &noise(1 << 20, 7));
+    let two = mesh.nodes.remove(1);
+    let leaver = two.peer_id();
+    two.stop().await;
+    let request = mesh.request(&["two", "three"]);
+    let push_id = mesh.sender().start_push(request).await.unwrap();
+    eventually("the other one has it", async || {
+        confirmed(&facts(mesh.sender(), push_id).await).len() == 1
+    })
+    .await;
+    mesh.nodes[0].remove_peer("two", "a test").await.unwrap();
+    let facts = ended(mesh.sender(), push_id).await;
+    let failed = facts.iter().find_map(|fact| match fact {
+        PushFact::Failed { target, problem } => Some((*target, problem.reason)),
+        _ => None,
+    });
+    assert_eq!(failed, Some((leaver, PushReason::NotAMember)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

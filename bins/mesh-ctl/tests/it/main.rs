@@ -7,6 +7,7 @@
     reason = "a test may fail"
 )]
 
+mod bars;
 mod config;
 mod data;
 mod demo;

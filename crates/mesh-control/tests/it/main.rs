@@ -13,6 +13,7 @@ mod data;
 mod documented;
 mod errors;
 mod fake;
+mod files;
 mod git;
 mod harness;
 mod kept;

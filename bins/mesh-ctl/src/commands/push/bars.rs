@@ -35,8 +35,9 @@ impl Bars {
         if self.all.is_hidden() && self.since.elapsed() >= PATIENCE {
             self.all.set_draw_target(ProgressDrawTarget::stderr());
         }
-        let bars = self.targets.iter().map(|(_, bar)| bar).chain([&self.preparing]);
-        bars.filter(|bar| !bar.is_finished()).for_each(ProgressBar::tick);
+        // Those that are done as well: they may never have been drawn.
+        self.preparing.tick();
+        self.targets.iter().for_each(|(_, bar)| bar.tick());
     }
 
     pub(super) fn update(&mut self, push: &PushView) {

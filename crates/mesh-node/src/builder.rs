@@ -230,8 +230,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     let listening: Vec<SocketAddr> = listeners.iter().map(Listening::local_addr).collect();
     let last_seen = restore_last_seen(&store, &path).await?;
     let engines = engines(me, membership, &config);
-    let (links_changed, _) = watch::channel(0);
-    let (inbox_head, _) = watch::channel(0);
+    let ((links_changed, _), (inbox_head, _)) = (watch::channel(0), watch::channel(0));
     let shared = Arc::new(Shared {
         me,
         started_at,

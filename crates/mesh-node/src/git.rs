@@ -184,11 +184,10 @@ fn unopened(error: OpenStreamError, label: &str, repository: &str) -> NodeError 
         OpenStreamError::Refused { reason } => {
             let code = refused_code(&reason).unwrap_or(ErrorCode::ProtocolError);
             let said = reason.split_once(": ").map_or(reason.as_str(), |(_, said)| said);
-            let hint = match code {
-                ErrorCode::RateLimited => "try again when they are done",
-                _ => {
-                    "[[repositories]] in the configuration file there says what is open, and to whom"
-                }
+            let hint = if code == ErrorCode::RateLimited {
+                "try again when they are done"
+            } else {
+                "[[repositories]] in the configuration file there says what is open, and to whom"
             };
             new(code, format!("{label} refused git in {repository:?}: {said}"), hint)
         }

@@ -12,6 +12,7 @@ use mesh_control::{EventView, GitQuery};
 use mesh_protocol::{ErrorCode, GitService};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
@@ -244,6 +245,26 @@ async fn a_repository_is_cloned_pushed_to_and_fetched_and_both_sides_tell_of_the
     let zeros = "0".repeat(40);
     assert_eq!((field(&moved[1], "old"), field(&moved[1], "new")), (&*zeros, &*new));
     assert_eq!((field(&moved[2], "old"), field(&moved[2], "new")), (&*new, &*zeros));
+
+    let World { mut oak, mint, .. } = world;
+    assert!(oak.terminate().await.success());
+    let side = "refs/heads/side".to_owned();
+    let expected = [
+        ("refs/heads/main".to_owned(), old, new.clone()),
+        (side.clone(), zeros.clone(), new.clone()),
+        (side, new, zeros),
+    ];
+    assert_eq!(recorded(&oak, &mint).await, expected);
+}
+
+/// What oak's database tells of mint's pushes into `notes`.
+async fn recorded(oak: &Agent, mint: &Agent) -> Vec<(String, String, String)> {
+    let url = format!("sqlite://{}", oak.data_dir().join("mesh.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let query = "SELECT reference, old_id, new_id FROM git_audit
+        WHERE repository = 'notes' AND peer_id = ? ORDER BY git_audit_id";
+    let query = sqlx::query_as(query).bind(mint.peer_id().as_bytes().to_vec());
+    query.fetch_all(&mut database).await.unwrap()
 }
 
 #[tokio::test]

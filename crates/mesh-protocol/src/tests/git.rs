@@ -31,7 +31,7 @@ fn a_service_is_called_as_git_calls_it() {
 fn what_a_git_service_says_has_these_bytes() {
     let said =
         [GitPiece::Output(b"0000".to_vec()), GitPiece::Complaint(b"no".to_vec()), end(128, "x")];
-    let expected = b"\x01\x04\0\0\00000\x02\x02\0\0\0no\x03\x02\0\0\0\x80x";
+    let expected = b"\x01\x04\0\0\x000000\x02\x02\0\0\0no\x03\x02\0\0\0\x80x";
     assert_eq!(encoded(&said), expected);
     assert_eq!(all(&mut GitPieces::default(), expected).unwrap(), said);
 }

@@ -28,6 +28,7 @@ mod metrics;
 mod moving;
 mod outsiders;
 mod proxy;
+mod pushes;
 mod raw;
 mod relaying;
 mod renaming;

@@ -1,0 +1,105 @@
+//! What the tests of pushes do again and again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use mesh_control::{PushDetail, PushRequest, PushState, PushTargetState, PushTargetView, PushView};
+
+use crate::agent::{Agent, Extra};
+
+/// Pushes wait for each other and for the disk; a busy machine gets there too.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+
+/// A folder that an agent opens as the root `scripts`, and what the agent is to be started with.
+pub(super) fn root(dir: &Path, agent: &str, rules: &str) -> (PathBuf, Extra) {
+    let path = dir.join(format!("{agent}-scripts"));
+    fs::create_dir_all(&path).unwrap();
+    let settings = dir.join(format!("{agent}.toml"));
+    let text = format!("[[roots]]\nname = \"scripts\"\npath = {path:?}\n{rules}\n");
+    fs::write(&settings, text).unwrap();
+    let extra = Extra::new(&["--config", settings.to_str().unwrap()]);
+    (path, extra)
+}
+
+pub(super) fn write(path: &Path, text: &str, mode: u32) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A push of these into the root `scripts` of some.
+pub(super) fn request(paths: &[&Path], to: &[&Agent]) -> PushRequest {
+    PushRequest {
+        paths: paths.iter().map(|path| path.to_path_buf()).collect(),
+        to: to.iter().map(|agent| agent.name().to_owned()).collect(),
+        root: Some("scripts".parse().unwrap()),
+        ..PushRequest::default()
+    }
+}
+
+/// Follows a push until it looks as wanted, or is over.
+pub(super) async fn followed(
+    agent: &Agent,
+    push: &PushView,
+    is_wanted: impl Fn(&PushView) -> bool,
+) -> PushView {
+    let mut news = agent.client().push_follow(&push.push_id.to_string()).await.unwrap();
+    let until = async {
+        loop {
+            let push = news.next().await.expect("it goes on until it is over").unwrap();
+            if push.state == PushState::Ended || is_wanted(&push) {
+                return push;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, until).await.expect("the push comes to that in time")
+}
+
+/// Begins a push and waits for its end.
+pub(super) async fn pushed(from: &Agent, request: &PushRequest) -> PushView {
+    let begun = from.client().push(request).await.unwrap();
+    followed(from, &begun, |_| false).await
+}
+
+pub(super) fn at<'p>(push: &'p PushView, agent: &Agent) -> &'p PushTargetView {
+    push.targets.iter().find(|target| target.hostname == agent.name()).unwrap()
+}
+
+pub(super) fn states(push: &PushView) -> Vec<PushTargetState> {
+    push.targets.iter().map(|target| target.state).collect()
+}
+
+pub(super) async fn detail(agent: &Agent, push: &PushView) -> PushDetail {
+    agent.client().push_detail(&push.push_id.to_string()).await.unwrap()
+}
+
+/// What happened, in a word each.
+pub(super) async fn story(agent: &Agent, push: &PushView) -> Vec<String> {
+    detail(agent, push).await.events.into_iter().map(|event| event.what).collect()
+}
+
+/// Bytes, mode and time of everything in a folder, but what belongs to the root itself.
+pub(super) fn tree(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(next) = waiting.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let facts = fs::symlink_metadata(&path).unwrap();
+            if path.ends_with(".mesh-tree") {
+                continue;
+            }
+            let bytes = if facts.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+            let name = path.strip_prefix(folder).unwrap().to_owned();
+            found.insert(name, (bytes, facts.mode(), facts.mtime(), facts.mtime_nsec()));
+            if facts.is_dir() {
+                waiting.push(path);
+            }
+        }
+    }
+    found
+}

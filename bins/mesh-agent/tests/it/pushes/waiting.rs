@@ -1,0 +1,102 @@
+//! Pushes that wait: for a target that is away, or for somebody who approves.
+
+use mesh_control::{PushCancel, PushDecision, PushState, PushTargetState};
+use mesh_protocol::{ErrorCode, PushReason};
+
+use super::desk::{at, followed, pushed, request, root, states, tree, write};
+use crate::agent::{Agent, Extra, eventually, linked};
+use crate::pushes::desk::LONG;
+
+async fn pair(dir: &std::path::Path, rules: &str) -> (Agent, Agent, std::path::PathBuf) {
+    let (path, extra) = root(dir, "mint", rules);
+    let baulder = Agent::start_with(dir, "baulder", Extra::default()).await;
+    let mint = Agent::start_with(dir, "mint", extra).await;
+    mint.join(&baulder.token().await).await.unwrap();
+    linked(&[&baulder, &mint]).await;
+    (baulder, mint, path)
+}
+
+#[tokio::test]
+async fn a_target_that_is_away_gets_its_push_when_it_is_back_whoever_restarted_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut baulder, mut mint, on_mint) = pair(dir.path(), "").await;
+    let file = dir.path().join("notes.txt");
+    write(&file, "for later", 0o644);
+    mint.kill9();
+    let begun = baulder.client().push(&request(&[&file], &[&mint])).await.unwrap();
+    let waiting = followed(&baulder, &begun, |push| states(push) == [PushTargetState::Waiting]).await;
+    assert_eq!(waiting.state, PushState::Running);
+    baulder.kill9();
+    baulder.restart().await;
+    assert!(tree(&on_mint).is_empty());
+    mint.restart().await;
+    let ended = followed(&baulder, &begun, |_| false).await;
+    assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+    assert_eq!(std::fs::read(on_mint.join("notes.txt")).unwrap(), b"for later");
+}
+
+#[tokio::test]
+async fn a_push_ends_with_its_lifetime_and_can_be_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (baulder, mut mint, on_mint) = pair(dir.path(), "").await;
+    let file = dir.path().join("notes.txt");
+    write(&file, "for later", 0o644);
+    mint.kill9();
+    let mut short = request(&[&file], &[&mint]);
+    short.ttl_s = Some(2);
+    let ended = pushed(&baulder, &short).await;
+    assert_eq!(at(&ended, &mint).error.as_ref().unwrap().reason, PushReason::Expired);
+
+    let begun = baulder.client().push(&request(&[&file], &[&mint])).await.unwrap();
+    followed(&baulder, &begun, |push| states(push) == [PushTargetState::Waiting]).await;
+    let cancel = PushCancel { push_id: begun.push_id.to_string() };
+    baulder.client().push_cancel(&cancel).await.unwrap();
+    let ended = followed(&baulder, &begun, |_| false).await;
+    assert_eq!(at(&ended, &mint).error.as_ref().unwrap().reason, PushReason::Cancelled);
+    mint.restart().await;
+    linked(&[&baulder, &mint]).await;
+    let over = baulder.client().push_cancel(&cancel).await.unwrap_err();
+    assert_eq!(over.code(), ErrorCode::BadRequest);
+    assert!(tree(&on_mint).is_empty());
+}
+
+#[tokio::test]
+async fn a_root_that_wants_a_second_opinion_takes_nothing_before_it_has_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (baulder, mint, on_mint) = pair(dir.path(), "approve = true").await;
+    let frigg = Agent::start(dir.path(), "frigg").await;
+    frigg.join(&baulder.token().await).await.unwrap();
+    linked(&[&baulder, &mint, &frigg]).await;
+    let file = dir.path().join("notes.txt");
+    write(&file, "approved", 0o644);
+    let is_waiting = |push: &mesh_control::PushView| {
+        states(push) == [PushTargetState::WaitingForApproval]
+    };
+    // Somebody at the target; somebody at neither; and one who says no.
+    for (who, deny) in [(&mint, None), (&frigg, None), (&frigg, Some("not today".to_owned()))] {
+        let begun = baulder.client().push(&request(&[&file], &[&mint])).await.unwrap();
+        followed(&baulder, &begun, is_waiting).await;
+        let mut decision = PushDecision { push_id: begun.push_id.to_string(), deny: None };
+        let own = baulder.client().push_decide(&decision).await.unwrap_err();
+        assert_eq!(own.code(), ErrorCode::BadRequest, "a sender cannot approve");
+        decision.deny = deny.clone();
+        eventually(LONG, "it has heard of the push", async || {
+            who.client().push_decide(&decision).await.ok()
+        })
+        .await;
+        let ended = followed(&baulder, &begun, |_| false).await;
+        match deny {
+            None => {
+                assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+                assert_eq!(std::fs::read(on_mint.join("notes.txt")).unwrap(), b"approved");
+                std::fs::remove_file(on_mint.join("notes.txt")).unwrap();
+            }
+            Some(why) => {
+                let error = at(&ended, &mint).error.as_ref().unwrap();
+                assert_eq!(error.reason, PushReason::ApprovalDenied);
+                assert!(error.detail.contains(&why), "{error:?}");
+                assert!(tree(&on_mint).is_empty());
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod agent;
 mod config;
+mod pushes;
 mod report;
 mod stage;
 mod steps;

@@ -106,6 +106,11 @@ impl Agent {
         self.directory.join("mesh-config.json")
     }
 
+    /// Where pushes to the root `default` go.
+    pub(super) fn inbox_files(&self) -> PathBuf {
+        self.directory.join("inbox-files")
+    }
+
     fn log_path(&self) -> PathBuf {
         self.directory.join("agent.log")
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::agent::Agent;
 use super::config;
+use super::pushes;
 use super::report::Report;
 use super::stage::Stage;
 use super::tables;
@@ -42,6 +43,7 @@ pub(super) async fn play(stage: &mut Stage, report: &mut Report<'_>) -> anyhow::
         report.step("a broadcast reaches everybody", broadcast(stage)).await?;
         tables::play(stage, report).await?;
         config::play(stage, report).await?;
+        pushes::play(stage, report).await?;
         let name = "oak is renamed to elm, and everybody sees it";
         report.step(name, rename(stage)).await?;
         let name = "a message to the old name still arrives";

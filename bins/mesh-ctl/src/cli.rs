@@ -10,7 +10,8 @@ use mesh_protocol::ErrorCode;
 
 use crate::commands::{
     backup, completions, config, conflicts, cp, demo, doctor, events, hostname, inbox, join, man,
-    outbox, parked, peers, ping, push, pushes, rollback, scan, send, sql, status, sync, table, token, watch,
+    outbox, parked, peers, ping, push, pushes, rollback, scan, send, sql, status, sync, table,
+    token, watch,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Output;

@@ -119,7 +119,9 @@ impl FakeAgent {
                 let detail = "keys.txt line 3: github_token\nnotes.md line 1: private_key";
                 let mut push = self.begun(1);
                 push.state = PushState::Ended;
-                push.error = Some(error(PushStep::Prepare, PushReason::SecretFound, detail));
+                let error = error(PushStep::Prepare, PushReason::SecretFound, detail);
+                Self::fail(&mut push, "mint", error.clone());
+                push.error = Some(error);
                 course.push(push);
                 return course;
             }

@@ -26,10 +26,10 @@ pub(in crate::commands) fn headline(push: &PushView) -> String {
     }
 }
 
-/// Whether it is known what it carries.
-fn is_prepared(push: &PushView) -> bool {
+/// Whether it is known what it carries; a rollback carries nothing.
+pub(super) fn is_prepared(push: &PushView) -> bool {
     let failed = push.error.as_ref().is_some_and(|error| error.step == PushStep::Prepare);
-    push.state != PushState::Preparing && !failed
+    push.state != PushState::Preparing && push.rollback_of.is_none() && !failed
 }
 
 /// `3 files, 1.2 MiB`.
@@ -49,8 +49,12 @@ pub(in crate::commands) fn details(push: &PushView, now: UnixMillis) -> String {
     if let Some(error) = &push.error {
         text.push_str(&failure("", error));
     }
-    let is_pending = |target: &PushTargetView| target.state == PushTargetState::Pending;
-    if push.state == PushState::Ended && push.targets.iter().all(is_pending) {
+    // What went no further anywhere is told once.
+    let is_told = |target: &PushTargetView| {
+        target.state == PushTargetState::Pending
+            || (target.error.is_some() && target.error == push.error)
+    };
+    if push.state == PushState::Ended && push.targets.iter().all(is_told) {
         return text;
     }
     text.push('\n');

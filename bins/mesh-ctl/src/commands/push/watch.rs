@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::super::Context;
 use super::bars::Bars;
-use super::report::{carried, details, headline, state_word, verdict};
+use super::report::{self, carried, details, headline, state_word, verdict};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -204,7 +204,7 @@ impl<'a> Shown<'a> {
                 Ok(())
             }
             Self::Lines { output, is_prepared, states } => {
-                if push.state != PushState::Preparing && push.error.is_none() && !*is_prepared {
+                if report::is_prepared(push) && !*is_prepared {
                     *is_prepared = true;
                     output.news(&line("prepared", &carried(push)))?;
                 }

@@ -3,7 +3,7 @@
 //! What it holds does not grow with what is pushed, but for the chunks of one file. Every call blocks.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mesh_files::{ManifestBuilder, ManifestError};
 use mesh_protocol::{
@@ -38,11 +38,9 @@ pub(super) struct PrepareJob {
     pub(super) now: i64,
 }
 
-/// How far it is, and whether anybody still wants it.
+/// Whether anybody still wants it.
 #[derive(Debug, Default)]
 pub(super) struct PrepareWatch {
-    /// Bytes that were read.
-    pub(super) bytes: AtomicU64,
     pub(super) is_cancelled: AtomicBool,
 }
 

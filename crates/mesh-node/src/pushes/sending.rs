@@ -40,12 +40,6 @@ struct Handle {
 }
 
 impl Senders {
-    /// How many bytes PREPARE has read; none when the push is not under way.
-    pub(crate) fn prepared_bytes(&self, push_id: PushId) -> Option<u64> {
-        let bytes = |handle: &Handle| handle.watch.bytes.load(Ordering::Relaxed);
-        lock(&self.0).get(&push_id).map(bytes)
-    }
-
     fn tell(&self, push_id: PushId, control: Control) -> bool {
         lock(&self.0).get(&push_id).is_some_and(|handle| handle.control.send(control).is_ok())
     }

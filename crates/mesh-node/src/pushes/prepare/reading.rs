@@ -30,7 +30,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new<'scope>(scope: &'scope Scope<'scope, '_>) -> Self {
-        Self { digester: Digester::new(scope), small: vec![0; WHOLE_FILE_BYTES_MAX as usize] }
+        Self { digester: Digester::new(scope), small: Vec::new() }
     }
 
     /// Reads a file once; nothing when nobody wants it any more.
@@ -44,26 +44,21 @@ impl Reader {
         watch: &PrepareWatch,
     ) -> Result<Option<FileRead>, TreeError> {
         if file.facts().size <= WHOLE_FILE_BYTES_MAX {
-            self.read_small(file, scan, watch).map(Some)
+            self.read_small(file, scan).map(Some)
         } else {
             self.read_large(file, scan, watch)
         }
     }
 
-    fn read_small(
-        &mut self,
-        file: &LocalFile,
-        mut scan: Scan,
-        watch: &PrepareWatch,
-    ) -> Result<FileRead, TreeError> {
+    fn read_small(&mut self, file: &LocalFile, mut scan: Scan) -> Result<FileRead, TreeError> {
         let facts = *file.facts();
-        let bytes = self.small.get_mut(..facts.size as usize).unwrap_or_default();
+        self.small.resize(usize::try_from(facts.size).unwrap_or(0), 0);
+        let bytes = self.small.as_mut_slice();
         let count = file.read_at(bytes, 0)?;
         file.check_unchanged()?;
         if count < bytes.len() {
             return Err(changed());
         }
-        watch.bytes.fetch_add(facts.size, Ordering::Relaxed);
         scan.feed(bytes);
         let digests = digests_of(bytes, *blake3::hash(bytes).as_bytes());
         Ok(FileRead { facts, digests, chunks: Vec::new(), findings: scan.finish() })
@@ -104,7 +99,6 @@ impl Reader {
             chunker.feed(&piece, |found, _| chunks.push(found.chunk));
             scan.feed(&piece);
             offset += piece.len() as u64;
-            watch.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
         }
         chunker.finish(|found, _| chunks.push(found.chunk));
         let digests = self.digester.finish().ok_or_else(changed)?;

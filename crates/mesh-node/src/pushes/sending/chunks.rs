@@ -228,6 +228,13 @@ fn unserved(path: &RelativePath, error: &TreeError) -> PushProblem {
             changed(path)
         }
         TreeError::Refused { .. } | TreeError::Changed { .. } => changed(path),
-        other => PushProblem { step: PushStep::Push, ..unread(other) },
+        TreeError::Io { .. }
+        | TreeError::Mismatch { .. }
+        | TreeError::Quota { .. }
+        | TreeError::Full { .. }
+        | TreeError::Busy { .. }
+        | TreeError::Push { .. }
+        | TreeError::Order { .. }
+        | TreeError::Damaged { .. } => PushProblem { step: PushStep::Push, ..unread(error) },
     }
 }

@@ -23,6 +23,7 @@ struct Wants {
 pub(super) struct Spread {
     distribution: Distribution,
     wants: BTreeMap<PeerId, Wants>,
+    linked: BTreeMap<PeerId, Vec<PeerId>>,
 }
 
 impl Spread {
@@ -32,7 +33,7 @@ impl Spread {
         config: DistributionConfig,
     ) -> Self {
         let distribution = Distribution::new(chunks, targets, config);
-        Self { distribution, wants: BTreeMap::new() }
+        Self { distribution, wants: BTreeMap::new(), linked: BTreeMap::new() }
     }
 
     /// A target's stream has begun.
@@ -54,8 +55,12 @@ impl Spread {
         self.distribution.reach(peer, true);
     }
 
-    /// Whom a target is linked with.
-    pub(super) fn links(&mut self, peer: PeerId, linked: impl IntoIterator<Item = PeerId>) {
+    /// Whom a target is linked with. Those who failed to serve it are tried again when that changes.
+    pub(super) fn links(&mut self, peer: PeerId, linked: Vec<PeerId>) {
+        if self.linked.get(&peer) == Some(&linked) {
+            return;
+        }
+        self.linked.insert(peer, linked.clone());
         // All of them are taken for equally far: what is known of the way between two others is old.
         self.distribution.links(peer, linked.into_iter().map(|other| (other, 1)).collect());
     }

@@ -31,6 +31,9 @@ const REPORTS_MAX: usize = 64;
 /// Commands that a session may be behind. A target that asks for everything again and again fills them up.
 const COMMANDS_MAX: usize = 512;
 
+/// How often it is looked who of the targets is linked with whom, when nothing else happens.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// What others tell the task.
 #[derive(Debug)]
 pub(super) enum Control {
@@ -142,10 +145,13 @@ impl SendingTask {
         self.look_at_links();
         while self.drain().await.is_ok() {
             self.plan();
-            let wake_at = self.engine.poll_timeout().map(|due| {
-                let now = clock::now();
-                now.instant + Duration::from_millis(due.0.saturating_sub(now.wall.0))
+            let now = clock::now();
+            let due = self.engine.poll_timeout().and_then(|due| {
+                now.instant.checked_add(Duration::from_millis(due.0.saturating_sub(now.wall.0)))
             });
+            // Links between others come and go without a word to this node's own.
+            let look = self.spread.as_ref().and_then(|_| now.instant.checked_add(LOOK_AGAIN_AFTER));
+            let wake_at = [due, look].into_iter().flatten().min();
             if self.wait(wake_at, &mut links, &mut members).await.is_err() {
                 return;
             }
@@ -179,6 +185,7 @@ impl SendingTask {
             _ = members.changed() => self.look_at_links(),
             () = clock::sleep_until(wake_at) => {
                 self.engine.handle_timeout(clock::now().wall);
+                self.look_at_neighbours();
             }
         }
         Ok(())
@@ -240,7 +247,8 @@ impl SendingTask {
         let Some(spread) = &mut self.spread else { return };
         for peer in self.lines.keys() {
             let linked = lock(&self.shared.core).linked_with(peer);
-            spread.links(*peer, linked.into_iter().filter(|other| self.lines.contains_key(other)));
+            let targets = linked.into_iter().filter(|other| self.lines.contains_key(other));
+            spread.links(*peer, targets.collect());
         }
     }
 

@@ -167,6 +167,12 @@ async fn a_folder_arrives_and_both_sides_have_the_whole_story() {
 async fn several_targets_get_it_and_each_has_an_outcome_of_its_own() {
     let mesh = Mesh::new(&["one", "two", "three"]).await;
     mesh.write("large", &noise(8 << 20, 2));
+    let [two, three] = [1, 2].map(|at| mesh.nodes[at].peer_id());
+    eventually("it is known that they are linked", async || {
+        let core = lock(&mesh.sender().core);
+        core.linked_with(&two).contains(&three) && core.linked_with(&three).contains(&two)
+    })
+    .await;
     let request = PushRequest { to: Vec::new(), all: true, ..mesh.request(&[]) };
     let push_id = mesh.sender().start_push(request).await.unwrap();
     let facts = ended(mesh.sender(), push_id).await;
@@ -174,6 +180,8 @@ async fn several_targets_get_it_and_each_has_an_outcome_of_its_own() {
     for node in ["two", "three"] {
         assert!(same(&mesh.src().join("large"), &mesh.arrived(node, "src/large")));
     }
+    let row = &mesh.sender().store.load_push(push_id).await.unwrap()[0].row;
+    assert!(row.wire_bytes < 10 << 20, "they serve each other: {}", row.wire_bytes);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,8 @@ use crate::pushes::prepare::{PrepareJob, PrepareWatch, prepare};
 
 const PUSH: PushId = PushId::from_bytes([7; 16]);
 
+type Chunks = Vec<(ChunkHead, Vec<u8>)>;
+
 /// What a target gets of a folder.
 struct Target {
     dir: tempfile::TempDir,
@@ -47,7 +49,7 @@ impl Target {
     }
 
     /// Asks, and gives what came and how it ended.
-    fn ask(&self, asks: Vec<Ask>) -> (Vec<(ChunkHead, Vec<u8>)>, Vec<PageOf>, Vec<Batch>) {
+    fn ask(&self, asks: Vec<Ask>) -> (Chunks, Vec<PageOf>, Vec<Batch>) {
         let (ask, asked) = mpsc::channel(asks.len());
         let (give, mut given) = mpsc::channel(1);
         for one in asks {
@@ -69,7 +71,7 @@ impl Target {
     }
 }
 
-fn read(mut bytes: &[u8], chunks: &mut Vec<(ChunkHead, Vec<u8>)>, pages: &mut Vec<PageOf>) {
+fn read(mut bytes: &[u8], chunks: &mut Chunks, pages: &mut Vec<PageOf>) {
     while let Some((header, rest)) = bytes.split_first_chunk::<PUSH_HEADER_BYTES>() {
         let header = PushHeader::decode(header).unwrap();
         let (body, behind) = rest.split_at(header.body_bytes);

@@ -33,7 +33,7 @@ impl Mesh {
         let mut spread = Spread::new(CHUNKS, peers.iter().copied(), config);
         for one in &peers {
             if is_linked {
-                spread.links(*one, peers.iter().copied());
+                spread.links(*one, peers.clone());
             }
             spread.begin(*one);
             assert!(spread.need(*one, &all()).is_none());

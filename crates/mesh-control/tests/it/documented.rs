@@ -136,9 +136,7 @@ fn every_route_has_a_heading_and_a_line() {
                 Some(("/v1/tables", _)) => "/v1/tables/{name}",
                 Some(("/v1/pushes", "cancel" | "decide")) => path,
                 Some(("/v1/pushes", _)) => "/v1/pushes/{id}",
-                Some((_, "follow")) if path.starts_with("/v1/pushes/") => {
-                    "/v1/pushes/{id}/follow"
-                }
+                Some((_, "follow")) if path.starts_with("/v1/pushes/") => "/v1/pushes/{id}/follow",
                 _ => path,
             };
             format!("{} {path}", line.method)

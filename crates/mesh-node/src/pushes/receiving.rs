@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use mesh_files::Phase;
+use mesh_files::{Phase, ReceiverPush};
 use mesh_protocol::{ErrorCode, PeerId, PushId, PushMessage, PushOffer, PushReason, RollbackOffer};
 use mesh_store::StoredPush;
 use mesh_transport::LinkStream;
@@ -31,6 +31,7 @@ use mesh_tree::Staging;
 use tokio::sync::{mpsc, oneshot};
 
 use super::channel::{PushReader, PushWriter, Received, channel};
+use super::ledger::Side;
 use super::roots::problem;
 use crate::error::NodeError;
 use crate::shared::{Shared, lock};
@@ -143,6 +144,15 @@ impl Shared {
         let StoredPush { row, events } = stored;
         let rollback =
             row.rollback_of.map(|of| Rollback { of, is_forced: is_forced(&row.request) });
+        let push_id = row.push_id;
+        let known = ReceiverPush::new(self.me, row.offer.expires_at, &events);
+        if known.state().phase.is_final() {
+            // The node stopped between the last event and this.
+            let shared = Arc::clone(self);
+            self.tasks.spawn(async move {
+                let _stopping = shared.close_push(push_id, Side::Target).await;
+            });
+        }
         self.start_receiving(Arc::new(row.offer), rollback, &events);
     }
 

@@ -99,11 +99,6 @@ impl Roots {
         Ok(OpenRoot { settings: Arc::clone(&slot.settings), root })
     }
 
-    /// What a root's rules are; none when there is no such root.
-    pub(crate) fn settings(&self, name: &RootName) -> Option<Arc<RootSettings>> {
-        self.slots.get(name).map(|slot| Arc::clone(&slot.settings))
-    }
-
     fn views(&self) -> Vec<RootView> {
         let view = |slot: &Slot| RootView {
             name: slot.settings.name.clone(),

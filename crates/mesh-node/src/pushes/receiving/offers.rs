@@ -79,7 +79,7 @@ impl Shared {
             live.is_receiving.store(true, Ordering::Relaxed);
         }
         if let Err(Command::Offered { line, .. }) =
-            receivers.post(push_id, Command::Offered { judgement, line })
+            receivers.post(push_id, Command::Offered { judgement, line: Box::new(line) })
         {
             line.refuse(problem(PushReason::Busy, "the push is busy with former streams"));
         }

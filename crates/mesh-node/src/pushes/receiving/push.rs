@@ -31,7 +31,7 @@ const EARLIER_LISTED_MAX: u64 = 64;
 #[derive(Debug)]
 pub(super) enum Command {
     /// It is offered on a stream, which takes the place of the one before.
-    Offered { judgement: Judgement, line: Line },
+    Offered { judgement: Judgement, line: Box<Line> },
     /// Somebody decided. Answered with what the push was waiting in.
     Decide { denied: Option<PushProblem>, done: oneshot::Sender<Phase> },
 }
@@ -188,7 +188,7 @@ impl Push {
                 if self.line.is_some() {
                     self.line_ended();
                 }
-                self.line = Some(line);
+                self.line = Some(*line);
                 self.hangs_up = false;
                 self.engine.handle_input(ReceiverInput::Offered(judgement), now);
             }

@@ -73,11 +73,6 @@ impl Sources {
         self.earlier.iter().find_map(|one| one.pages.read(one.pages.find(id)?).ok())
     }
 
-    /// Whether an earlier push has a page.
-    pub(super) fn has_page(&self, id: &ChunkId) -> bool {
-        self.earlier.iter().any(|one| one.pages.find(id).is_some())
-    }
-
     /// Where the bytes of a chunk may be.
     pub(super) fn find(&mut self, file: &FileEntry, place: &Place) -> Option<Source> {
         let name = first_bytes(&place.chunk.id);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use mesh_control::PushRequest;
 use mesh_files::{Phase, ReceiverPush};
 use mesh_protocol::{
-    Confirmation, PushAnswer, PushEvent, PushFact, PushId, PushMessage, PushOffer, PushProblem,
+    ChunkNeed, ChunkRange, ChunkRanges, Confirmation, Fetch, PushAnswer, PushEvent, PushFact,
+    PushId, PushMessage, PushOffer, PushProblem,
 };
 use mesh_store::StoredPush;
 
@@ -91,6 +92,23 @@ impl Pair {
         Self { one, two, source, root, settings, dir }
     }
 
+    /// Another member with a root of the same settings, linked with both.
+    pub(super) async fn third(&self) -> (Node, PathBuf) {
+        let root = self.dir.path().join("third-root");
+        std::fs::create_dir(&root).unwrap();
+        let settings = RootSettings { path: root.clone(), ..self.settings.clone() };
+        let roots = vec![settings];
+        let settings = PushSettings { roots, ..PushSettings::default() };
+        let three = start(self.dir.path(), "three", settings).await;
+        let token = self.one.create_token(None, "a test").await.unwrap();
+        three.join(&token.text).await.unwrap();
+        self.eventually("all are linked", async || {
+            [&self.one, &self.two, &three].iter().all(|node| node.shared.links().len() == 2)
+        })
+        .await;
+        (three, root)
+    }
+
     /// Waits until the target has so many bytes of the push.
     pub(super) async fn has(&self, push_id: PushId, bytes: u64) {
         let progress = self.two.shared.push_progress(push_id, self.two.peer_id());
@@ -145,20 +163,24 @@ impl Pair {
 
     pub(super) async fn confirmed(&self, push_id: PushId) -> Confirmation {
         let events = self.ended(push_id).await;
-        let confirmed = events.iter().find_map(|event| match &event.fact {
-            PushFact::Confirmed { confirmation, .. } => Some(confirmation.clone()),
-            _ => None,
-        });
+        let mut confirmed = None;
+        for event in &events {
+            if let PushFact::Confirmed { confirmation, .. } = &event.fact {
+                confirmed = Some(confirmation.clone());
+            }
+        }
         confirmed.unwrap_or_else(|| panic!("{events:?}"))
     }
 
     pub(super) async fn failed(&self, push_id: PushId) -> PushProblem {
         let events = self.ended(push_id).await;
-        let problem = events.iter().find_map(|event| match &event.fact {
-            PushFact::Failed { problem, .. } => Some(problem.clone()),
-            _ => None,
-        });
-        problem.unwrap_or_else(|| panic!("{events:?}"))
+        let mut failed = None;
+        for event in &events {
+            if let PushFact::Failed { problem, .. } = &event.fact {
+                failed = Some(problem.clone());
+            }
+        }
+        failed.unwrap_or_else(|| panic!("{events:?}"))
     }
 
     /// Waits until the target has come to `phase`.
@@ -188,10 +210,31 @@ impl Pair {
         }
     }
 
-    pub(super) async fn events(&self, push_id: PushId) -> Vec<PushEvent> {
-        let mut events = self.stored(&self.one, push_id).await.unwrap().events;
-        events.extend(self.stored(&self.two, push_id).await.unwrap().events);
-        events
+    /// Asks the target for the first chunks of a push, as another target does; how many bytes came.
+    pub(super) async fn fetch(
+        &self,
+        from: &Node,
+        push_id: PushId,
+        manifest: [u8; 32],
+        count: u64,
+    ) -> Result<u64, PushProblem> {
+        let two = self.two.peer_id();
+        let stream = from.shared.open_stream(&two, &StreamUse::Push).await.unwrap();
+        let (mut reader, mut writer) = channel(stream);
+        let fetch = PushMessage::Fetch(Fetch { push_id, manifest });
+        writer.send(&fetch).await.unwrap();
+        let mut chunks = ChunkRanges::default();
+        assert!(chunks.push(ChunkRange { first: 0, count }));
+        writer.send(&PushMessage::Need(ChunkNeed { chunks, is_last: true })).await.unwrap();
+        let mut bytes = 0;
+        for _ in 0..count {
+            match reader.recv().await.unwrap() {
+                Some(Received::Chunk(_, chunk)) => bytes += chunk.len() as u64,
+                Some(Received::Message(PushMessage::Stop(problem))) => return Err(problem),
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(bytes)
     }
 
     pub(super) async fn nothing_is_staged(&self) {

@@ -115,9 +115,9 @@ async fn ended(shared: &Shared, push_id: PushId) -> Vec<PushFact> {
 }
 
 fn confirmed(facts: &[PushFact]) -> Vec<(PeerId, Confirmation)> {
-    let confirmed = |fact: &PushFact| match fact {
-        PushFact::Confirmed { target, confirmation } => Some((*target, confirmation.clone())),
-        _ => None,
+    let confirmed = |fact: &PushFact| {
+        let PushFact::Confirmed { target, confirmation } = fact else { return None };
+        Some((*target, confirmation.clone()))
     };
     facts.iter().filter_map(confirmed).collect()
 }
@@ -272,9 +272,9 @@ async fn a_target_that_leaves_the_mesh_ends_it_there() {
     .await;
     mesh.nodes[0].remove_peer("two", "a test").await.unwrap();
     let facts = ended(mesh.sender(), push_id).await;
-    let failed = facts.iter().find_map(|fact| match fact {
-        PushFact::Failed { target, problem } => Some((*target, problem.reason)),
-        _ => None,
+    let failed = facts.iter().find_map(|fact| {
+        let PushFact::Failed { target, problem } = fact else { return None };
+        Some((*target, problem.reason))
     });
     assert_eq!(failed, Some((leaver, PushReason::NotAMember)));
 }

@@ -63,7 +63,7 @@ impl Target {
             while let Some(batch) = given.blocking_recv() {
                 match batch {
                     Batch::Bytes(bytes) => read(&bytes, &mut chunks, &mut pages),
-                    other => words.push(other),
+                    word @ (Batch::Done(_) | Batch::Failed(_)) => words.push(word),
                 }
             }
             (chunks, pages, words)
@@ -116,7 +116,11 @@ fn names(pages: &[PageOf]) -> Vec<ChunkId> {
                 names.push(ChunkId::from_bytes(digests.blake3));
             }
             ManifestItem::Chunks(chunks) => names.extend(chunks.iter().map(|chunk| chunk.id)),
-            _ => {}
+            ManifestItem::Whole(..)
+            | ManifestItem::Folder(_)
+            | ManifestItem::Link(_)
+            | ManifestItem::File(_)
+            | ManifestItem::FileEnd(_) => {}
         }
     }
     names

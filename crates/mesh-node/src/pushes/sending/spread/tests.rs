@@ -55,7 +55,9 @@ impl Mesh {
                 self.by_targets += 1;
                 (ranges(chunks.first, chunks.count), None)
             }
-            other => panic!("{other:?}"),
+            other @ (Command::Ask(_) | Command::Serve { .. } | Command::Stop(_)) => {
+                panic!("{other:?}")
+            }
         };
         if let Some(tag) = tag {
             assert!(self.spread.served(target, tag).is_none());

@@ -36,7 +36,6 @@ use super::roots::problem;
 use crate::error::NodeError;
 use crate::shared::{Shared, lock};
 
-use line::Line;
 use push::{Command, Push, Start};
 use work::Rollback;
 
@@ -205,20 +204,6 @@ impl Shared {
             Ok(_) => Err(waits_not()),
             Err(_) => Err(NodeError::stopping()),
         }
-    }
-
-    /// Takes a push of this very node back. Says what another target would say on its stream.
-    pub(crate) async fn roll_back_here(
-        self: &Arc<Self>,
-        offer: RollbackOffer,
-    ) -> mpsc::Receiver<PushMessage> {
-        let (line, said) = Line::here();
-        let rollback = Rollback { of: offer.of, is_forced: offer.is_forced };
-        match self.offer_of(&offer).await {
-            Ok(offer) => self.begin_offered(offer, Some(rollback), line).await,
-            Err(problem) => line.refuse(problem),
-        }
-        said
     }
 }
 

@@ -13,7 +13,7 @@ use crate::tasks::Tasks;
 /// Messages that wait to be sent.
 const WAITING_MAX: usize = 64;
 
-/// One stream, or the place of one when this node itself is the sender. Dropped, it ends behind what was said.
+/// One stream. Dropped, it ends behind what was said.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) reader: Reader,
@@ -23,9 +23,9 @@ pub(super) struct Line {
 /// What comes.
 #[derive(Debug)]
 pub(super) struct Reader {
-    reader: Option<PushReader>,
+    reader: PushReader,
     counted: u64,
-    progress: Option<Arc<Progress>>,
+    progress: Arc<Progress>,
 }
 
 impl Line {
@@ -48,15 +48,8 @@ impl Line {
             }
             writer.finish();
         });
-        let reader =
-            Reader { counted: reader.bytes, reader: Some(reader), progress: Some(progress) };
+        let reader = Reader { counted: reader.bytes, reader, progress };
         Self { reader, sender }
-    }
-
-    /// A line to this very node.
-    pub(super) fn here() -> (Self, mpsc::Receiver<PushMessage>) {
-        let (sender, said) = mpsc::channel(WAITING_MAX);
-        (Self { reader: Reader { reader: None, counted: 0, progress: None }, sender }, said)
     }
 
     /// Says no, and that is all.
@@ -68,14 +61,11 @@ impl Line {
 }
 
 impl Reader {
-    /// Waits for the next message; for ever where none can come. Cancel safe.
+    /// Waits for the next message. Cancel safe.
     pub(super) async fn recv(&mut self) -> Result<Option<Received>, ChannelError> {
-        let Some(reader) = &mut self.reader else { return std::future::pending().await };
-        let received = reader.recv().await;
-        if let Some(progress) = &self.progress {
-            progress.wire.fetch_add(reader.bytes - self.counted, Ordering::Relaxed);
-        }
-        self.counted = reader.bytes;
+        let received = self.reader.recv().await;
+        self.progress.wire.fetch_add(self.reader.bytes - self.counted, Ordering::Relaxed);
+        self.counted = self.reader.bytes;
         received
     }
 }

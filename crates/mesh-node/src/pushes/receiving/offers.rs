@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use mesh_files::Judgement;
+use mesh_files::{Judgement, ReceiverInput, ReceiverOutput, ReceiverPush};
 use mesh_protocol::{
-    PeerId, PushAnswer, PushMessage, PushMethod, PushOffer, PushProblem, PushReason, PushTotals,
-    RollbackOffer,
+    PeerId, PushAnswer, PushId, PushMessage, PushMethod, PushOffer, PushProblem, PushReason,
+    PushTotals, RollbackOffer,
 };
 use mesh_store::{PushRow, StoredPush};
 
@@ -15,8 +15,9 @@ use super::push::Command;
 use super::work::Rollback;
 use super::{FORCED, lock};
 use crate::clock;
-use crate::error::chain;
+use crate::error::{NodeError, chain};
 use crate::pushes::channel::{PushReader, PushWriter};
+use crate::pushes::ledger::Side;
 use crate::pushes::roots::{RootError, judge, may_push, problem};
 use crate::shared::Shared;
 
@@ -132,7 +133,7 @@ impl Shared {
     /// What is recorded of a push that came.
     pub(super) async fn load_received(
         &self,
-        push_id: mesh_protocol::PushId,
+        push_id: PushId,
     ) -> Result<Option<StoredPush>, PushProblem> {
         let stored = self.store.load_push(push_id).await;
         let stored = stored.map_err(|error| problem(PushReason::Busy, chain(&error)))?;
@@ -195,5 +196,18 @@ impl Shared {
             made_at: rollback.made_at,
             expires_at: rollback.expires_at,
         })
+    }
+
+    /// Writes into the history of a push that it was taken back.
+    pub(super) async fn note_rollback(&self, of: PushId, by: PushId) -> Result<(), NodeError> {
+        let Ok(Some(stored)) = self.load_received(of).await else { return Ok(()) };
+        let mut engine = ReceiverPush::new(self.me, stored.row.offer.expires_at, &stored.events);
+        engine.handle_input(ReceiverInput::RolledBack { by }, clock::now().wall);
+        while let Some(output) = engine.poll_output() {
+            if let ReceiverOutput::Record(event) = output {
+                self.record_push(of, Side::Target, &event).await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -345,20 +345,19 @@ impl Push {
             }
             Report::Done(done) => done,
         };
-        let job = self.job.take();
+        let (job, push_id) = (self.job.take(), self.offer.push_id);
         self.work = None;
         let input = match done {
             Ok(Outcome::Staged) => ReceiverInput::Staged,
             Ok(Outcome::Verified(verification)) => ReceiverInput::Verified(verification),
             Ok(Outcome::Placed(confirmation)) => {
                 if let Some(rollback) = self.rollback {
-                    self.note_rollback(rollback.of).await?;
+                    self.shared.note_rollback(rollback.of, push_id).await?;
                 }
                 ReceiverInput::Placed(confirmation)
             }
             Ok(Outcome::Discarded) | Err(Failure::Paused) => return Ok(()),
             Err(Failure::Problem(problem)) if job == Some(Job::Discard) => {
-                let push_id = self.offer.push_id;
                 tracing::warn!(%push_id, detail = problem.detail, "what was staged cannot be removed");
                 return Ok(());
             }
@@ -382,27 +381,6 @@ impl Push {
             // The work has ended: what was to come is not wanted.
             let _over = over.run_until_cancelled(fetching).await;
         });
-    }
-
-    /// Writes into the history of a push that it was taken back.
-    async fn note_rollback(&self, of: PushId) -> Result<(), NodeError> {
-        let Ok(Some(stored)) = self.shared.load_received(of).await else { return Ok(()) };
-        let me = self.shared.me;
-        let mut engine = ReceiverPush::new(me, stored.row.offer.expires_at, &stored.events);
-        let by = self.offer.push_id;
-        engine.handle_input(ReceiverInput::RolledBack { by }, clock::now().wall);
-        while let Some(output) = engine.poll_output() {
-            if let ReceiverOutput::Record(event) = output {
-                self.shared.record_push(of, Side::Target, &event).await?;
-            }
-        }
-        // Whoever pushed knows by itself what it takes back.
-        if stored.row.by != self.offer.by
-            && let Err(error) = self.shared.tell_rolled_back(of, stored.row.by, by).await
-        {
-            tracing::warn!(push = %of, %error, "the one who pushed cannot be told that it was taken back");
-        }
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ mod build;
 mod check;
 mod read;
 
-use mesh_protocol::{ChunkId, ManifestItem, PushReason, RelativePath};
+use mesh_protocol::{ChunkId, ManifestItem, PathError, PushReason, RelativePath};
 
 pub use build::{BuiltManifest, BuiltPage, ManifestBuilder};
 pub use read::{ManifestLimits, ManifestReader, Piece, Place};
@@ -27,6 +27,9 @@ pub enum ManifestError {
     /// A path is too long or too deep beneath the destination.
     #[error("{0} is too long or too deep for the target")]
     PathTooLong(RelativePath),
+    /// A path is none beneath a root: it is absolute, has `..`, or the like.
+    #[error("a path is refused: {0}")]
+    Path(PathError),
     /// A link leads out of the root, or may do so.
     #[error("the link {0} leads out of the root")]
     LinkLeaves(RelativePath),
@@ -59,7 +62,7 @@ impl ManifestError {
     pub const fn reason(&self) -> PushReason {
         match self {
             Self::NamesClash(_) => PushReason::NamesClash,
-            Self::PathTooLong(_) | Self::LinkLeaves(_) => PushReason::PathRefused,
+            Self::Path(_) | Self::PathTooLong(_) | Self::LinkLeaves(_) => PushReason::PathRefused,
             Self::TooMuch => PushReason::QuotaExceeded,
             Self::Page(_) => PushReason::ChecksumMismatch,
             Self::Order(_)

@@ -94,7 +94,9 @@ impl ManifestReader {
         if page_id(bytes) != *id {
             return Err(ManifestError::Page(self.pages));
         }
-        let page = ManifestPage::decode(bytes).map_err(|_| ManifestError::Bound)?;
+        let page = ManifestPage::decode(bytes).map_err(|_| {
+            ManifestPage::refused_path(bytes).map_or(ManifestError::Bound, ManifestError::Path)
+        })?;
         self.digest.add(id);
         self.pages += 1;
         let mut pieces = Vec::with_capacity(page.items.len());

@@ -175,6 +175,31 @@ fn what_was_announced_must_be_there_and_no_more() {
 }
 
 #[test]
+fn a_page_with_a_path_that_is_none_is_refused_with_the_word_for_it() {
+    let page = ManifestPage { items: vec![folder("aXb"), file("aXb/evil")] }.encode().unwrap();
+    let with = |name: &[u8]| -> Vec<u8> {
+        let mut page = page.clone();
+        while let Some(at) = page.windows(3).position(|bytes| bytes == b"aXb") {
+            page[at..at + 3].copy_from_slice(name);
+        }
+        page
+    };
+    for name in [b"a\0b", b"/ab", b"../", b"a/.", b"a//"] {
+        let bytes = with(name);
+        let totals = PushTotals { entries: 2, files: 1, bytes: 1, chunks: 1, pages: 1 };
+        let mut reader = ManifestReader::new(RelativePath::ROOT, totals, LIMITS).unwrap();
+        let error = reader.page(&page_id(&bytes), &bytes).unwrap_err();
+        assert!(matches!(error, ManifestError::Path(_)), "{name:?}: {error}");
+        assert_eq!(error.reason(), PushReason::PathRefused);
+    }
+    let mut cut = page;
+    cut.pop();
+    let totals = PushTotals::default();
+    let mut reader = ManifestReader::new(RelativePath::ROOT, totals, LIMITS).unwrap();
+    assert_eq!(reader.page(&page_id(&cut), &cut), Err(ManifestError::Bound));
+}
+
+#[test]
 fn a_path_too_deep_for_the_destination_is_refused() {
     let deepest = (0..PATH_DEPTH_MAX).map(|depth| folder(&vec!["d"; depth + 1].join("/")));
     assert!(matches!(build(deepest), Err(ManifestError::PathTooLong(_))));

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::RelativePath;
+use super::{PathError, RelativePath};
 use crate::codec::{ByteCount, check_count, compact, list};
 use crate::{
     CHUNK_BYTES_MAX, ChunkId, DecodeError, EncodeError, PAGE_BYTES_MAX, PAGE_ITEMS_MAX,
@@ -179,8 +179,58 @@ impl ManifestPage {
         Ok(page)
     }
 
+    /// Tells which rule the first wrong path breaks of a page that cannot be read; none when that is not why.
+    #[must_use]
+    pub fn refused_path(bytes: &[u8]) -> Option<PathError> {
+        let page: LoosePage = compact::decode("page", bytes, PAGE_BYTES_MAX).ok()?;
+        page.items.into_iter().find_map(|item| match item {
+            LooseItem::Folder(refused)
+            | LooseItem::Link(refused)
+            | LooseItem::Whole(refused)
+            | LooseItem::File(refused) => refused,
+            LooseItem::Chunks(()) | LooseItem::FileEnd(()) => None,
+        })
+    }
+
     fn check(&self) -> Result<(), &'static str> {
         check_count("items", self.items.len(), PAGE_ITEMS_MAX)?;
         self.items.iter().try_for_each(ManifestItem::check)
     }
+}
+
+/// A page whose paths are any bytes: field by field what [`ManifestPage`] is. Of each entry it keeps what is the matter
+/// with its path.
+#[derive(Deserialize)]
+struct LoosePage {
+    #[serde(deserialize_with = "list::<_, _, PAGE_ITEMS_MAX>")]
+    items: Vec<LooseItem>,
+}
+
+#[derive(Deserialize)]
+enum LooseItem {
+    Folder(#[serde(deserialize_with = "judged::<_, (bool, FileTime)>")] Option<PathError>),
+    Link(#[serde(deserialize_with = "judged::<_, serde_bytes::ByteBuf>")] Option<PathError>),
+    Whole(
+        #[serde(deserialize_with = "judged::<_, (u64, bool, FileTime, FileDigests)>")]
+        Option<PathError>,
+    ),
+    File(#[serde(deserialize_with = "judged::<_, (u64, bool, FileTime)>")] Option<PathError>),
+    Chunks(#[serde(deserialize_with = "passed::<_, Vec<ChunkRef>>")] ()),
+    FileEnd(#[serde(deserialize_with = "passed::<_, FileDigests>")] ()),
+}
+
+/// Reads a path and what stands behind it.
+fn judged<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<PathError>, D::Error> {
+    let (path, _): (&[u8], T) = Deserialize::deserialize(deserializer)?;
+    // The root itself is a path, but none of an entry.
+    let empty = path.is_empty().then_some(PathError::Empty);
+    Ok(empty.or_else(|| RelativePath::parse(path).err()))
+}
+
+fn passed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<(), D::Error> {
+    T::deserialize(deserializer).map(drop)
 }

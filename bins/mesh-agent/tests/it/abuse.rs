@@ -16,7 +16,7 @@ use crate::raw;
 use crate::stranger::{Stranger, key};
 
 /// Largest part of the address space of a process that was in memory at one time, in KiB.
-fn memory_peak_kib(agent: &Agent) -> u64 {
+pub(crate) fn memory_peak_kib(agent: &Agent) -> u64 {
     let path = format!("/proc/{}/status", agent.pid().as_raw_nonzero());
     let status = std::fs::read_to_string(path).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -1,5 +1,8 @@
 //! Pushes between real agents: what they promise, seen from outside. Start reading at `desk.rs`.
 
+mod damage;
 mod desk;
+mod kills;
+mod room;
 mod story;
 mod waiting;

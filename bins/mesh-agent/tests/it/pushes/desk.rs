@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use mesh_control::{PushDetail, PushRequest, PushState, PushTargetState, PushTargetView, PushView};
 
-use crate::agent::{Agent, Extra};
+use crate::agent::{Agent, Extra, eventually, free_port};
+use crate::proxy::Proxy;
 
 /// Pushes wait for each other and for the disk; a busy machine gets there too.
 pub(super) const LONG: Duration = Duration::from_secs(60);
@@ -102,4 +104,63 @@ pub(super) fn tree(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)>
         }
     }
     found
+}
+
+/// Starts an agent that the others reach over a wire alone.
+pub(super) async fn wired(dir: &Path, name: &str, mut extra: Extra) -> (Agent, Proxy) {
+    let port = free_port();
+    let wire = Proxy::start_counting(([127, 0, 0, 1], port).into()).await;
+    extra.arguments.extend(["--advertise".to_owned(), wire.address().to_string()]);
+    (Agent::start_at(dir, name, port, extra).await, wire)
+}
+
+/// Numbers that look as if they were drawn, the same for the same seed.
+pub(super) fn dice(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// A file of whole eight bytes that nothing makes smaller.
+pub(super) fn noise(path: &Path, bytes: u64, seed: u64) {
+    let mut dice = dice(seed);
+    let mut file = BufWriter::new(fs::File::create(path).unwrap());
+    for _ in 0..bytes / 8 {
+        file.write_all(&dice().to_le_bytes()).unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// What is staged in a root, by its path.
+pub(super) fn staged(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![root.join(".mesh-tree/staging")];
+    while let Some(next) = waiting.pop() {
+        let Ok(entries) = fs::read_dir(next) else { continue };
+        // What is removed meanwhile is not there.
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                waiting.push(path.clone());
+            }
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Waits until nothing is staged.
+pub(super) async fn cleaned(root: &Path) {
+    eventually(LONG, "staging is clean", async || staged(root).is_empty().then_some(())).await;
+}
+
+/// Makes one bit of a file another one.
+pub(super) fn flip(path: &Path, offset: u64) {
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
 }

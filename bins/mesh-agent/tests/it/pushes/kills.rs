@@ -1,0 +1,191 @@
+//! Pushes whose sender and targets die at random moments: they end right, and what was there is not sent again.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+
+use mesh_control::{PushState, PushTargetState, PushView};
+
+use super::desk::{LONG, detail, dice, followed, noise, request, root, states, wired};
+#[cfg(target_os = "linux")]
+use crate::abuse::memory_peak_kib;
+use crate::agent::{Agent, Extra, eventually, linked};
+use crate::proxy::Proxy;
+
+const MIB: u64 = 1 << 20;
+
+/// How much is pushed; 2048 for the whole.
+const SIZE: &str = "MESH_TEST_PUSH_MIB";
+const SIZE_DEFAULT: u64 = 64;
+
+/// Draws the moments.
+const SEED: &str = "MESH_TEST_SEED";
+const SEED_DEFAULT: u64 = 6;
+
+const KILLS: u64 = 10;
+
+/// What may be on its way when one dies: in the buffers of two sockets, of the wire, and of the receiver.
+const IN_FLIGHT_BYTES: u64 = 2 * MIB;
+
+/// How much more an agent may hold while it pushes.
+#[cfg(target_os = "linux")]
+const MEMORY_KIB_MAX: u64 = 64 << 10;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |given| given.parse().unwrap())
+}
+
+fn bytes_pushed() -> u64 {
+    setting(SIZE, SIZE_DEFAULT) * MIB
+}
+
+/// Whether two files have the same bytes, however many.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let open = |path| BufReader::with_capacity(1 << 20, File::open(path).unwrap());
+    let (mut one, mut other) = (open(one), open(other));
+    loop {
+        let (here, there) = (one.fill_buf().unwrap(), other.fill_buf().unwrap());
+        let both = here.len().min(there.len());
+        if here[..both] != there[..both] || (both == 0 && here.len() != there.len()) {
+            return false;
+        }
+        if both == 0 {
+            return true;
+        }
+        one.consume(both);
+        other.consume(both);
+    }
+}
+
+fn passed(wires: &[Proxy]) -> u64 {
+    wires.iter().map(Proxy::passed).sum()
+}
+
+/// A sender, a target and a file; everything between the two goes over wires that count.
+struct Pair {
+    agents: [Agent; 2],
+    wires: Vec<Proxy>,
+    file: PathBuf,
+    arrived: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+async fn pair(bytes: u64) -> Pair {
+    let dir = tempfile::tempdir().unwrap();
+    let (on_mint, mint) = root(dir.path(), "mint", "");
+    let (baulder, wire) = wired(dir.path(), "baulder", Extra::default()).await;
+    let (mint, other) = wired(dir.path(), "mint", mint).await;
+    mint.join(&baulder.token().await).await.unwrap();
+    linked(&[&baulder, &mint]).await;
+    let file = dir.path().join("image.bin");
+    noise(&file, bytes, SEED_DEFAULT);
+    let arrived = on_mint.join("image.bin");
+    Pair { agents: [baulder, mint], wires: vec![wire, other], file, arrived, _dir: dir }
+}
+
+/// Kills one of the two ten times, from PREPARE to VERIFY.
+async fn killed_again_and_again(who: usize) {
+    let (seed, bytes) = (setting(SEED, SEED_DEFAULT), bytes_pushed());
+    eprintln!("{SEED}={seed} {SIZE}={}", bytes / MIB);
+    let mut dice = dice(seed);
+    let Pair { mut agents, wires, file, arrived, _dir } = pair(bytes).await;
+    let before = passed(&wires);
+    let begun = agents[0].client().push(&request(&[&file], &[&agents[1]])).await.unwrap();
+    let mut killed_at = before;
+    for kill in 0..KILLS {
+        // In sum less than the file, so that it is under way each time, however little is sent again.
+        let next = killed_at + if kill == 0 { 0 } else { dice() % (bytes / KILLS) };
+        let what = format!("{next} bytes are on the wire");
+        if kill < KILLS - 1 {
+            eventually(LONG, &what, async || (passed(&wires) >= next).then_some(())).await;
+        } else {
+            everything_is_there(&agents[1], &begun).await;
+        }
+        agents[who].kill9();
+        killed_at = passed(&wires);
+        agents[who].restart().await;
+    }
+    let ended = followed(&agents[0], &begun, |_| false).await;
+    assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+    assert!(is_same(&arrived, &file));
+    let travelled = passed(&wires) - before;
+    let again = travelled.saturating_sub(bytes);
+    eprintln!("{travelled} bytes on the wire for {bytes}: {} again for each kill", again / KILLS);
+    assert!(travelled >= bytes, "the wires that are looked at are not those in use");
+    assert!(travelled <= bytes / 10 * 11 + KILLS * IN_FLIGHT_BYTES);
+}
+
+/// Waits until a target has every chunk, or is further.
+async fn everything_is_there(target: &Agent, push: &PushView) {
+    eventually(LONG, "every chunk is there", async || {
+        let push = detail(target, push).await.push;
+        let is_there = push.targets[0].bytes_done >= push.bytes_total;
+        (is_there || push.state == PushState::Ended).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sender_that_is_killed_ten_times_goes_on_where_it_was() {
+    killed_again_and_again(0).await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_killed_ten_times_asks_only_for_what_it_lacks() {
+    killed_again_and_again(1).await;
+}
+
+#[tokio::test]
+async fn a_target_that_is_killed_does_not_hold_the_others_up_and_gets_its_push_later() {
+    let bytes = bytes_pushed() / 4;
+    let dir = tempfile::tempdir().unwrap();
+    let (on_mint, mint) = root(dir.path(), "mint", "");
+    let (on_oak, oak) = root(dir.path(), "oak", "");
+    let (baulder, wire) = wired(dir.path(), "baulder", Extra::default()).await;
+    let (mint, to_mint) = wired(dir.path(), "mint", mint).await;
+    let (mut oak, to_oak) = wired(dir.path(), "oak", oak).await;
+    let wires = [wire, to_mint, to_oak];
+    for agent in [&mint, &oak] {
+        agent.join(&baulder.token().await).await.unwrap();
+    }
+    linked(&[&baulder, &mint, &oak]).await;
+    let file = dir.path().join("image.bin");
+    noise(&file, bytes, SEED_DEFAULT);
+    let before = passed(&wires);
+    let begun = baulder.client().push(&request(&[&file], &[&mint, &oak])).await.unwrap();
+    let some = before + bytes / 3;
+    eventually(LONG, "it is under way", async || (passed(&wires) >= some).then_some(())).await;
+    oak.kill9();
+    let is_at_mint = |push: &PushView| states(push).contains(&PushTargetState::Confirmed);
+    let push = followed(&baulder, &begun, is_at_mint).await;
+    assert_eq!(push.state, PushState::Running, "one of them is away: {push:?}");
+    assert!(is_same(&on_mint.join("image.bin"), &file));
+    assert!(!on_oak.join("image.bin").exists());
+    oak.restart().await;
+    let ended = followed(&baulder, &begun, |_| false).await;
+    assert_eq!(states(&ended), [PushTargetState::Confirmed; 2], "{ended:?}");
+    assert!(is_same(&on_oak.join("image.bin"), &file));
+    let travelled = passed(&wires) - before;
+    eprintln!("{travelled} bytes on the wires for twice {bytes}");
+    assert!(travelled <= bytes / 10 * 22 + IN_FLIGHT_BYTES);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn neither_side_holds_more_than_64_mib_more_than_when_it_is_idle() {
+    let bytes = bytes_pushed();
+    let pair = pair(bytes).await;
+    let [baulder, mint] = &pair.agents;
+    let idle = [memory_peak_kib(baulder), memory_peak_kib(mint)];
+    let before = passed(&pair.wires);
+    let begun = baulder.client().push(&request(&[&pair.file], &[mint])).await.unwrap();
+    let ended = followed(baulder, &begun, |_| false).await;
+    assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+    let busy = [memory_peak_kib(baulder), memory_peak_kib(mint)];
+    for (who, idle, busy) in [("sender", idle[0], busy[0]), ("target", idle[1], busy[1])] {
+        eprintln!("{who}: {idle} KiB idle, {busy} KiB at most");
+        assert!(busy <= idle + MEMORY_KIB_MAX, "the {who} held {busy} KiB");
+    }
+    let travelled = passed(&pair.wires) - before;
+    assert!(travelled <= bytes / 100 * 102 + MIB, "{travelled} bytes on the wire for {bytes}");
+}

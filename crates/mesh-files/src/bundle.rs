@@ -240,6 +240,12 @@ pub fn to_transfer(push_id: PushId, kind: BundleKind, bundle: Vec<u8>) -> FileTr
     }
 }
 
+/// Whether a payload says that it is about a push. Nothing of it is read.
+#[must_use]
+pub fn is_of_push(transfer: &FileTransfer) -> bool {
+    [BundleKind::Push, BundleKind::Replies].iter().any(|kind| kind.path() == transfer.path)
+}
+
 /// Finds the bundle in a payload; none when that is not about a push but an application's own.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ mod sender;
 
 pub use bundle::{
     BUNDLE_BYTES_MAX, BUNDLE_FILE_BYTES_MAX, BundleError, BundleKind, BundleReader, BundleWriter,
-    FoundBundle, decode_replies, encode_replies, from_transfer, to_transfer,
+    FoundBundle, decode_replies, encode_replies, from_transfer, is_of_push, to_transfer,
 };
 pub use chunker::{Chunker, ChunkerConfig, FoundChunk};
 pub use compression::{Compress, Compression};

@@ -2,8 +2,9 @@
 //!
 //! The steps are decided in `mesh-files`, files are touched in `mesh-tree`. Here are the tasks: one for each push that
 //! this node makes (`sending.rs`), one for each that comes (`receiving.rs`); the stream between two of them
-//! (`channel.rs`); what is recorded of them (`ledger.rs`); and what others ask and say of them (`facade.rs`).
+//! (`channel.rs`), or a message (`bundles.rs`); what is recorded of them (`ledger.rs`); and what others ask and say of them (`facade.rs`).
 
+mod bundles;
 mod channel;
 mod facade;
 mod ledger;
@@ -15,6 +16,7 @@ mod sending;
 mod settings;
 mod views;
 
+pub(crate) use facade::APP_TYPE as PUSH_APP_TYPE;
 pub use settings::{PushSettings, RootSettings};
 
 /// Everything that this node has to do with pushes.
@@ -24,6 +26,7 @@ pub(crate) struct Pushes {
     pub(crate) senders: sending::Senders,
     pub(crate) roots: roots::Roots,
     pub(crate) receivers: receiving::Receivers,
+    bundles: bundles::Bundles,
     heard: facade::Heard,
 }
 
@@ -35,6 +38,7 @@ impl Pushes {
             senders: sending::Senders::default(),
             roots: roots::Roots::new(settings, data_dir),
             receivers: receiving::Receivers::default(),
+            bundles: bundles::Bundles::default(),
             heard: facade::Heard::default(),
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use mesh_delivery::{End, Entry, Priority, Reservation};
+use mesh_files::is_of_push;
 use mesh_protocol::{
     Deliver, DeliverItem, EncodeError, Encryption, ErrorCode, Frame, MeshMessage, MessageId,
     Payload, PeerId, Recipient, UnixMillis, WireRef,
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::error::{NodeError, chain};
 use crate::outgoing::{Delivered, Delivery, DeliveryOutcome, Outgoing, Sent, Target, Waiting};
+use crate::pushes::PUSH_APP_TYPE;
 use crate::shared::{Shared, lock};
 use crate::view::View;
 
@@ -415,10 +417,11 @@ impl Shared {
     }
 }
 
-/// The application type of a custom JSON message; empty for anything else.
+/// The application type of a custom JSON message, and of what says something about a push; empty for anything else.
 pub(crate) fn app_type_of(payload: &Payload) -> String {
     match payload {
         Payload::CustomJson(custom) => custom.app_type.clone(),
+        Payload::FileTransfer(transfer) if is_of_push(transfer) => PUSH_APP_TYPE.to_owned(),
         Payload::DatabaseSync(_)
         | Payload::FileTransfer(_)
         | Payload::MediaStream(_)

@@ -1,5 +1,6 @@
 //! Pushes between real agents: what they promise, seen from outside. Start reading at `desk.rs`.
 
+mod by_message;
 mod damage;
 mod desk;
 mod kills;

@@ -9,14 +9,15 @@ use mesh_control::{
     RollbackRequest,
 };
 use mesh_protocol::{
-    CustomJson, ErrorCode, JsonText, PUSH_TARGETS_MAX, Payload, PeerId, PushEvent, PushFact,
-    PushId, PushOffer,
+    CustomJson, ErrorCode, JsonText, MeshMessage, PUSH_TARGETS_MAX, Payload, PeerId, PushEvent,
+    PushFact, PushId, PushOffer,
 };
 use mesh_store::StoredPush;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::bundles::Kept;
 use super::ledger::Side;
 use super::manifest_file::ManifestFile;
 use crate::clock;
@@ -25,8 +26,8 @@ use crate::outgoing::{Outgoing, Target};
 use crate::shared::{Shared, lock};
 use crate::subscribe::{Filter, Received};
 
-/// What members say about pushes in messages.
-const APP_TYPE: &str = "mesh.push";
+/// What members say about pushes in messages. One word for all of it keeps it in its order.
+pub(crate) const APP_TYPE: &str = "mesh.push";
 /// Fewer digits of a push's id are too easily those of another one.
 const DIGITS_MIN: usize = 8;
 /// Announcements that are remembered.
@@ -53,8 +54,25 @@ enum Notice {
     },
     /// Somebody approves of a push that waits for it, or says no and why.
     Decided { push_id: PushId, deny: Option<String> },
+    /// The one who pushes has given it up: for those who have it in a message, and no stream.
+    Cancelled { push_id: PushId },
     /// The one who says so has put back what was there before the push.
     RolledBack { push_id: PushId, by_push: PushId },
+}
+
+impl Notice {
+    fn of(message: &MeshMessage) -> Option<Self> {
+        let Payload::CustomJson(json) = &message.payload else { return None };
+        if json.app_type != APP_TYPE {
+            return None;
+        }
+        serde_json::from_str(json.data.as_str()).ok()
+    }
+}
+
+/// Whether a message says that its sender has given this push up.
+pub(super) fn is_cancel_of(message: &MeshMessage, push_id: PushId) -> bool {
+    matches!(Notice::of(message), Some(Notice::Cancelled { push_id: of }) if of == push_id)
 }
 
 /// What members have announced since the start, the newest last: enough for somebody who is no target to approve.
@@ -83,7 +101,8 @@ impl Shared {
     pub(crate) async fn find_push(&self, digits: &str) -> Result<PushId, NodeError> {
         let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if !is_hex || digits.len() < DIGITS_MIN {
-            let message = format!("a push is named by its id, or by at least {DIGITS_MIN} digits of it");
+            let message =
+                format!("a push is named by its id, or by at least {DIGITS_MIN} digits of it");
             return Err(NodeError::new(ErrorCode::BadRequest, message)
                 .with_hint("`mesh-ctl pushes` lists the pushes"));
         }
@@ -235,6 +254,15 @@ impl Shared {
         self.notify(Target::Peer(sender), &Notice::RolledBack { push_id, by_push }).await
     }
 
+    /// Tells a target that has a push in a message that it is to go no further.
+    pub(crate) async fn tell_cancelled(
+        self: &Arc<Self>,
+        push_id: PushId,
+        target: PeerId,
+    ) -> Result<(), NodeError> {
+        self.notify(Target::Peer(target), &Notice::Cancelled { push_id }).await
+    }
+
     async fn notify(self: &Arc<Self>, to: Target, notice: &Notice) -> Result<(), NodeError> {
         if self.view().others().next().is_none() {
             return Ok(());
@@ -259,6 +287,7 @@ impl Shared {
                 self.resume_receiving(stored);
             }
         }
+        self.resume_bundles().await;
         let shared = Arc::clone(self);
         let handler = move |received| {
             let shared = Arc::clone(&shared);
@@ -280,7 +309,10 @@ impl Shared {
         };
         let data_dir = self.data_dir.path().to_owned();
         let removed = tokio::task::spawn_blocking(move || {
-            gone.into_iter().try_for_each(|push_id| ManifestFile::remove(&data_dir, push_id))
+            gone.into_iter().try_for_each(|push_id| {
+                Kept::Sent.remove(&data_dir, push_id)?;
+                ManifestFile::remove(&data_dir, push_id)
+            })
         });
         if let Ok(Err(error)) = removed.await {
             Self::log_failure("the lists of old pushes cannot be removed", &error);
@@ -289,9 +321,11 @@ impl Shared {
 
     /// Hears what a member says of a push. Says whether the message was dealt with.
     async fn take_notice(self: &Arc<Self>, received: &Received) -> bool {
-        let Payload::CustomJson(json) = &received.message.payload else { return true };
-        let Ok(notice) = serde_json::from_str::<Notice>(json.data.as_str()) else { return true };
         let from = received.message.from;
+        if let Payload::FileTransfer(transfer) = &received.message.payload {
+            return self.take_transfer(from, transfer).await;
+        }
+        let Some(notice) = Notice::of(&received.message) else { return true };
         match notice {
             Notice::Announced { .. } => self.hear_announced(received, notice),
             Notice::Decided { push_id, deny } => {
@@ -299,6 +333,7 @@ impl Shared {
                     tracing::debug!(%push_id, peer = %from.short(), %error, "a decision about a push is of no use here");
                 }
             }
+            Notice::Cancelled { push_id } => self.pushes.bundles.stop(push_id, from),
             Notice::RolledBack { push_id, by_push } => {
                 return self.hear_rolled_back(from, push_id, by_push).await.is_ok();
             }
@@ -386,7 +421,8 @@ impl Shared {
 }
 
 fn is_rolled_back(stored: &StoredPush, target: &PeerId) -> bool {
-    let is_it = |fact: &PushFact| matches!(fact, PushFact::RolledBack { target: one, .. } if one == target);
+    let is_it =
+        |fact: &PushFact| matches!(fact, PushFact::RolledBack { target: one, .. } if one == target);
     stored.events.iter().any(|event| is_it(&event.fact))
 }
 

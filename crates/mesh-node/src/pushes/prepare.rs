@@ -34,6 +34,8 @@ pub(super) struct PrepareJob {
     pub(super) destination: RelativePath,
     /// Whether `.gitignore` and `.meshignore` count.
     pub(super) has_rules: bool,
+    /// Most bytes of files that the way they travel takes.
+    pub(super) bytes_max: Option<u64>,
     /// Seconds of Unix time, for what is allowed until a day.
     pub(super) now: i64,
 }
@@ -80,6 +82,7 @@ pub(super) fn prepare(job: &PrepareJob, watch: &PrepareWatch) -> Result<Prepared
             scanning: Scanning::new(&job.sources, job.now)?,
             builder: ManifestBuilder::new(job.destination.clone()),
             file,
+            bytes: 0,
         };
         work.run()
     })
@@ -89,6 +92,14 @@ fn unstored(error: &std::io::Error) -> PushProblem {
     let full = error.kind() == std::io::ErrorKind::StorageFull;
     let reason = if full { PushReason::DiskFull } else { PushReason::StorageError };
     problem(reason, format!("the list of what is pushed cannot be kept: {error}"))
+}
+
+/// More than a message takes.
+pub(super) fn too_large(bytes_max: u64) -> PushProblem {
+    let detail = format!(
+        "one message takes at most {bytes_max} bytes of files, and what names them; without `--via message` there is no such bound"
+    );
+    problem(PushReason::QuotaExceeded, detail)
 }
 
 fn refused(error: &ManifestError) -> PushProblem {
@@ -119,6 +130,8 @@ struct Work<'w> {
     scanning: Scanning,
     builder: ManifestBuilder,
     file: ManifestFile,
+    /// Of files that were come across.
+    bytes: u64,
 }
 
 impl Work<'_> {
@@ -149,7 +162,10 @@ impl Work<'_> {
     fn take(&mut self, walked: Walked) -> Result<(), PushProblem> {
         let Walked { path, facts, target, .. } = walked;
         match facts.kind {
-            Kind::File => self.take_file(path),
+            Kind::File => {
+                self.count(facts.size)?;
+                self.take_file(path)
+            }
             Kind::Folder => {
                 let modified = facts.modified;
                 let is_listable = is_listable(&facts);
@@ -163,6 +179,15 @@ impl Work<'_> {
                 let detail = format!("{path} is {}", facts.kind);
                 Err(problem(PushReason::KindRefused, detail))
             }
+        }
+    }
+
+    /// What is too much is not read to its end first.
+    fn count(&mut self, bytes: u64) -> Result<(), PushProblem> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        match self.job.bytes_max {
+            Some(max) if self.bytes > max => Err(too_large(max)),
+            Some(_) | None => Ok(()),
         }
     }
 

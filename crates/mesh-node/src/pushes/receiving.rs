@@ -24,7 +24,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mesh_files::{Phase, ReceiverPush};
-use mesh_protocol::{ErrorCode, PeerId, PushId, PushMessage, PushOffer, PushReason, RollbackOffer};
+use mesh_protocol::{
+    ErrorCode, PeerId, PushId, PushMessage, PushMethod, PushOffer, PushReason, RollbackOffer,
+};
 use mesh_store::StoredPush;
 use mesh_transport::LinkStream;
 use mesh_tree::Staging;
@@ -99,7 +101,7 @@ impl Shared {
     /// Takes a stream that a member opened for a push.
     pub(crate) async fn receive_push(self: Arc<Self>, peer: PeerId, stream: LinkStream) {
         let (reader, writer) = channel(stream);
-        self.receive_on(peer, reader, writer).await;
+        self.receive_on(peer, PushMethod::Stream, reader, writer).await;
     }
 
     /// The same for whatever carries the messages: a rollback at this node itself has no stream.
@@ -130,12 +132,18 @@ impl Shared {
         offer: RollbackOffer,
         reader: PushReader,
         writer: PushWriter,
+        method: PushMethod,
     ) {
         let rollback = Rollback { of: offer.of, is_forced: offer.is_forced };
         match self.offer_of(&offer).await {
             Ok(offer) => self.take_offer(peer, offer, Some(rollback), reader, writer).await,
             Err(problem) => offers::refuse(writer, problem).await,
         }
+                if offer.method != method {
+                    let detail = "the push came another way than its offer says";
+                    let problem = problem(PushReason::ManifestInvalid, detail);
+                    return offers::refuse(writer, problem).await;
+                }
     }
 
     /// Goes on with a push after a restart.

@@ -9,17 +9,19 @@ use std::sync::{Arc, Mutex};
 
 use mesh_control::PushRequest;
 use mesh_protocol::{
-    ErrorCode, PeerId, PushId, PushMethod, PushOffer, PushProblem, PushTotals, RelativePath,
+    ErrorCode, PeerId, PushId, PushMessage, PushMethod, PushOffer, PushProblem, PushTotals,
+    RelativePath,
 };
 use mesh_store::{PushRow, StoredPush};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::prepare::PrepareWatch;
 use crate::clock;
 use crate::error::NodeError;
 use crate::shared::{Shared, lock};
 
+mod bundling;
 mod chunks;
 mod request;
 mod serving;
@@ -172,6 +174,25 @@ impl Shared {
             handle.watch.is_cancelled.store(true, Ordering::Relaxed);
         }
         self.pushes.senders.tell(push_id, Control::Cancel)
+    }
+}
+
+impl Shared {
+    /// Hands what a target says in a message to the push's task. Says whether it is recorded, or of no use.
+    pub(crate) async fn push_replied(
+        &self,
+        push_id: PushId,
+        from: PeerId,
+        replies: Vec<PushMessage>,
+    ) -> bool {
+        let (done, taken) = oneshot::channel();
+        let replied = Control::Replied { from, replies, done };
+        // Without a task the push is over, or none of this node.
+        if !self.pushes.senders.tell(push_id, replied) {
+            return true;
+        }
+        // A task that ends without a word has recorded everything, or is stopped with the node.
+        taken.await.is_ok() || !self.tasks.shutdown().is_cancelled()
     }
 }
 

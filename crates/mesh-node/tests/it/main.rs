@@ -20,4 +20,5 @@ mod live;
 mod membership;
 mod subscriptions;
 mod support;
+mod transfers;
 mod upkeep;

@@ -19,6 +19,7 @@ fn job(dir: &Path, name: &str) -> PrepareJob {
         sources: vec![source],
         destination: RelativePath::ROOT,
         has_rules: true,
+        bytes_max: None,
         now: 0,
     }
 }

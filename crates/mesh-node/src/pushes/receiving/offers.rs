@@ -39,7 +39,7 @@ impl Shared {
         reader: PushReader,
         writer: PushWriter,
     ) {
-        let is_for_us = offer.targets.contains(&self.me) && offer.method == PushMethod::Stream;
+        let is_for_us = offer.targets.contains(&self.me);
         let refusal = if offer.by != peer || !self.view().verdict.is_member(&peer) {
             Some(problem(PushReason::NotAMember, "who offers is not who pushes"))
         } else if !is_for_us {

@@ -92,12 +92,10 @@ impl Shared {
         if ttl.is_zero() || ttl > TTL_MAX {
             return Err(refused("a push waits for its targets 1 second to 30 days"));
         }
-        match request.method {
-            None | Some(PushMethodName::Stream) => {}
-            Some(PushMethodName::Message) => {
-                return Err(refused("files travel as a stream; nothing was done"));
-            }
-        }
+        let method = match request.method {
+            None | Some(PushMethodName::Stream) => PushMethod::Stream,
+            Some(PushMethodName::Message) => PushMethod::Message,
+        };
         let message = request.message.clone().unwrap_or_default();
         check_text("the message", &message, now)?;
         if let Some(test) = &request.test {
@@ -119,7 +117,7 @@ impl Shared {
             root,
             destination: destination_of(request)?,
             message,
-            method: PushMethod::Stream,
+            method,
             totals: PushTotals::default(),
             manifest: [0; 32],
             test: request.test.clone(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mesh_files::RateLimit;
 use mesh_protocol::{
     ChunkNeed, ChunkRanges, ChunkSource, PAGE_IDS_MAX, PageIds, PageNeed, PeerId, PushAnswer,
-    PushMessage, PushProblem, PushReason, PushResult,
+    PushMessage, PushMethod, PushProblem, PushReason, PushResult,
 };
 use mesh_transport::OpenStreamError;
 use mesh_tree::Source;
@@ -108,7 +108,12 @@ impl Session {
             return Ok(channel(shared.open_stream(&self.peer, &StreamUse::Push).await?));
         }
         let [here, (reader, writer)] = channel_here();
-        shared.tasks.spawn(Arc::clone(shared).receive_on(shared.me, reader, writer));
+        shared.tasks.spawn(Arc::clone(shared).receive_on(
+            shared.me,
+            PushMethod::Stream,
+            reader,
+            writer,
+        ));
         Ok(here)
     }
 
@@ -259,7 +264,7 @@ fn unexpected() -> ChannelError {
     mesh_protocol::DecodeError::Malformed { what: "message of a target" }.into()
 }
 
-fn names_of(pages: &Pages) -> Vec<PushMessage> {
+pub(super) fn names_of(pages: &Pages) -> Vec<PushMessage> {
     let ids: Vec<_> = pages.ids().collect();
     let firsts = (0_u64..).step_by(PAGE_IDS_MAX);
     let named = firsts.zip(ids.chunks(PAGE_IDS_MAX));

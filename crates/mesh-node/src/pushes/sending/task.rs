@@ -1,12 +1,15 @@
 //! One push of this node: wishes of the engine become effects, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use mesh_files::{RangeSet, RateLimit, SenderInput, SenderOutput, SenderPush};
-use mesh_protocol::{PeerId, PushId, PushOffer, PushProblem, PushReason, PushResult, PushStep};
+use mesh_protocol::{
+    PeerId, PushId, PushMessage, PushMethod, PushOffer, PushProblem, PushReason, PushResult,
+    PushStep,
+};
 use mesh_store::StoredPush;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -21,6 +24,7 @@ use crate::pushes::ledger::{Progress, Side};
 use crate::pushes::prepare::{PrepareWatch, Prepared};
 use crate::shared::{Shared, lock};
 
+mod by_message;
 mod effects;
 mod reports;
 
@@ -42,6 +46,13 @@ pub(super) enum Control {
     RolledBack {
         target: PeerId,
         by: PushId,
+    },
+    /// A target says something in a message.
+    Replied {
+        from: PeerId,
+        replies: Vec<PushMessage>,
+        /// Told once it is recorded.
+        done: oneshot::Sender<()>,
     },
 }
 
@@ -74,6 +85,10 @@ pub(super) struct SendingTask {
     limit: Option<Arc<Mutex<RateLimit>>>,
     pages: Option<Arc<Pages>>,
     spread: Option<Spread>,
+    /// Targets whose message is in the outbox, or was; only of a push that travels in messages.
+    sent: BTreeSet<PeerId>,
+    /// Whoever waits until what a target said is recorded.
+    unrecorded: Vec<oneshot::Sender<()>>,
 }
 
 impl Drop for SendingTask {
@@ -119,7 +134,6 @@ impl SendingTask {
         let engine = SenderPush::new(targets, offer.expires_at, settings.sender, &events);
         let (report, reports) = mpsc::channel(REPORTS_MAX);
         Self {
-            engine,
             controls,
             watch,
             preparing: None,
@@ -131,6 +145,9 @@ impl SendingTask {
             limit: limit.map(|limit| Arc::new(Mutex::new(RateLimit::new(limit)))),
             pages: None,
             spread: None,
+            sent: by_message::answered(&engine).collect(),
+            unrecorded: Vec::new(),
+            engine,
             shared,
             offer,
             work,
@@ -144,6 +161,10 @@ impl SendingTask {
         self.engine.handle_timeout(clock::now().wall);
         self.look_at_links();
         while self.drain().await.is_ok() {
+            for done in self.unrecorded.drain(..) {
+                // It asked for nothing more.
+                let _gone = done.send(());
+            }
             self.plan();
             let now = clock::now();
             let due = self.engine.poll_timeout().and_then(|due| {
@@ -203,7 +224,15 @@ impl SendingTask {
                 } else {
                     PushStep::Prepare
                 };
+                let under_way = self.under_way();
                 self.input(SenderInput::Cancelled(cancelled(step)));
+                if self.is_by_message() {
+                    self.call_back(under_way);
+                }
+            }
+            Control::Replied { from, replies, done } => {
+                self.replied(from, replies);
+                self.unrecorded.push(done);
             }
             Control::RolledBack { target, by } => {
                 self.input(SenderInput::RolledBack { target, by });
@@ -218,7 +247,13 @@ impl SendingTask {
         for peer in peers {
             // This node reaches itself: a rollback may be for it, too.
             let is_me = peer == self.shared.me;
-            let link = if is_me { Some(0) } else { self.shared.link(&peer).map(|link| link.id) };
+            let link = self.shared.link(&peer).map(|link| link.id);
+            let link = match self.offer.method {
+                // A message waits for nobody. When it is sent, one that is away is waited for.
+                PushMethod::Message => (link.is_some() || !self.sent.contains(&peer)).then_some(0),
+                PushMethod::Stream if is_me => Some(0),
+                PushMethod::Stream => link,
+            };
             if !is_me && !view.verdict.is_member(&peer) {
                 let detail = "it is no member of this mesh any more";
                 let problem = problem(PushReason::NotAMember, detail);
@@ -272,6 +307,9 @@ impl SendingTask {
                 }
                 SenderOutput::Prepare => self.prepare(),
                 SenderOutput::Announce => self.announce(),
+                SenderOutput::Offer(peer) if self.is_by_message() => {
+                    self.offer_by_message(peer).await;
+                }
                 SenderOutput::Offer(peer) => self.offer(peer),
                 SenderOutput::Serve(peer) => self.serve(peer).await,
                 SenderOutput::Stop(peer, problem) => {
@@ -279,6 +317,7 @@ impl SendingTask {
                     self.end_session(peer);
                 }
                 SenderOutput::Finished => {
+                    self.forget_bundle().await;
                     self.shared.close_push(self.offer.push_id, Side::Sender).await?;
                     return Err(Over);
                 }

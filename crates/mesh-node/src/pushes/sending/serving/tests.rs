@@ -35,6 +35,7 @@ impl Target {
             sources: vec![source.clone()],
             destination: RelativePath::ROOT,
             has_rules: true,
+            bytes_max: None,
             now: 0,
         };
         let prepared = prepare(&job, &PrepareWatch::default()).unwrap();

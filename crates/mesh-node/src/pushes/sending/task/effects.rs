@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mesh_files::{RangeSet, SenderInput};
+use mesh_files::{BUNDLE_FILE_BYTES_MAX, RangeSet, SenderInput};
 use mesh_protocol::{
     ErrorCode, PeerId, PushEvent, PushFact, PushMessage, PushOffer, PushProblem, PushReason,
     PushTotals, RollbackOffer, UnixMillis,
@@ -73,6 +73,7 @@ impl SendingTask {
             sources,
             destination: self.offer.destination.clone(),
             has_rules: !request.no_ignore,
+            bytes_max: self.is_by_message().then_some(BUNDLE_FILE_BYTES_MAX),
             now,
         };
         let watch = Arc::clone(&self.watch);
@@ -118,6 +119,12 @@ impl SendingTask {
         match prepared {
             Ok(Prepared { totals, manifest }) => {
                 self.offer = PushOffer { totals, manifest, ..self.offer.clone() };
+                if self.is_by_message()
+                    && let Err(problem) = self.make_bundle().await
+                {
+                    self.input(SenderInput::PrepareFailed(problem));
+                    return Ok(());
+                }
                 let (push_id, offer) = (self.offer.push_id, self.offer.clone());
                 self.shared.set_push_offer(push_id, Side::Sender, offer).await?;
                 self.input(SenderInput::Prepared { totals, manifest });
@@ -165,6 +172,10 @@ impl SendingTask {
     /// Lets a target ask for pages and chunks.
     pub(super) async fn serve(&mut self, peer: PeerId) {
         let Work::Files(request) = &self.work else { return };
+        // A message has everything in it.
+        if self.is_by_message() {
+            return;
+        }
         let Ok(sources) = sources_of(request) else { return };
         let pages = match self.pages().await {
             Ok(pages) => pages,

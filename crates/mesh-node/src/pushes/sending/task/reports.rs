@@ -66,7 +66,7 @@ impl SendingTask {
         }
     }
 
-    fn resulted(&mut self, peer: PeerId, result: PushResult) {
+    pub(super) fn resulted(&mut self, peer: PeerId, result: PushResult) {
         match &result {
             PushResult::Verified(_) => {}
             PushResult::Confirmed(_) => {

@@ -17,6 +17,7 @@ use mesh_protocol::{FileEntry, FileTime, FolderEntry, LinkEntry, PushId, Relativ
 use rustix::fs::{Gid, OFlags, Uid};
 use rustix::io::Errno;
 
+use crate::facts::is_as_given;
 use crate::folder::{Folder, PRIVATE};
 use crate::path::{name_of, shown, split, stays_inside};
 use crate::staging::{new_mode, set_mode};
@@ -97,7 +98,7 @@ impl Plan {
         let staged = items.look(&item.name()).map_err(&at)?;
         let is_ready = self.staging.is_finished(number)
             && staged.is_some_and(|staged| {
-                staged.size == entry.bytes && staged.modified.seconds == entry.modified.seconds
+                staged.size == entry.bytes && is_as_given(staged.modified, entry.modified)
             });
         if !is_ready {
             return Err(TreeError::Mismatch { path: shown(entry.path.as_bytes()) });

@@ -125,6 +125,13 @@ fn time(seconds: i64, nanos: u64) -> FileTime {
     FileTime { seconds, nanos: u32::try_from(nanos).unwrap_or(0) }
 }
 
+/// Tells whether `found` is what a file system made of `given`: some keep times less finely, none rounds up.
+pub(crate) fn is_as_given(found: FileTime, given: FileTime) -> bool {
+    let mut units = (0..=9).map(|digits| 10_u32.pow(digits));
+    found.seconds == given.seconds
+        && units.any(|unit| found.nanos == given.nanos - given.nanos % unit)
+}
+
 pub(crate) fn timespec(time: FileTime) -> Timespec {
     Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() }
 }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::{Note, Noted, Staging};
-use crate::facts::timespec;
+use crate::facts::{is_as_given, timespec};
 use crate::local::{LocalFile, read_full};
 use crate::path::shown;
 use crate::{Kind, TreeError, Usage};
@@ -112,7 +112,7 @@ impl Staging {
             found.kind == Kind::File
                 && found.is_executable() == entry.is_executable
                 && found.mode & 0o7000 == 0
-                && found.modified.seconds == entry.modified.seconds
+                && is_as_given(found.modified, entry.modified)
         });
         if !is_as_left {
             self.note(Note { number, what: Noted::Forgotten })?;

@@ -1,7 +1,8 @@
 //! A push in place: what it changes, and what stops it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::time::{Duration, UNIX_EPOCH};
 
 use mesh_tree::{Refusal, Staging, TreeError};
 
@@ -172,13 +173,20 @@ fn what_was_not_finished_or_was_touched_since_is_not_put_in_place() {
     assert_eq!(fs::read_to_string(&staged).unwrap(), "two");
     drop(staging);
     fs::write(&staged, "TWO").unwrap();
-    let staging = Staging::open(&root, push(1)).unwrap();
-    let mut plan = mesh_tree::Plan::begin(&staging, 0).unwrap();
-    let crate::support::Entry::File(entry, _) = &entries[0] else { panic!() };
-    plan.file(0, entry).unwrap();
-    let crate::support::Entry::File(entry, _) = &entries[1] else { panic!() };
-    let error = plan.file(1, entry).unwrap_err();
-    assert!(matches!(&error, TreeError::Mismatch { path } if path == "b"), "{error}");
+    // Long after, and in the same second as the time that it has.
+    let within_the_second = UNIX_EPOCH + Duration::new(1_500_000_000, 999_999_999);
+    for touched in [None, Some(within_the_second)] {
+        if let Some(touched) = touched {
+            File::options().write(true).open(&staged).unwrap().set_modified(touched).unwrap();
+        }
+        let staging = Staging::open(&root, push(1)).unwrap();
+        let mut plan = mesh_tree::Plan::begin(&staging, 0).unwrap();
+        let crate::support::Entry::File(entry, _) = &entries[0] else { panic!() };
+        plan.file(0, entry).unwrap();
+        let crate::support::Entry::File(entry, _) = &entries[1] else { panic!() };
+        let error = plan.file(1, entry).unwrap_err();
+        assert!(matches!(&error, TreeError::Mismatch { path } if path == "b"), "{error}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use mesh_control::{PushDecision, PushErrorView, PushTargetState, PushView};
 use mesh_protocol::{PushReason, PushStep};
@@ -157,7 +158,7 @@ async fn a_byte_that_flips_where_a_push_is_put_together_is_found_and_the_old_ver
     let [first, second] = ["a-first.bin", "b-second.bin"].map(|name| tools.join(name));
     noise(&first, MIB, 3);
     noise(&second, 3 * MIB, 4);
-    let years_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1 << 30);
+    let years_ago = UNIX_EPOCH + Duration::from_secs(1 << 30);
     File::options().write(true).open(&first).unwrap().set_modified(years_ago).unwrap();
     write(&on_mint.join("tools/a-first.bin"), "the old version", 0o644);
     write(&on_mint.join("tools/b-second.bin"), "the old version", 0o600);
@@ -179,6 +180,11 @@ async fn a_byte_that_flips_where_a_push_is_put_together_is_found_and_the_old_ver
         })
         .await;
         flip(&item, 5);
+        if is_first {
+            // As if that had happened in the second of the file's own time.
+            let same_second = years_ago + Duration::from_nanos(1);
+            File::options().write(true).open(&item).unwrap().set_modified(same_second).unwrap();
+        }
         let ended = followed(&baulder, &begun, |_| false).await;
         assert_eq!(states(&ended), [PushTargetState::Failed], "{ended:?}");
         let error = failed(&ended, &mint).await;

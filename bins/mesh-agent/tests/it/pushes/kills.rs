@@ -1,12 +1,14 @@
 //! Pushes whose sender and targets die at random moments: they end right, and what was there is not sent again.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use mesh_control::{PushState, PushTargetState, PushView};
+use rustix::process::{Signal, kill_process};
 
-use super::desk::{LONG, detail, dice, followed, noise, request, root, states, wired};
+use super::desk::{LONG, detail, dice, followed, noise, request, root, states, wired, write};
 #[cfg(target_os = "linux")]
 use crate::abuse::memory_peak_kib;
 use crate::agent::{Agent, Extra, eventually, linked};
@@ -168,6 +170,63 @@ async fn a_target_that_is_killed_does_not_hold_the_others_up_and_gets_its_push_l
     let travelled = passed(&wires) - before;
     eprintln!("{travelled} bytes on the wires for twice {bytes}");
     assert!(travelled <= bytes / 10 * 22 + IN_FLIGHT_BYTES);
+}
+
+/// Waits, without a pause, until a file has these bytes.
+fn until_placed(path: &Path, bytes: &[u8]) -> bool {
+    let deadline = Instant::now() + LONG;
+    while Instant::now() < deadline {
+        if fs::read(path).is_ok_and(|found| found == bytes) {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_target_that_is_killed_between_two_renames_has_everything_new_when_it_is_back() {
+    const FILES: u64 = 1000;
+    let seed = setting(SEED, SEED_DEFAULT);
+    eprintln!("{SEED}={seed}");
+    let mut dice = dice(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let (on_mint, extra) = root(dir.path(), "mint", "");
+    let baulder = Agent::start(dir.path(), "baulder").await;
+    let mut mint = Agent::start_with(dir.path(), "mint", extra).await;
+    mint.join(&baulder.token().await).await.unwrap();
+    linked(&[&baulder, &mint]).await;
+    let tools = dir.path().join("tools");
+    let name = |number: u64| format!("{number:04}.txt");
+    let (mut new, mut amid) = (String::new(), 0);
+    for round in 0..4 {
+        let old = std::mem::replace(&mut new, format!("round {round}"));
+        for number in 0..FILES {
+            write(&tools.join(name(number)), &new, 0o644);
+        }
+        let begun = baulder.client().push(&request(&[&tools], &[&mint])).await.unwrap();
+        if round > 0 {
+            let watched = on_mint.join("tools").join(name(dice() % FILES));
+            let (bytes, pid) = (new.clone().into_bytes(), mint.pid());
+            let killing = tokio::task::spawn_blocking(move || {
+                assert!(until_placed(&watched, &bytes), "it is put in place in time");
+                kill_process(pid, Signal::KILL).unwrap();
+            });
+            killing.await.unwrap();
+            mint.kill9();
+            let count = |text: &str| {
+                let files = (0..FILES).map(|number| on_mint.join("tools").join(name(number)));
+                files.filter(|file| fs::read(file).is_ok_and(|is| is == text.as_bytes())).count()
+            };
+            amid += usize::from(count(&old) > 0);
+            mint.restart().await;
+            assert_eq!(count(&new), 1000, "of {} that were old when it died", count(&old));
+        }
+        let ended = followed(&baulder, &begun, |_| false).await;
+        assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+        assert_eq!(ended.targets[0].replaced, Some(if round > 0 { FILES } else { 0 }));
+    }
+    eprintln!("killed between two renames {amid} times");
+    assert!(amid > 0, "it never died between two renames");
 }
 
 #[cfg(target_os = "linux")]

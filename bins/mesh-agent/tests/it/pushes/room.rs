@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mesh_control::{PushRequest, PushTargetState};
-use mesh_protocol::PushReason;
+use mesh_protocol::{PushReason, PushStep};
 
 use super::desk::{
     LONG, at, cleaned, followed, noise, pushed, request, root, staged, states, tree, write,
@@ -186,4 +186,36 @@ async fn a_disk_that_is_full_is_told_before_and_amid_a_push_which_works_when_the
     room((&baulder, &mint), &wanted).await;
     let last = tools.join("399.bin");
     assert_eq!(fs::read(on_mint.join("tools/399.bin")).unwrap(), fs::read(last).unwrap());
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_when_everything_is_verified_is_told_and_the_old_version_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::mount(&dir.path().join("mint-scripts"), 8 * MIB) else {
+        eprintln!("skipped: nothing can be mounted here");
+        return;
+    };
+    // Whoever writes the most at the worst moment: the test itself.
+    let filler = disk.0.join("filler");
+    let test = format!("dd if=/dev/zero of={} bs=4096 count=2047", filler.display());
+    let rules = format!("free_bytes_min = 0\ntest_commands = [\"sh -c '{test} || true'\"]");
+    let (baulder, mint, on_mint) = pair(dir.path(), &rules).await;
+    let tools = dir.path().join("tools");
+    for number in 0..300 {
+        write(&tools.join(format!("{number:03}.txt")), "new", 0o644);
+        write(&on_mint.join(format!("tools/{number:03}.txt")), "the old version", 0o644);
+    }
+    let mut wanted = request(&[&tools], &[&mint]);
+    wanted.test = Some(format!("sh -c '{test} || true'"));
+    let before = tree(&on_mint.join("tools"));
+    let ended = pushed(&baulder, &wanted).await;
+    let error = at(&ended, &mint).error.as_ref().unwrap();
+    assert_eq!((error.step, error.reason), (PushStep::Confirm, PushReason::DiskFull), "{error:?}");
+    assert!(fs::metadata(&filler).unwrap().len() > MIB);
+    cleaned(&on_mint).await;
+    assert!(tree(&on_mint.join("tools")) == before, "the root is not what it was");
+    fs::remove_file(&filler).unwrap();
+    wanted.test = None;
+    room((&baulder, &mint), &wanted).await;
+    assert_eq!(fs::read(on_mint.join("tools/299.txt")).unwrap(), b"new");
 }

@@ -26,6 +26,7 @@ pub(crate) enum ChannelError {
 }
 
 /// What was read: a chunk is not copied out of what came.
+#[expect(clippy::large_enum_variant, reason = "one is read at a time, and none is kept")]
 #[derive(Debug)]
 pub(crate) enum Received {
     /// A chunk: what it is, and its bytes, compressed or not.

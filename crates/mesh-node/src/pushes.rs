@@ -2,21 +2,23 @@
 //!
 //! The steps are decided in `mesh-files`, files are touched in `mesh-tree`. Here are the tasks: one for each push that
 //! this node makes (`sending.rs`), one for each that comes (`receiving.rs`); the stream between two of them
-//! (`channel.rs`), or a message (`bundles.rs`); what is recorded of them (`ledger.rs`); and what others ask and say of them (`facade.rs`).
+//! (`channel.rs`), or a message (`bundles.rs`); what is recorded of them (`ledger.rs`); what is asked of them (`facade.rs`) and said of them by members (`notices.rs`).
 
 mod bundles;
 mod channel;
 mod facade;
 mod ledger;
 mod manifest_file;
+mod notices;
 mod prepare;
+mod pulls;
 mod receiving;
 mod roots;
 mod sending;
 mod settings;
 mod views;
 
-pub(crate) use facade::APP_TYPE as PUSH_APP_TYPE;
+pub(crate) use notices::APP_TYPE as PUSH_APP_TYPE;
 pub use settings::{PushSettings, RootSettings};
 
 /// Everything that this node has to do with pushes.
@@ -27,7 +29,8 @@ pub(crate) struct Pushes {
     pub(crate) roots: roots::Roots,
     pub(crate) receivers: receiving::Receivers,
     bundles: bundles::Bundles,
-    heard: facade::Heard,
+    pulls: pulls::Pulls,
+    heard: notices::Heard,
 }
 
 impl Pushes {
@@ -39,7 +42,8 @@ impl Pushes {
             roots: roots::Roots::new(settings, data_dir),
             receivers: receiving::Receivers::default(),
             bundles: bundles::Bundles::default(),
-            heard: facade::Heard::default(),
+            pulls: pulls::Pulls::default(),
+            heard: notices::Heard::default(),
         }
     }
 }

@@ -21,7 +21,7 @@ use mesh_protocol::{
 use mesh_store::InboxQuery;
 use tokio::sync::mpsc;
 
-use super::facade::{APP_TYPE, is_cancel_of};
+use super::notices::{APP_TYPE, is_cancel_of};
 use super::roots::problem;
 use crate::error::NodeError;
 use crate::outgoing::{Outgoing, Target};

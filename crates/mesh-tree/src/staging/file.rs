@@ -11,12 +11,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Note, Noted, Staging};
 use crate::facts::{is_as_given, timespec};
-use crate::local::{LocalFile, read_full};
+use crate::local::{LocalFile, Piece, read_full};
 use crate::path::shown;
 use crate::{Kind, TreeError, Usage};
 
 /// How much is read at a time.
 const PIECE_BYTES: usize = 1 << 20;
+/// A file with less bytes is not worth more than one note, nor being made as long as it will be.
+const SMALL_BYTES: u64 = 64 << 10;
+/// So many zeros that were copied are worth a hole.
+const HOLE_BYTES_MIN: u64 = 64 << 10;
 
 /// How a staged file takes its space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,25 +55,47 @@ impl Staging {
     ) -> Result<StagedFile, TreeError> {
         let at = TreeError::at(entry.path.as_bytes());
         let name = number.to_string().into_bytes();
-        let old = self.0.items.look(&name).map_err(&at)?;
-        if old.is_some() && self.is_finished(number) {
+        let opened = |file| StagedFile { staging: self.clone(), number, entry: entry.clone(), file };
+        let flags = OFlags::CREATE | OFlags::EXCL;
+        // Mostly there is none, and looking first would cost as much as making it.
+        let is_old = match self.0.items.own_file(&name, flags) {
+            Ok(file) => return self.begin(number, entry, space, file).map(opened),
+            Err(Errno::EXIST) => self.0.items.look(&name).map_err(&at)?,
+            Err(error) => return Err(at(error)),
+        }
+        .is_some_and(|old| old.size == entry.bytes);
+        if self.is_finished(number) {
             self.note(Note { number, what: Noted::Forgotten })?;
         }
-        if old.is_none_or(|old| old.size != entry.bytes) {
-            self.note_lost(number, old.is_some())?;
-            self.0.items.remove(&name).map_err(&at)?;
-            let more = Usage { bytes: entry.bytes, files: 1 };
-            self.0.root.reserve(entry.path.as_bytes(), more)?;
-            let file = self.0.items.own_file(&name, OFlags::CREATE | OFlags::EXCL).map_err(&at)?;
-            if let Err(error) = make_room(&file, entry.bytes, space) {
-                drop(file);
-                self.0.items.unlink(&name).map_err(&at)?;
-                return Err(at(error));
-            }
-            return Ok(StagedFile { staging: self.clone(), number, entry: entry.clone(), file });
+        if is_old {
+            return self.0.items.own_file(&name, OFlags::empty()).map(opened).map_err(at);
         }
-        let file = self.0.items.own_file(&name, OFlags::empty()).map_err(&at)?;
-        Ok(StagedFile { staging: self.clone(), number, entry: entry.clone(), file })
+        self.0.items.remove(&name).map_err(&at)?;
+        let file = self.0.items.own_file(&name, flags).map_err(&at)?;
+        self.begin(number, entry, space, file).map(opened)
+    }
+
+    /// Begins with a file that was made, if there is room for it.
+    fn begin(
+        &self,
+        number: u64,
+        entry: &FileEntry,
+        space: Space,
+        file: File,
+    ) -> Result<File, TreeError> {
+        let path = entry.path.as_bytes();
+        self.note_lost(number)?;
+        let more = Usage { bytes: entry.bytes, files: 1 };
+        let made = self.0.root.reserve(path, more).and_then(|()| {
+            make_room(&file, entry.bytes, space).map_err(TreeError::at(path))
+        });
+        if let Err(error) = made {
+            drop(file);
+            let name = number.to_string().into_bytes();
+            self.0.items.unlink(&name).map_err(TreeError::at(path))?;
+            return Err(error);
+        }
+        Ok(file)
     }
 
     /// Stages a file whose bytes are all there.
@@ -122,13 +148,13 @@ impl Staging {
         StagedFile { staging: self.clone(), number, entry: entry.clone(), file }.compare(digests)
     }
 
-    fn note_lost(&self, number: u64, was_there: bool) -> Result<(), TreeError> {
+    fn note_lost(&self, number: u64) -> Result<(), TreeError> {
         let is_known = {
             let state = self.state();
             state.begun.contains_key(&number)
                 || state.finished.holds(number..number.saturating_add(1))
         };
-        if was_there || is_known {
+        if is_known {
             self.note(Note { number, what: Noted::Forgotten })?;
         }
         Ok(())
@@ -155,6 +181,11 @@ impl StagedFile {
     pub fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), TreeError> {
         let range = self.range(offset, bytes.len() as u64)?;
         self.file.write_all_at(bytes, offset).map_err(|error| self.io(error))?;
+        // A small file that is all here is compared and noted as finished next: one note for it is enough.
+        if range == (0..self.entry.bytes) && self.entry.bytes < SMALL_BYTES {
+            self.staging.remember(self.note_of(range));
+            return Ok(());
+        }
         self.verified(range)
     }
 
@@ -167,6 +198,8 @@ impl StagedFile {
         if range.is_empty() {
             return Ok(());
         }
+        // Zeros at the end of a small file, which is as long as what was written to it.
+        rustix::fs::ftruncate(&self.file, self.entry.bytes).map_err(|error| self.io(error.into()))?;
         // A process that was killed may have left half of something else there.
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match rustix::fs::fallocate(&self.file, hole, offset, count) {
@@ -185,8 +218,11 @@ impl StagedFile {
         self.verified(range)
     }
 
-    /// Copies `count` bytes of `source` without their passing through this process, where the file system
-    /// can, and notes them if they are what `blake3` says. Returns whether they are.
+    /// Copies `count` bytes of `source`, and notes them if they are what `blake3` says. Returns whether they
+    /// are. Many zeros become a hole.
+    ///
+    /// They pass through this process: the kernel's own copy goes page by page, which takes longer, and
+    /// would have to be read back.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -199,17 +235,18 @@ impl StagedFile {
         blake3: &[u8; 32],
     ) -> Result<bool, TreeError> {
         let range = self.range(offset, count)?;
-        if !self.copy_bytes(source, from, range.clone())? {
+        let mut piece = Piece::new(usize::try_from(count).unwrap_or(usize::MAX));
+        let piece = piece.as_mut();
+        if source.read_at(piece, from)? < piece.len() || blake3::hash(piece) != *blake3 {
             return Ok(false);
         }
-        let mut hasher = blake3::Hasher::new();
-        self.read(range.clone(), |piece| {
-            hasher.update(piece);
-        })?;
-        if hasher.finalize() != *blake3 {
-            return Ok(false);
+        if count >= HOLE_BYTES_MIN && piece.iter().all(|byte| *byte == 0) {
+            // Whatever the source was: holes stay holes, wherever their chunks came from.
+            self.put_zeros(offset, count)?;
+        } else {
+            self.file.write_all_at(piece, range.start).map_err(|error| self.io(error))?;
+            self.verified(range)?;
         }
-        self.verified(range)?;
         Ok(true)
     }
 
@@ -256,48 +293,12 @@ impl StagedFile {
         Ok(self.mismatch())
     }
 
-    fn copy_bytes(
-        &self,
-        source: &LocalFile,
-        from: u64,
-        range: Range<u64>,
-    ) -> Result<bool, TreeError> {
-        let (mut from, mut to) = (from, range.start);
-        while to < range.end {
-            let left = usize::try_from(range.end - to).unwrap_or(usize::MAX).min(1 << 30);
-            let copied = rustix::fs::copy_file_range(
-                &source.file,
-                Some(&mut from),
-                &self.file,
-                Some(&mut to),
-                left,
-            );
-            match copied {
-                Ok(0) => return Ok(false),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP) => {
-                    let mut piece = vec![0; piece_of(range.end - to)];
-                    let read = source.read_at(&mut piece, from)?;
-                    if read == 0 {
-                        return Ok(false);
-                    }
-                    let piece = piece.get(..read).unwrap_or_default();
-                    self.file.write_all_at(piece, to).map_err(|error| self.io(error))?;
-                    from += read as u64;
-                    to += read as u64;
-                }
-                Err(error) => return Err(self.io(error.into())),
-            }
-        }
-        Ok(true)
-    }
-
     fn read(&self, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<(), TreeError> {
-        let mut piece = vec![0; piece_of(range.end - range.start)];
+        let mut piece = Piece::new(piece_of(range.end - range.start));
         let mut at = range.start;
         while at < range.end {
             let wanted = piece_of(range.end - at);
-            let piece = piece.get_mut(..wanted).unwrap_or_default();
+            let piece = piece.as_mut().get_mut(..wanted).unwrap_or_default();
             let read = read_full(&self.file, piece, at).map_err(|error| self.io(error))?;
             if read < wanted {
                 return Err(self.mismatch());
@@ -319,8 +320,12 @@ impl StagedFile {
         if range.is_empty() {
             return Ok(());
         }
+        self.staging.note(self.note_of(range))
+    }
+
+    fn note_of(&self, range: Range<u64>) -> Note {
         let what = Noted::Verified { start: range.start, end: range.end };
-        self.staging.note(Note { number: self.number, what })
+        Note { number: self.number, what }
     }
 
     fn mismatch(&self) -> TreeError {
@@ -337,6 +342,10 @@ fn piece_of(bytes: u64) -> usize {
 }
 
 fn make_room(file: &File, bytes: u64, space: Space) -> Result<(), Errno> {
+    // The first write to a small one makes it as long as it is.
+    if space == Space::Sparse && bytes < SMALL_BYTES {
+        return Ok(());
+    }
     rustix::fs::ftruncate(file, bytes)?;
     if space == Space::Sparse || bytes == 0 {
         return Ok(());

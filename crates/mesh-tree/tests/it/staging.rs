@@ -119,6 +119,29 @@ fn sparse_and_empty_files_stay_what_they_are() {
 }
 
 #[test]
+fn zeros_that_are_copied_become_a_hole_although_the_space_was_taken_before() {
+    let home = Home::new();
+    fs::write(home.at("old"), vec![0; 4 << 20]).unwrap();
+    let root = home.open();
+    let old = root.file(&path("old")).unwrap();
+    let staging = Staging::open(&root, push(1)).unwrap();
+    let new = entry("new", 16 << 20);
+    let file = staging.file(0, &new, Space::Allocated).unwrap();
+    let wanted = *blake3::hash(&vec![0; 4 << 20]).as_bytes();
+    for number in 0..4 {
+        assert!(file.copy(&old, 0, number << 22, 4 << 20, &wanted).unwrap());
+    }
+    assert_eq!(file.next_missing(0), None);
+    file.finish(&digests(&vec![0; 16 << 20])).unwrap();
+    let mut plan = Plan::begin(&staging, 0).unwrap();
+    plan.file(0, &new).unwrap();
+    plan.finish().unwrap().commit(&mut |_| {}).unwrap();
+    let facts = fs::metadata(home.at("new")).unwrap();
+    assert_eq!(facts.len(), 16 << 20);
+    assert!(facts.blocks() * 512 < 1 << 20, "{}", facts.blocks());
+}
+
+#[test]
 fn what_is_there_already_is_copied_if_it_is_what_was_announced() {
     let home = Home::new();
     home.write("old", &"0123456789".repeat(1_000));

@@ -25,7 +25,8 @@ use std::sync::{Arc, Mutex};
 
 use mesh_files::{Phase, ReceiverPush};
 use mesh_protocol::{
-    ErrorCode, PeerId, PushId, PushMessage, PushMethod, PushOffer, PushReason, RollbackOffer,
+    ErrorCode, PeerId, PushId, PushMessage, PushMethod, PushOffer, PushProblem, PushReason,
+    RollbackOffer,
 };
 use mesh_store::StoredPush;
 use mesh_transport::LinkStream;
@@ -34,7 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::channel::{PushReader, PushWriter, Received, channel};
 use super::ledger::Side;
-use super::roots::problem;
+use super::roots::{problem, refuses};
 use crate::error::NodeError;
 use crate::shared::{Shared, lock};
 
@@ -81,6 +82,16 @@ impl Receivers {
             live.remove(&push_id);
         }
         may
+    }
+
+    /// Its sender has given a push up, and says so in a message.
+    pub(crate) fn stop(&self, push_id: PushId, by: PeerId, why: PushProblem) {
+        let is_it = |offer: &Arc<PushOffer>| offer.by == by && offer.method == PushMethod::Stream;
+        if self.offer(&push_id).as_ref().is_some_and(is_it) {
+            // One that ended meanwhile has nothing to stop.
+            let _ended =
+                self.post(push_id, Command::Stop(refuses(why.step, why.reason, why.detail)));
+        }
     }
 
     fn offer(&self, push_id: &PushId) -> Option<Arc<PushOffer>> {

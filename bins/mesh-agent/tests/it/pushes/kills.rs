@@ -5,10 +5,13 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use mesh_control::{PushState, PushTargetState, PushView};
+use mesh_control::{PushCancel, PushState, PushTargetState, PushView};
+use mesh_protocol::PushReason;
 use rustix::process::{Signal, kill_process};
 
-use super::desk::{LONG, detail, dice, followed, noise, request, root, states, wired, write};
+use super::desk::{
+    LONG, cleaned, detail, dice, followed, noise, request, root, staged, states, wired, write,
+};
 #[cfg(target_os = "linux")]
 use crate::abuse::memory_peak_kib;
 use crate::agent::{Agent, Extra, eventually, linked};
@@ -69,6 +72,7 @@ struct Pair {
     wires: Vec<Proxy>,
     file: PathBuf,
     arrived: PathBuf,
+    /// Dropped after the agents, which show their logs then.
     _dir: tempfile::TempDir,
 }
 
@@ -90,7 +94,8 @@ async fn killed_again_and_again(who: usize) {
     let (seed, bytes) = (setting(SEED, SEED_DEFAULT), bytes_pushed());
     eprintln!("{SEED}={seed} {SIZE}={}", bytes / MIB);
     let mut dice = dice(seed);
-    let Pair { mut agents, wires, file, arrived, _dir } = pair(bytes).await;
+    // What is named first is dropped last.
+    let Pair { _dir, mut agents, wires, file, arrived } = pair(bytes).await;
     let before = passed(&wires);
     let begun = agents[0].client().push(&request(&[&file], &[&agents[1]])).await.unwrap();
     let mut killed_at = before;
@@ -170,6 +175,39 @@ async fn a_target_that_is_killed_does_not_hold_the_others_up_and_gets_its_push_l
     let travelled = passed(&wires) - before;
     eprintln!("{travelled} bytes on the wires for twice {bytes}");
     assert!(travelled <= bytes / 10 * 22 + IN_FLIGHT_BYTES);
+}
+
+#[tokio::test]
+async fn what_is_given_up_while_its_target_is_dead_is_cleaned_away_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (on_mint, extra) = root(dir.path(), "mint", "");
+    let baulder = Agent::start(dir.path(), "baulder").await;
+    let mut mint = Agent::start_with(dir.path(), "mint", extra).await;
+    mint.join(&baulder.token().await).await.unwrap();
+    linked(&[&baulder, &mint]).await;
+    let file = dir.path().join("image.bin");
+    noise(&file, 16 * MIB, SEED_DEFAULT);
+    let mut slow = request(&[&file], &[&mint]);
+    slow.limit_bytes_per_second = Some(4 * MIB);
+    let begun = baulder.client().push(&slow).await.unwrap();
+    eventually(LONG, "some of it is staged", async || {
+        let known = mint.client().push_detail(&begun.push_id.to_string()).await.ok()?;
+        (known.push.targets[0].bytes_done > MIB).then_some(())
+    })
+    .await;
+    mint.kill9();
+    let cancel = PushCancel { push_id: begun.push_id.to_string() };
+    baulder.client().push_cancel(&cancel).await.unwrap();
+    followed(&baulder, &begun, |_| false).await;
+    assert!(!staged(&on_mint).is_empty());
+    mint.restart().await;
+    cleaned(&on_mint).await;
+    eventually(LONG, "the target knows why", async || {
+        let push = detail(&mint, &begun).await.push;
+        let error = push.targets[0].error.as_ref()?;
+        (push.state == PushState::Ended && error.reason == PushReason::Cancelled).then_some(())
+    })
+    .await;
 }
 
 /// Waits, without a pause, until a file has these bytes.

@@ -34,6 +34,8 @@ pub(super) enum Command {
     Offered { judgement: Judgement, line: Box<Line> },
     /// Somebody decided. Answered with what the push was waiting in.
     Decide { denied: Option<PushProblem>, done: oneshot::Sender<Phase> },
+    /// The sender has given it up, and there was no stream to say so on.
+    Stop(PushProblem),
 }
 
 #[derive(Debug)]
@@ -192,6 +194,7 @@ impl Push {
                 self.hangs_up = false;
                 self.engine.handle_input(ReceiverInput::Offered(judgement), now);
             }
+            Command::Stop(problem) => self.stopped(problem),
             Command::Decide { denied, done } => {
                 let phase = self.engine.state().phase;
                 if phase == Phase::WaitingForApproval {
@@ -213,8 +216,7 @@ impl Push {
                 Intake::Source(source.from, source.chunks)
             }
             Ok(Some(Received::Message(PushMessage::Stop(problem)))) => {
-                self.engine.handle_input(ReceiverInput::Stopped(problem), clock::now().wall);
-                self.hangs_up = true;
+                self.stopped(problem);
                 return;
             }
             // Nothing else is said to a target.
@@ -228,6 +230,11 @@ impl Push {
         if self.takes_in() {
             self.waiting = Some(intake);
         }
+    }
+
+    fn stopped(&mut self, problem: PushProblem) {
+        self.engine.handle_input(ReceiverInput::Stopped(problem), clock::now().wall);
+        self.hangs_up = true;
     }
 
     fn takes_in(&self) -> bool {

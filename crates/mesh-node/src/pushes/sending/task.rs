@@ -224,11 +224,7 @@ impl SendingTask {
                 } else {
                     PushStep::Prepare
                 };
-                let under_way = self.under_way();
-                self.input(SenderInput::Cancelled(cancelled(step)));
-                if self.is_by_message() {
-                    self.call_back(under_way);
-                }
+                self.give_up(cancelled(step));
             }
             Control::Replied { from, replies, done } => {
                 self.replied(from, replies);
@@ -238,6 +234,13 @@ impl SendingTask {
                 self.input(SenderInput::RolledBack { target, by });
             }
         }
+    }
+
+    /// It goes no further at those who do not have all of it.
+    fn give_up(&mut self, problem: PushProblem) {
+        let under_way = self.under_way();
+        self.input(SenderInput::Cancelled(problem.clone()));
+        self.call_back(under_way, &problem);
     }
 
     /// Tells the engine whom there is a link with, and who is no member any more.

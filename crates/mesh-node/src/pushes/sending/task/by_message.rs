@@ -137,20 +137,25 @@ impl SendingTask {
         }
     }
 
-    /// Those who may have the message and are not done with it.
+    /// Those who may have something of it and are not done with it. What has every chunk goes on by itself.
     pub(super) fn under_way(&self) -> Vec<PeerId> {
-        let targets = self.engine.targets();
-        let is_open =
-            |peer: &&PeerId| targets.get(*peer).is_some_and(|state| !state.phase.is_final());
-        self.sent.iter().filter(is_open).copied().collect()
+        let targets = self.engine.targets().iter();
+        let is_open = |peer: &PeerId, phase: Phase| {
+            if self.is_by_message() {
+                return self.sent.contains(peer) && !phase.is_final();
+            }
+            // A stream that is there, and stays, says so sooner; nobody knows whether it stays.
+            *peer != self.shared.me && phase < Phase::Staged && self.engine.prepared().is_some()
+        };
+        targets.filter(|(peer, state)| is_open(peer, state.phase)).map(|(peer, _)| *peer).collect()
     }
 
-    /// Tells those who may have the message that it is to go no further.
-    pub(super) fn call_back(&self, targets: Vec<PeerId>) {
-        let (shared, push_id) = (Arc::clone(&self.shared), self.offer.push_id);
+    /// Tells them that it is to go no further.
+    pub(super) fn call_back(&self, targets: Vec<PeerId>, why: &PushProblem) {
+        let (shared, push_id, why) = (Arc::clone(&self.shared), self.offer.push_id, why.clone());
         self.shared.tasks.spawn(async move {
             for target in targets {
-                if let Err(error) = shared.tell_cancelled(push_id, target).await {
+                if let Err(error) = shared.tell_cancelled(push_id, target, why.clone()).await {
                     tracing::warn!(%push_id, peer = %target.short(), %error, "a target cannot be told that a push was given up");
                 }
             }

@@ -180,7 +180,7 @@ impl SendingTask {
         let pages = match self.pages().await {
             Ok(pages) => pages,
             Err(problem) => {
-                self.input(SenderInput::Cancelled(problem));
+                self.give_up(problem);
                 return;
             }
         };

@@ -42,7 +42,7 @@ impl SendingTask {
                 }
             }
             // What is not there any more can be served to nobody.
-            Heard::Failed(problem) => self.input(SenderInput::Cancelled(problem)),
+            Heard::Failed(problem) => self.give_up(problem),
             Heard::Ended => {
                 self.end_session(peer);
                 self.input(SenderInput::StreamEnded(peer));

@@ -122,6 +122,11 @@ impl Shared {
         Arc::clone(lock(&self.pushes.ledger.progress).entry((push_id, target)).or_default())
     }
 
+    /// Nobody brings the push on here, whatever was offered.
+    pub(super) fn forget_progress(&self, push_id: PushId) {
+        lock(&self.pushes.ledger.progress).remove(&(push_id, self.me));
+    }
+
     /// Commits, however long it takes. A push that the store does not know was pruned meanwhile: nobody asks for it.
     async fn recorded<F>(&self, commit: impl Fn() -> F) -> Result<(), NodeError>
     where

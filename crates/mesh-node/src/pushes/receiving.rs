@@ -22,6 +22,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use mesh_files::{Phase, ReceiverPush};
 use mesh_protocol::{
@@ -46,6 +47,11 @@ use work::Rollback;
 const COMMANDS_MAX: usize = 16;
 /// Pushes that are under way, or wait for somebody: more are told to come again.
 const LIVE_MAX: usize = 256;
+/// How many of them may be one member's.
+const LIVE_OF_ONE_MAX: usize = 64;
+/// Pushes that one member may begin in a minute. Each is kept for a while, also when it is refused.
+const BEGUN_MAX: u32 = 240;
+const BEGUN_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 /// How long a stream may be open before it says what it is for.
 const FIRST_MESSAGE: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -55,6 +61,8 @@ pub(crate) struct Receivers {
     live: Mutex<BTreeMap<PushId, Live>>,
     /// One offer at a time: the same push cannot begin twice, and what is counted stays true.
     gate: tokio::sync::Mutex<()>,
+    /// Since when, and how many, each member began.
+    begun: Mutex<BTreeMap<PeerId, (Instant, u32)>>,
 }
 
 #[derive(Debug)]
@@ -98,13 +106,29 @@ impl Receivers {
         lock(&self.live).get(push_id).map(|live| Arc::clone(&live.offer))
     }
 
-    /// Whether another push than this one can be taken in.
-    fn has_room(&self, push_id: &PushId, incoming_max: usize) -> bool {
+    /// Whether this push can be taken in beside the others. Half of the places are out of reach of any one member.
+    fn has_room(&self, offer: &PushOffer, incoming_max: usize) -> bool {
         let live = lock(&self.live);
-        let others = live.iter().filter(|(id, _)| *id != push_id);
-        let is_busy = |live: &Live| live.is_receiving.load(Ordering::Relaxed);
-        others.clone().count() < LIVE_MAX
-            && others.filter(|(_, live)| is_busy(live)).count() < incoming_max
+        let (mut all, mut busy) = ([0_usize; 2], [0_usize; 2]);
+        for (_, other) in live.iter().filter(|(id, _)| **id != offer.push_id) {
+            let is_own = usize::from(other.offer.by == offer.by);
+            let is_busy = usize::from(other.is_receiving.load(Ordering::Relaxed));
+            all = [all[0] + 1, all[1] + is_own];
+            busy = [busy[0] + is_busy, busy[1] + is_busy * is_own];
+        }
+        all[0] < LIVE_MAX
+            && all[1] < LIVE_OF_ONE_MAX
+            && busy[0] < incoming_max
+            && busy[1] < incoming_max.div_ceil(2)
+    }
+
+    /// Counts a push that a member begins. Says whether it is not one too many.
+    fn may_begin(&self, by: PeerId, now: Instant) -> bool {
+        let mut begun = lock(&self.begun);
+        begun.retain(|_, (since, _)| now.saturating_duration_since(*since) < BEGUN_WITHIN);
+        let (_, count) = begun.entry(by).or_insert((now, 0));
+        *count = count.saturating_add(1);
+        *count <= BEGUN_MAX
     }
 }
 
@@ -133,7 +157,8 @@ impl Shared {
             Ok(Ok(Some(Received::Message(PushMessage::Fetch(fetch))))) => {
                 self.serve_fetch(peer, fetch, reader, writer).await;
             }
-            Ok(_) | Err(_) => writer.reset("a push begins with an offer"),
+            Ok(Err(error)) => writer.reset(&error.to_string()),
+            Ok(Ok(_)) | Err(_) => writer.reset("a push begins with an offer"),
         }
     }
 

@@ -229,8 +229,6 @@ fn judged<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(empty.or_else(|| RelativePath::parse(path).err()))
 }
 
-fn passed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<(), D::Error> {
+fn passed<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<(), D::Error> {
     T::deserialize(deserializer).map(drop)
 }

@@ -55,7 +55,8 @@ impl Staging {
     ) -> Result<StagedFile, TreeError> {
         let at = TreeError::at(entry.path.as_bytes());
         let name = number.to_string().into_bytes();
-        let opened = |file| StagedFile { staging: self.clone(), number, entry: entry.clone(), file };
+        let opened =
+            |file| StagedFile { staging: self.clone(), number, entry: entry.clone(), file };
         let flags = OFlags::CREATE | OFlags::EXCL;
         // Mostly there is none, and looking first would cost as much as making it.
         let is_old = match self.0.items.own_file(&name, flags) {
@@ -86,9 +87,11 @@ impl Staging {
         let path = entry.path.as_bytes();
         self.note_lost(number)?;
         let more = Usage { bytes: entry.bytes, files: 1 };
-        let made = self.0.root.reserve(path, more).and_then(|()| {
-            make_room(&file, entry.bytes, space).map_err(TreeError::at(path))
-        });
+        let made = self
+            .0
+            .root
+            .reserve(path, more)
+            .and_then(|()| make_room(&file, entry.bytes, space).map_err(TreeError::at(path)));
         if let Err(error) = made {
             drop(file);
             let name = number.to_string().into_bytes();
@@ -199,7 +202,8 @@ impl StagedFile {
             return Ok(());
         }
         // Zeros at the end of a small file, which is as long as what was written to it.
-        rustix::fs::ftruncate(&self.file, self.entry.bytes).map_err(|error| self.io(error.into()))?;
+        rustix::fs::ftruncate(&self.file, self.entry.bytes)
+            .map_err(|error| self.io(error.into()))?;
         // A process that was killed may have left half of something else there.
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match rustix::fs::fallocate(&self.file, hole, offset, count) {

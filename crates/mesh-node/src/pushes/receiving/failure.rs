@@ -44,8 +44,8 @@ impl Failure {
             TreeError::Mismatch { .. } => PushReason::ChecksumMismatch,
             TreeError::Quota { .. } => PushReason::QuotaExceeded,
             TreeError::Full { .. } => PushReason::DiskFull,
-            TreeError::Changed { .. }
-            | TreeError::Busy { .. }
+            TreeError::Changed { .. } => PushReason::TargetChanged,
+            TreeError::Busy { .. }
             | TreeError::Push { .. }
             | TreeError::Order { .. }
             | TreeError::Damaged { .. }

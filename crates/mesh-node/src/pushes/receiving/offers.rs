@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use mesh_files::{Judgement, ReceiverInput, ReceiverOutput, ReceiverPush};
 use mesh_protocol::{
-    PeerId, PushAnswer, PushId, PushMessage, PushMethod, PushOffer, PushProblem, PushReason,
-    PushTotals, RollbackOffer,
+    MESSAGE_TTL_MILLIS_MAX, PeerId, PushAnswer, PushId, PushMessage, PushMethod, PushOffer,
+    PushProblem, PushReason, PushTotals, RollbackOffer,
 };
 use mesh_store::{PushRow, StoredPush};
 
@@ -20,6 +20,9 @@ use crate::pushes::channel::{PushReader, PushWriter};
 use crate::pushes::ledger::Side;
 use crate::pushes::roots::{RootError, judge, may_push, problem};
 use crate::shared::Shared;
+
+/// As long as a sender may wait for its targets, by a clock that is not quite this one.
+const LIFETIME_MILLIS_MAX: u64 = MESSAGE_TTL_MILLIS_MAX + 5 * 60 * 1000;
 
 /// Says no, and ends the stream.
 pub(super) async fn refuse(mut writer: PushWriter, problem: PushProblem) {
@@ -44,6 +47,8 @@ impl Shared {
             Some(problem(PushReason::NotAMember, "who offers is not who pushes"))
         } else if !is_for_us {
             Some(problem(PushReason::ManifestInvalid, "the offer is not for this target"))
+        } else if offer.expires_at.0.saturating_sub(clock::now().wall.0) > LIFETIME_MILLIS_MAX {
+            Some(problem(PushReason::ManifestInvalid, "the push would live longer than 30 days"))
         } else {
             None
         };
@@ -67,11 +72,14 @@ impl Shared {
         let _alone = receivers.gate.lock().await;
         let mut judgement = self.judge_offer(&offer, rollback).await;
         let is_refused = matches!(judgement, Judgement::Refuse(_));
-        if !is_refused && !receivers.has_room(&push_id, self.config.pushes.incoming_max) {
+        if !is_refused && !receivers.has_room(&offer, self.config.pushes.incoming_max) {
             judgement =
                 Judgement::Refuse(problem(PushReason::Busy, "too many pushes are under way"));
         }
         if let Err(problem) = self.find_or_start(&offer, rollback, &judgement).await {
+            if receivers.offer(&push_id).is_none() {
+                self.forget_progress(push_id);
+            }
             return line.refuse(problem);
         }
         if !matches!(judgement, Judgement::Refuse(_))
@@ -110,6 +118,9 @@ impl Shared {
             && busy.reason == PushReason::Busy
         {
             return Err(busy.clone());
+        }
+        if !self.pushes.receivers.may_begin(offer.by, clock::now().instant) {
+            return Err(problem(PushReason::Busy, "one member begins too many pushes"));
         }
         let is_forced = rollback.is_some_and(|rollback| rollback.is_forced);
         let row = PushRow {
@@ -180,7 +191,7 @@ impl Shared {
     ) -> Result<PushOffer, PushProblem> {
         let of = self.load_received(rollback.of).await?.ok_or_else(|| {
             let detail = "this target knows nothing of the push that is to be taken back";
-            problem(PushReason::StorageError, detail)
+            problem(PushReason::NothingKept, detail)
         })?;
         Ok(PushOffer {
             push_id: rollback.push_id,
@@ -199,7 +210,11 @@ impl Shared {
     }
 
     /// Writes into the history of a push that it was taken back.
-    pub(super) async fn note_rollback(&self, of: PushId, by: PushId) -> Result<(), NodeError> {
+    pub(super) async fn note_rollback(
+        self: &Arc<Self>,
+        of: PushId,
+        (by, who): (PushId, PeerId),
+    ) -> Result<(), NodeError> {
         let Ok(Some(stored)) = self.load_received(of).await else { return Ok(()) };
         let mut engine = ReceiverPush::new(self.me, stored.row.offer.expires_at, &stored.events);
         engine.handle_input(ReceiverInput::RolledBack { by }, clock::now().wall);
@@ -207,6 +222,12 @@ impl Shared {
             if let ReceiverOutput::Record(event) = output {
                 self.record_push(of, Side::Target, &event).await?;
             }
+        }
+        // Whoever pushed knows by itself what it takes back.
+        if stored.row.by != who
+            && let Err(error) = self.tell_rolled_back(of, stored.row.by, by).await
+        {
+            tracing::warn!(push = %of, %error, "the one who pushed cannot be told that it was taken back");
         }
         Ok(())
     }

@@ -121,6 +121,7 @@ impl Push {
             self.carry_out().await?;
             if self.is_idle() && self.shared.pushes.receivers.leave(self.offer.push_id, &self.inbox)
             {
+                self.shared.forget_progress(self.offer.push_id);
                 return Ok(());
             }
             match self.event().await {
@@ -359,7 +360,7 @@ impl Push {
             Ok(Outcome::Verified(verification)) => ReceiverInput::Verified(verification),
             Ok(Outcome::Placed(confirmation)) => {
                 if let Some(rollback) = self.rollback {
-                    self.shared.note_rollback(rollback.of, push_id).await?;
+                    self.shared.note_rollback(rollback.of, (push_id, self.offer.by)).await?;
                 }
                 ReceiverInput::Placed(confirmation)
             }

@@ -33,11 +33,11 @@ fn nothing_kept(step: PushStep, error: &TreeError) -> Failure {
     match error {
         TreeError::Changed { path } => {
             let detail = format!("{path} was changed since; force it to take that back, too");
-            Failure::new(step, PushReason::StorageError, detail)
+            Failure::new(step, PushReason::TargetChanged, detail)
         }
         TreeError::Push { .. } => {
             let detail = "nothing is kept here of what was there before that push";
-            Failure::new(step, PushReason::StorageError, detail)
+            Failure::new(step, PushReason::NothingKept, detail)
         }
         TreeError::Refused { .. }
         | TreeError::Mismatch { .. }

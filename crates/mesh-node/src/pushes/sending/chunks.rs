@@ -205,6 +205,11 @@ impl ChunkReader {
         Ok(Wanted { place, is_next_file })
     }
 
+    /// How many chunks there are.
+    pub(super) fn chunks(&self) -> u64 {
+        self.pages.chunks()
+    }
+
     /// Fills `bytes`, which has the chunk's length, with what [`ChunkReader::find`] found last.
     ///
     /// # Errors

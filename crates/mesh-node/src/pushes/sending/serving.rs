@@ -24,6 +24,9 @@ const HEAD_BYTES: usize = PUSH_HEADER_BYTES + CHUNK_HEAD_BYTES;
 /// A chunk that is smaller is not worth a try.
 const COMPRESSED_BYTES_MIN: u32 = 256;
 const LEVEL: i32 = 1;
+/// How often a target may ask for everything on one stream: what came wrong comes again, and what others did not serve.
+const ASKED_TIMES: u64 = 4;
+const ASKED_AT_LEAST: u64 = 64;
 
 /// Something that a target asked for.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(super) enum Batch {
     Done(u64),
     /// It cannot be served any further: nobody can be.
     Failed(PushProblem),
+    /// This target asked for what no target asks for.
+    Refused(PushProblem),
 }
 
 /// What the link has been carrying, bytes per second; 0 while that is not known. Whoever writes says it.
@@ -63,8 +68,12 @@ pub(super) fn serve(
         compressor: zstd::bulk::Compressor::new(LEVEL).ok(),
         rate,
         batch: Vec::new(),
+        left: [(); 2].map(|()| ASKED_AT_LEAST),
         batches,
     };
+    let [pages_left, chunks_left] = &mut packer.left;
+    *pages_left = pages_left.saturating_add(ASKED_TIMES.saturating_mul(pages.ids().len() as u64));
+    *chunks_left = chunks_left.saturating_add(ASKED_TIMES.saturating_mul(pages.chunks()));
     while let Some(ask) = asks.blocking_recv() {
         let served = match ask {
             Ask::Pages(numbers) => packer.pages(&pages, &numbers),
@@ -76,6 +85,10 @@ pub(super) fn serve(
                 let _nobody_listens = packer.batches.blocking_send(Batch::Failed(problem));
                 return;
             }
+            Err(Over::Refused(problem)) => {
+                let _nobody_listens = packer.batches.blocking_send(Batch::Refused(problem));
+                return;
+            }
             Err(Over::Unwanted) => return,
         }
     }
@@ -83,6 +96,7 @@ pub(super) fn serve(
 
 enum Over {
     Failed(PushProblem),
+    Refused(PushProblem),
     /// The session ended.
     Unwanted,
 }
@@ -100,11 +114,14 @@ struct Packer {
     compressor: Option<zstd::bulk::Compressor<'static>>,
     rate: LinkRate,
     batch: Vec<u8>,
+    /// How many pages and chunks may still be asked for.
+    left: [u64; 2],
     batches: mpsc::Sender<Batch>,
 }
 
 impl Packer {
     fn pages(&mut self, pages: &Pages, numbers: &ChunkRanges) -> Result<(), Over> {
+        asked(numbers, pages.ids().len() as u64, &mut self.left[0])?;
         for number in numbers.iter().flat_map(|range| range.first..range.end()) {
             let page = PushMessage::Page(PageOf { number, page: pages.page(number)? });
             let encoded = page.encode();
@@ -116,6 +133,7 @@ impl Packer {
     }
 
     fn chunks(&mut self, numbers: &ChunkRanges, tag: Option<u64>) -> Result<(), Over> {
+        asked(numbers, self.reader.chunks(), &mut self.left[1])?;
         for number in numbers.iter().flat_map(|range| range.first..range.end()) {
             let wanted = self.reader.find(number)?;
             self.chunk(number, &wanted)?;
@@ -189,6 +207,19 @@ impl Packer {
     fn send(&self, batch: Batch) -> Result<(), Over> {
         self.batches.blocking_send(batch).map_err(|_| Over::Unwanted)
     }
+}
+
+/// Counts what a target asks for, and refuses what is not there, or was asked for again and again.
+fn asked(numbers: &ChunkRanges, count: u64, left: &mut u64) -> Result<(), Over> {
+    let refused = |detail| Err(Over::Refused(problem(PushReason::ManifestInvalid, detail)));
+    if numbers.iter().last().is_some_and(|range| range.end() > count) {
+        return refused("the target asks for what the push does not have");
+    }
+    match left.checked_sub(numbers.chunks()) {
+        Some(less) => *left = less,
+        None => return refused("the target asks for the same again and again"),
+    }
+    Ok(())
 }
 
 fn internal(detail: String) -> Over {

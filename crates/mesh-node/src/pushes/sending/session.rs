@@ -349,6 +349,11 @@ impl Writing {
                     Some(Batch::Failed(problem)) => {
                         tell(&self.reports, self.from.0, self.from.1, Heard::Failed(problem)).await;
                     }
+                    Some(Batch::Refused(problem)) => {
+                        self.writer.send(&PushMessage::Stop(problem.clone())).await?;
+                        let heard = Heard::Resulted(PushResult::Failed(problem));
+                        tell(&self.reports, self.from.0, self.from.1, heard).await;
+                    }
                     None => is_served = false,
                 },
             }

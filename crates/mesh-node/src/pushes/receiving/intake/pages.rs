@@ -93,6 +93,10 @@ impl Pages {
         let Some(id) = next.filter(|_| page.number == self.file.len() as u64).copied() else {
             return Err(Failure::manifest("a page came that was not asked for"));
         };
+        // No page is empty, and the file takes none that is.
+        if page.page.is_empty() {
+            return Err(mesh_files::ManifestError::Bound.into());
+        }
         if page_id(&page.page) != id {
             return Err(mesh_files::ManifestError::Page(page.number).into());
         }

@@ -6,7 +6,8 @@ use mesh_files::SenderInput;
 use mesh_protocol::{ChunkRanges, PeerId, PushAnswer, PushReason, PushResult};
 
 use super::SendingTask;
-use crate::pushes::sending::session::{Heard, Report};
+use crate::pushes::sending::chunks::problem;
+use crate::pushes::sending::session::{Command, Heard, Report};
 
 impl SendingTask {
     /// Takes in what a session tells, unless another one has taken its place.
@@ -17,6 +18,7 @@ impl SendingTask {
         if current != Some(session) {
             return;
         }
+        let chunks = self.offer.totals.chunks;
         match heard {
             Heard::Answered(answer) => {
                 if let PushAnswer::Refused(problem) = &answer
@@ -25,6 +27,15 @@ impl SendingTask {
                     self.end_session(peer);
                 }
                 self.input(SenderInput::Answered(peer, answer));
+            }
+            // Numbers without a bound would be kept.
+            Heard::Need(need)
+                if need.chunks.iter().last().is_some_and(|last| last.end() > chunks) =>
+            {
+                let detail = "the target asks for what the push does not have";
+                let problem = problem(PushReason::ManifestInvalid, detail);
+                self.command(peer, Command::Stop(problem.clone()));
+                self.resulted(peer, PushResult::Failed(problem));
             }
             Heard::Need(need) => {
                 let command =

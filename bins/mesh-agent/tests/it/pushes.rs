@@ -3,7 +3,12 @@
 mod by_message;
 mod damage;
 mod desk;
+mod floods;
+mod hostile;
 mod kills;
+mod kinds;
+mod member;
 mod room;
+mod secrets;
 mod story;
 mod waiting;

@@ -10,7 +10,8 @@ use mesh_protocol::PushReason;
 use rustix::process::{Signal, kill_process};
 
 use super::desk::{
-    LONG, cleaned, detail, dice, followed, noise, request, root, staged, states, wired, write,
+    LONG, cleaned, detail, dice, followed, noise, pushed, request, root, staged, states, wired,
+    write,
 };
 #[cfg(target_os = "linux")]
 use crate::abuse::memory_peak_kib;
@@ -29,8 +30,12 @@ const SEED_DEFAULT: u64 = 6;
 
 const KILLS: u64 = 10;
 
+/// Small files beside the large one.
+#[cfg(target_os = "linux")]
+const SMALL_FILES: u64 = 500;
+
 /// What may be on its way when one dies: in the buffers of two sockets, of the wire, and of the receiver.
-const IN_FLIGHT_BYTES: u64 = 2 * MIB;
+const IN_FLIGHT_BYTES: u64 = 4 * MIB;
 
 /// How much more an agent may hold while it pushes.
 #[cfg(target_os = "linux")]
@@ -79,12 +84,13 @@ struct Pair {
 async fn pair(bytes: u64) -> Pair {
     let dir = tempfile::tempdir().unwrap();
     let (on_mint, mint) = root(dir.path(), "mint", "");
+    // Before there are wires: they stand still while this is written.
+    let file = dir.path().join("image.bin");
+    noise(&file, bytes, SEED_DEFAULT);
     let (baulder, wire) = wired(dir.path(), "baulder", Extra::default()).await;
     let (mint, other) = wired(dir.path(), "mint", mint).await;
     mint.join(&baulder.token().await).await.unwrap();
     linked(&[&baulder, &mint]).await;
-    let file = dir.path().join("image.bin");
-    noise(&file, bytes, SEED_DEFAULT);
     let arrived = on_mint.join("image.bin");
     Pair { agents: [baulder, mint], wires: vec![wire, other], file, arrived, _dir: dir }
 }
@@ -148,6 +154,8 @@ async fn a_target_that_is_killed_does_not_hold_the_others_up_and_gets_its_push_l
     let dir = tempfile::tempdir().unwrap();
     let (on_mint, mint) = root(dir.path(), "mint", "");
     let (on_oak, oak) = root(dir.path(), "oak", "");
+    let file = dir.path().join("image.bin");
+    noise(&file, bytes, SEED_DEFAULT);
     let (baulder, wire) = wired(dir.path(), "baulder", Extra::default()).await;
     let (mint, to_mint) = wired(dir.path(), "mint", mint).await;
     let (mut oak, to_oak) = wired(dir.path(), "oak", oak).await;
@@ -156,8 +164,6 @@ async fn a_target_that_is_killed_does_not_hold_the_others_up_and_gets_its_push_l
         agent.join(&baulder.token().await).await.unwrap();
     }
     linked(&[&baulder, &mint, &oak]).await;
-    let file = dir.path().join("image.bin");
-    noise(&file, bytes, SEED_DEFAULT);
     let before = passed(&wires);
     let begun = baulder.client().push(&request(&[&file], &[&mint, &oak])).await.unwrap();
     let some = before + bytes / 3;
@@ -275,14 +281,21 @@ async fn neither_side_holds_more_than_64_mib_more_than_when_it_is_idle() {
     let [baulder, mint] = &pair.agents;
     let idle = [memory_peak_kib(baulder), memory_peak_kib(mint)];
     let before = passed(&pair.wires);
-    let begun = baulder.client().push(&request(&[&pair.file], &[mint])).await.unwrap();
-    let ended = followed(baulder, &begun, |_| false).await;
-    assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+    let folder = pair.file.with_file_name("many");
+    for number in 0..SMALL_FILES {
+        write(&folder.join(format!("{number}.txt")), &number.to_string().repeat(500), 0o644);
+    }
+    // One large file, and many small ones.
+    let large = pushed(baulder, &request(&[&pair.file], &[mint])).await;
+    let travelled = passed(&pair.wires) - before;
+    let small = pushed(baulder, &request(&[&folder], &[mint])).await;
+    for ended in [large, small] {
+        assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+    }
     let busy = [memory_peak_kib(baulder), memory_peak_kib(mint)];
     for (who, idle, busy) in [("sender", idle[0], busy[0]), ("target", idle[1], busy[1])] {
         eprintln!("{who}: {idle} KiB idle, {busy} KiB at most");
         assert!(busy <= idle + MEMORY_KIB_MAX, "the {who} held {busy} KiB");
     }
-    let travelled = passed(&pair.wires) - before;
     assert!(travelled <= bytes / 100 * 102 + MIB, "{travelled} bytes on the wire for {bytes}");
 }

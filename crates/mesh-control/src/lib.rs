@@ -40,7 +40,7 @@ pub use types::{
     DataView, DeliveryState, DeliveryView, EventView, GitQuery, InboxAck, InboxAckReply,
     InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus, NamedValues,
     OutboxView, ParkedAccept, ParkedAccepted, ParkedView, PeerCounts, PeerRef, PeerState, PeerView,
-    PingReply, PingRequest, PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView,
+    PingReply, PingRequest, PullRequest, PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView,
     PushMethodName, PushRequest, PushState, PushTargetState, PushTargetView, PushTestView,
     PushView, PushesQuery, QueueView, RemoveRequest, RenameReply, RenameRequest, RollbackRequest,
     RootView, RouteCounts, SendPriority, SendReply, SendRequest, SqlItem, SqlJson, SqlReply,

@@ -29,7 +29,7 @@ pub use data::{
 };
 pub use doctor::CheckView;
 pub use files::{
-    PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView, PushMethodName,
+    PullRequest, PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView, PushMethodName,
     PushRequest, PushState, PushTargetState, PushTargetView, PushTestView, PushView, PushesQuery,
     RollbackRequest, RootView,
 };

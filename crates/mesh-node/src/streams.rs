@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_protocol::{GitService, PeerId};
+use mesh_protocol::{GitService, PeerId, PushId, RootName};
 use mesh_transport::{IncomingStream, LinkStream, OpenStreamError, StreamReceiver};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,15 @@ use crate::shared::Shared;
 pub(crate) enum StreamUse {
     /// The messages of a push.
     Push,
+    /// Files of the taker's, which it is to push to the one who asks.
+    Pull {
+        /// The push that is to bring them.
+        push_id: PushId,
+        /// The root that they are in.
+        root: RootName,
+        /// Where in it; the whole root when it is empty.
+        path: String,
+    },
     /// Git's own protocol, with one of its services.
     Git {
         /// The repository's name.
@@ -39,6 +48,9 @@ impl Shared {
         let shared = Arc::clone(self);
         match serde_json::from_slice(stream.head()) {
             Ok(StreamUse::Push) => self.tasks.spawn(shared.receive_push(peer, stream.accept())),
+            Ok(StreamUse::Pull { push_id, root, path }) => {
+                self.tasks.spawn(shared.serve_pull(peer, (push_id, root, path), stream));
+            }
             Ok(StreamUse::Git { repository, service }) => {
                 self.serve_git(peer, &repository, service, stream);
             }

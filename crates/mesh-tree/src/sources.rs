@@ -48,16 +48,30 @@ impl Sources {
                 Some(b"") => Path::new("/"),
                 Some(folder) => Path::new(OsStr::from_bytes(folder)),
             };
-            return LocalFile::open(&open(folder)?, name);
+            return LocalFile::open(&open(source, folder)?, name);
         }
         let top = match top {
             Some(top) => top,
-            None => top.insert(open(&source.path)?),
+            None => top.insert(open(source, &source.path)?),
         };
         LocalFile::open(top, rest)
     }
 }
 
-fn open(folder: &Path) -> Result<Folder, TreeError> {
-    Folder::top(folder).map_err(|error| TreeError::at_std(folder)(error.into()))
+/// Opens a folder that a source is, or lies in.
+pub(crate) fn open(source: &Source, folder: &Path) -> Result<Folder, TreeError> {
+    let top =
+        |path: &Path| Folder::top(path).map_err(|error| TreeError::at_std(path)(error.into()));
+    let Some(beneath) = &source.beneath else { return top(folder) };
+    let path = folder.as_os_str().as_bytes();
+    let within = folder
+        .strip_prefix(beneath)
+        .map_err(|_| TreeError::refused(path, Refusal::Root))?
+        .as_os_str()
+        .as_bytes();
+    let top = top(beneath)?;
+    if within.is_empty() {
+        return Ok(top);
+    }
+    top.parent(Some(within)).map_err(TreeError::at(within))
 }

@@ -11,6 +11,7 @@ use crate::folder::{Folder, link_target, lstat};
 use crate::local::LocalFile;
 use crate::path::{shown, split};
 use crate::root::OWN;
+use crate::sources::open;
 use crate::{Facts, Kind, Refusal, TreeError};
 
 /// Something that is pushed, and what it is called there.
@@ -20,6 +21,8 @@ pub struct Source {
     pub path: PathBuf,
     /// Its place beneath the destination; the root itself for what a folder holds, without the folder.
     pub name: RelativePath,
+    /// The folder that it lies in, when no symbolic link on the way from there may be followed either.
+    pub beneath: Option<PathBuf>,
 }
 
 /// What a walk leaves out.
@@ -112,7 +115,7 @@ impl Walk {
         let io = TreeError::at_std(&whole);
         let facts = lstat(&source.path).map_err(&io)?;
         if facts.kind == Kind::Folder {
-            let top = Folder::top(&source.path).map_err(|error| io(error.into()))?;
+            let top = open(&source, &source.path)?;
             let entries = walk_of(&source.path, self.config);
             self.open = Some(Open { source, top: Arc::new(top), entries });
             return Ok(None);
@@ -127,7 +130,7 @@ impl Walk {
             Some(b"") => Path::new("/"),
             Some(folder) => Path::new(std::ffi::OsStr::from_bytes(folder)),
         };
-        let top = Folder::top(folder).map_err(|error| io(error.into()))?;
+        let top = open(&source, folder)?;
         walked(Arc::new(top), name.to_vec(), source.name).map(Some)
     }
 

@@ -8,6 +8,7 @@ mod hostile;
 mod kills;
 mod kinds;
 mod member;
+mod pulls;
 mod room;
 mod secrets;
 mod story;

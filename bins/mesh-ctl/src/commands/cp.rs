@@ -1,3 +1,5 @@
+mod back;
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
@@ -19,19 +21,24 @@ What stands before the first / behind HOST: is the name of a root there; without
 whose DEST ends with / or is left out. It is a push: announced, verified, in `mesh-ctl pushes`, and
 `mesh-ctl rollback` takes it back. Exit codes are those of `push`.
 
+With HOST:[ROOT/]PATH as sources it goes the other way: the member pushes what is there to this
+agent, if the root is open for reading (`allow_read`), and it is taken from there to DEST.
+
 Examples:
   mesh-ctl cp notes.txt mint:                    # default/notes.txt
   mesh-ctl cp notes.txt mint:todo.txt            # default/todo.txt
   mesh-ctl cp a.js lib mint:scripts/deploy       # scripts/deploy/a.js, scripts/deploy/lib/
-  mesh-ctl cp a.js mint:scripts/";
+  mesh-ctl cp a.js mint:scripts/
+  mesh-ctl cp mint:scripts/deploy/a.js .         # back
+  mesh-ctl cp mint:notes.txt old-notes.txt";
 
 #[derive(Args)]
 pub(crate) struct CpArgs {
-    /// Files and folders of this machine
+    /// Files and folders of this machine, or HOST:[ROOT/]PATH
     #[arg(required = true, value_name = "SRC")]
     sources: Vec<PathBuf>,
-    /// Where to: HOST:[ROOT/]DEST
-    #[arg(required = true, value_name = "HOST:[ROOT/]DEST")]
+    /// Where to: HOST:[ROOT/]DEST, or a path of this machine
+    #[arg(required = true, value_name = "DEST")]
     target: OsString,
     /// What for, for people
     #[arg(long, short = 'm', value_name = "TEXT", default_value = "cp")]
@@ -48,6 +55,11 @@ pub(crate) struct CpArgs {
 }
 
 pub(crate) async fn run(args: CpArgs, context: &Context) -> Result<Exit, Failure> {
+    let is_back =
+        !names_host(&args.target) && args.sources.iter().all(|source| is_elsewhere(source));
+    if is_back {
+        return back::run(args, context).await;
+    }
     let client = context.client()?;
     let target = Target::parse(&args.target)?;
     let paths = args.sources.iter().map(|path| source(path)).collect::<Result<Vec<_>, _>>()?;
@@ -67,18 +79,25 @@ pub(crate) async fn run(args: CpArgs, context: &Context) -> Result<Exit, Failure
     watch(&client, begun, Until::of(false, args.wait), context).await
 }
 
+/// Whether a `:` stands before the first `/`.
+fn names_host(path: &OsStr) -> bool {
+    let bytes = path.as_bytes();
+    let end = bytes.iter().position(|byte| matches!(byte, b':' | b'/'));
+    end.is_some_and(|end| end > 0 && bytes.get(end) == Some(&b':'))
+}
+
+/// Whether a source is one of another machine, and no file that happens to be called so.
+fn is_elsewhere(path: &Path) -> bool {
+    names_host(path.as_os_str()) && path.symlink_metadata().is_err()
+}
+
 fn source(path: &Path) -> Result<PathBuf, Failure> {
-    let names_host = {
-        let bytes = path.as_os_str().as_bytes();
-        let end = bytes.iter().position(|byte| matches!(byte, b':' | b'/'));
-        end.is_some_and(|end| end > 0 && bytes.get(end) == Some(&b':'))
-    };
-    if names_host && path.symlink_metadata().is_err() {
+    if is_elsewhere(path) {
         let message = format!(
             "{} is no file of this machine; nothing was copied",
             plain(&path.to_string_lossy())
         );
-        let hint = "files of another machine are copied by a command that runs there";
+        let hint = "files of another machine are copied to this one: HOST:PATH… DEST";
         return Err(Failure::usage(message, hint));
     }
     absolute(path)

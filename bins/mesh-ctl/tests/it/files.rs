@@ -318,6 +318,28 @@ fn a_test_that_fails_here_stops_the_push_before_the_agent_is_asked() {
 }
 
 #[test]
+fn a_copy_back_asks_the_member_and_says_where_it_is_when_it_cannot_be_taken() {
+    let machine = Machine::start(FIXED);
+    let dir = folder(&["a.js"]);
+    let copy = |line: &[&str]| ctl_in(dir.path(), &machine, &[&["cp"], line].concat());
+    // The location is one of the agent that is made up.
+    let done = copy(&["mint:scripts/x/a.js", "b.js"]);
+    assert_ne!(done.code, 0);
+    assert!(done.stderr.contains("b.js"), "{}", done.stderr);
+    let request = asked(&machine, "pull");
+    assert_eq!(request, json!({ "from": "mint", "root": "scripts", "path": "x/a.js" }));
+    let _done = copy(&["mint:notes.txt", "."]);
+    let request = asked(&machine, "pull");
+    assert_eq!(request, json!({ "from": "mint", "root": null, "path": "notes.txt" }));
+    let count = machine.agent.asked().len();
+    for line in [["mint:a", "mint:b", "there"].as_slice(), &["mint:a", ".", "--limit", "1M"]] {
+        assert_eq!(copy(line).code, 2, "{line:?}");
+    }
+    assert_eq!(machine.agent.asked().len(), count);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing came");
+}
+
+#[test]
 fn a_test_here_knows_no_shell_and_names_a_program_that_is_not_there() {
     let machine = Machine::start(FIXED);
     let dir = folder(&["a"]);
@@ -414,7 +436,9 @@ fn a_copy_is_a_push_with_a_place_of_its_own() {
     assert_eq!(told, [Value::Null, Value::Null, Value::Null, json!("why")]);
     assert_eq!(request["paths"].as_array().unwrap().len(), 2);
     let count = machine.agent.asked().len();
-    for line in [["a.js"].as_slice(), &["a.js", "mint"], &["mint:a.js", "."], &["oak:x", "mint:"]] {
+    for line in
+        [["a.js"].as_slice(), &["a.js", "mint"], &["oak:x", "mint:"], &["a.js", "oak:x", "."]]
+    {
         assert_eq!(copy(line).code, 2, "{line:?}");
     }
     assert_eq!(machine.agent.asked().len(), count);

@@ -4,8 +4,8 @@ use futures_util::stream::BoxStream;
 
 use super::ApiError;
 use crate::{
-    PushCancel, PushDecision, PushDetail, PushRequest, PushView, PushesQuery, RollbackRequest,
-    RootView,
+    PullRequest, PushCancel, PushDecision, PushDetail, PushRequest, PushView, PushesQuery,
+    RollbackRequest, RootView,
 };
 
 /// What an agent can be asked about pushes of files. Every future and stream may be dropped half-way; a
@@ -14,6 +14,11 @@ use crate::{
 pub trait FilesApi: Clone + Send + Sync + 'static {
     /// Begins to push files, and answers before the first of them was read.
     fn push(&self, request: PushRequest)
+    -> impl Future<Output = Result<PushView, ApiError>> + Send;
+
+    /// Asks another member for files. Answers with the push that brings them once that is under way: they come into
+    /// a folder of the agent's, which the push names as its location.
+    fn pull(&self, request: PullRequest)
     -> impl Future<Output = Result<PushView, ApiError>> + Send;
 
     /// The pushes that this agent made or is a target of, newest first.

@@ -1,9 +1,14 @@
+use std::time::Duration;
+
 use super::http::{self, Call, encode};
 use super::{ControlClient, ControlStream, WAIT_DEFAULT, path_with};
 use crate::{
-    ClientError, PushCancel, PushDecision, PushDetail, PushRequest, PushView, PushesQuery,
-    RollbackRequest, RootView,
+    ClientError, PullRequest, PushCancel, PushDecision, PushDetail, PushRequest, PushView,
+    PushesQuery, RollbackRequest, RootView,
 };
+
+/// The other member reads and hashes everything first.
+const PULL_WAIT: Duration = Duration::from_hours(1);
 
 /// Pushes of files. Every method fails with [`ClientError`].
 #[expect(clippy::missing_errors_doc, reason = "one error type, described with the type")]
@@ -11,6 +16,11 @@ impl ControlClient {
     /// Begins to push files.
     pub async fn push(&self, request: &PushRequest) -> Result<PushView, ClientError> {
         self.post("/v1/push", request, WAIT_DEFAULT).await
+    }
+
+    /// Asks another member for files; answered once they are on their way.
+    pub async fn pull(&self, request: &PullRequest) -> Result<PushView, ClientError> {
+        self.post("/v1/pull", request, PULL_WAIT).await
     }
 
     /// The pushes that the agent made or is a target of, newest first.

@@ -47,6 +47,19 @@ pub struct PushRequest {
     pub no_ignore: bool,
 }
 
+/// Copies files of another member to this agent, as a push from there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRequest {
+    /// From whom: a hostname, a peer id, or the first eight or more digits of it.
+    pub from: String,
+    /// The root there; `default` without one.
+    #[serde(default)]
+    pub root: Option<RootName>,
+    /// Where in it, `/` between names; everything in the root without it.
+    #[serde(default)]
+    pub path: Option<String>,
+}
+
 /// How files travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

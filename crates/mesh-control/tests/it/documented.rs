@@ -7,7 +7,7 @@ use crate::harness::Server;
 
 const DOCUMENT: &str = include_str!("../../../../docs/control-api.md");
 
-const ROUTES: [&str; 49] = [
+const ROUTES: [&str; 50] = [
     "DELETE /v1/tables/{name}",
     "DELETE /v1/tokens/{id}",
     "GET /v1/backup",
@@ -47,6 +47,7 @@ const ROUTES: [&str; 49] = [
     "POST /v1/parked/accept",
     "POST /v1/peers/remove",
     "POST /v1/ping",
+    "POST /v1/pull",
     "POST /v1/push",
     "POST /v1/pushes/cancel",
     "POST /v1/pushes/decide",

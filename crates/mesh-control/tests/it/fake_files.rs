@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, FilesApi, PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView,
-    PushMethodName, PushRequest, PushState, PushTargetState, PushTargetView, PushTestView,
-    PushView, PushesQuery, RollbackRequest, RootView,
+    ApiError, FilesApi, PullRequest, PushCancel, PushDecision, PushDetail, PushErrorView,
+    PushEventView, PushMethodName, PushRequest, PushState, PushTargetState, PushTargetView,
+    PushTestView, PushView, PushesQuery, RollbackRequest, RootView,
 };
 use mesh_protocol::{ErrorCode, PushId, PushReason, PushStep};
 use serde::Serialize;
@@ -247,6 +247,10 @@ impl FilesApi for FakeAgent {
             }
             Err(error) => stream::iter([Err(error)]).boxed(),
         }
+    }
+
+    async fn pull(&self, request: PullRequest) -> Result<PushView, ApiError> {
+        self.answer(question("pull", &request), self.begun(1))
     }
 
     async fn push_decide(&self, request: PushDecision) -> Result<PushView, ApiError> {

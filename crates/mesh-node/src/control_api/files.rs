@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, FilesApi, PushCancel, PushDecision, PushDetail, PushRequest, PushState, PushView,
+    ApiError, FilesApi, PullRequest, PushCancel, PushDecision, PushDetail, PushRequest, PushState, PushView,
     PushesQuery, RollbackRequest, RootView,
 };
 
@@ -21,6 +21,10 @@ impl FilesApi for Node {
     async fn push(&self, request: PushRequest) -> Result<PushView, ApiError> {
         let push_id = self.shared.start_push(request).await?;
         Ok(self.shared.push_of(push_id).await?)
+    }
+
+    async fn pull(&self, request: PullRequest) -> Result<PushView, ApiError> {
+        Ok(self.shared.pull(request).await?)
     }
 
     async fn pushes(&self, query: PushesQuery) -> Result<Vec<PushView>, ApiError> {

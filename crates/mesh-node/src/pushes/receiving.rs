@@ -139,16 +139,22 @@ impl Shared {
         self.receive_on(peer, PushMethod::Stream, reader, writer).await;
     }
 
-    /// The same for whatever carries the messages: a rollback at this node itself has no stream.
+    /// The same for whatever carries the messages: a push in a message has no stream, nor has a rollback at this node itself.
     pub(crate) async fn receive_on(
         self: Arc<Self>,
         peer: PeerId,
+        method: PushMethod,
         mut reader: PushReader,
         mut writer: PushWriter,
     ) {
         let first = tokio::time::timeout(FIRST_MESSAGE, reader.recv()).await;
         match first {
             Ok(Ok(Some(Received::Message(PushMessage::Offer(offer))))) => {
+                if offer.method != method {
+                    let detail = "the push came another way than its offer says";
+                    let problem = problem(PushReason::ManifestInvalid, detail);
+                    return offers::refuse(writer, problem).await;
+                }
                 self.take_offer(peer, offer, None, reader, writer).await;
             }
             Ok(Ok(Some(Received::Message(PushMessage::Rollback(rollback))))) => {
@@ -168,18 +174,12 @@ impl Shared {
         offer: RollbackOffer,
         reader: PushReader,
         writer: PushWriter,
-        method: PushMethod,
     ) {
         let rollback = Rollback { of: offer.of, is_forced: offer.is_forced };
         match self.offer_of(&offer).await {
             Ok(offer) => self.take_offer(peer, offer, Some(rollback), reader, writer).await,
             Err(problem) => offers::refuse(writer, problem).await,
         }
-                if offer.method != method {
-                    let detail = "the push came another way than its offer says";
-                    let problem = problem(PushReason::ManifestInvalid, detail);
-                    return offers::refuse(writer, problem).await;
-                }
     }
 
     /// Goes on with a push after a restart.

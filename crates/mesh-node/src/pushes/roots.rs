@@ -14,11 +14,12 @@ use mesh_control::RootView;
 use mesh_protocol::RootName;
 use mesh_tree::{Root, TreeError};
 
+use super::pulls;
 use super::settings::{PushSettings, RootSettings};
 use crate::error::chain;
 use crate::shared::{Shared, lock};
 
-pub(crate) use rules::{judge, may_push, problem, refuses};
+pub(crate) use rules::{is_named, judge, may_push, problem, refuses};
 
 /// The root that every node has.
 const DEFAULT: &str = "default";
@@ -79,12 +80,18 @@ impl Roots {
         for settings in &settings.roots {
             slots.insert(settings.name.clone(), Slot::new(settings.clone(), false));
         }
+        if let Ok(name) = pulls::PULLED.parse::<RootName>() {
+            slots.insert(name.clone(), Slot::new(pulls::settings(name, data_dir), true));
+        }
         Self { slots }
     }
 
     /// Opens every root, and finishes what was being put in place when the process stopped. Blocks.
     pub(crate) fn open_all(&self) {
         for (name, slot) in &self.slots {
+            if name.as_str() == pulls::PULLED {
+                pulls::sweep(&slot.settings.path);
+            }
             if let Err(error) = slot.open() {
                 tracing::warn!(root = %name, error = %chain(&error), "a root cannot be opened");
             }
@@ -99,6 +106,11 @@ impl Roots {
         Ok(OpenRoot { settings: Arc::clone(&slot.settings), root })
     }
 
+    /// What a root's rules are; none when there is no such root.
+    pub(crate) fn settings(&self, name: &RootName) -> Option<Arc<RootSettings>> {
+        self.slots.get(name).map(|slot| Arc::clone(&slot.settings))
+    }
+
     fn views(&self) -> Vec<RootView> {
         let view = |slot: &Slot| RootView {
             name: slot.settings.name.clone(),
@@ -109,7 +121,8 @@ impl Roots {
             approve: slot.settings.approve,
             problem: slot.problem(),
         };
-        self.slots.values().map(view).collect()
+        let is_shown = |slot: &&Slot| slot.settings.name.as_str() != pulls::PULLED;
+        self.slots.values().filter(is_shown).map(view).collect()
     }
 }
 

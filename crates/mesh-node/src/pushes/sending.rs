@@ -13,10 +13,13 @@ use mesh_protocol::{
     RelativePath,
 };
 use mesh_store::{PushRow, StoredPush};
+use mesh_tree::Source;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::prepare::PrepareWatch;
+use super::pulls::Pulled;
+use super::roots::Roots;
 use crate::clock;
 use crate::error::NodeError;
 use crate::shared::{Shared, lock};
@@ -29,6 +32,8 @@ mod session;
 mod spread;
 mod task;
 
+pub(super) use request::{default_root, push_id};
+use request::sources_of;
 use task::{Control, SendingTask};
 
 /// The pushes of this node that are under way.
@@ -57,18 +62,34 @@ struct RollbackRequested {
 #[derive(Debug)]
 enum Work {
     Files(PushRequest),
+    /// What a member asked for; none when its root is not open any more.
+    Pulled(Option<Source>),
     Rollback { of: PushId, is_forced: bool },
 }
 
 impl Work {
-    fn of(row: &PushRow) -> Result<Self, serde_json::Error> {
+    fn of(row: &PushRow, roots: &Roots) -> Result<Self, serde_json::Error> {
         Ok(match row.rollback_of {
-            None => Self::Files(serde_json::from_slice(&row.request)?),
+            None => match serde_json::from_slice::<Pulled>(&row.request) {
+                Ok(pulled) => Self::Pulled(pulled.source(roots)),
+                Err(_) => Self::Files(serde_json::from_slice(&row.request)?),
+            },
             Some(of) => {
                 let RollbackRequested { is_forced } = serde_json::from_slice(&row.request)?;
                 Self::Rollback { of, is_forced }
             }
         })
+    }
+
+    /// What is read; none of a rollback.
+    fn sources(&self) -> Option<Result<Vec<Source>, NodeError>> {
+        match self {
+            Self::Files(request) => Some(sources_of(request)),
+            Self::Pulled(source) => Some(source.clone().map(|source| vec![source]).ok_or_else(|| {
+                NodeError::new(ErrorCode::UnknownRoot, "the root is not open any more")
+            })),
+            Self::Rollback { .. } => None,
+        }
     }
 }
 
@@ -86,6 +107,20 @@ impl Shared {
         let _is_new = self.begin_push(row.clone()).await?;
         self.send_push(StoredPush { row, events: Vec::new() }, Work::Files(request));
         Ok(push_id)
+    }
+
+    /// Pushes to a member what it asked for. Says whether the push is new.
+    pub(super) async fn start_pulled(
+        self: &Arc<Self>,
+        row: PushRow,
+        pulled: &Pulled,
+    ) -> Result<bool, NodeError> {
+        let is_new = self.begin_push(row.clone()).await?;
+        if is_new {
+            let work = Work::Pulled(pulled.source(&self.pushes.roots));
+            self.send_push(StoredPush { row, events: Vec::new() }, work);
+        }
+        Ok(is_new)
     }
 
     /// Takes a push back at `targets`, of which this node may be one.
@@ -107,7 +142,7 @@ impl Shared {
             let message = "no push of this id is known here; nothing was done";
             return Err(NodeError::new(ErrorCode::UnknownPush, message));
         };
-        let push_id = request::push_id();
+        let push_id = push_id();
         let offer = PushOffer {
             push_id,
             by: self.me,
@@ -142,7 +177,7 @@ impl Shared {
 
     /// Goes on with a push of this node after a start.
     pub(crate) fn resume_sending(self: &Arc<Self>, stored: StoredPush) {
-        match Work::of(&stored.row) {
+        match Work::of(&stored.row, &self.pushes.roots) {
             Ok(work) => self.send_push(stored, work),
             Err(error) => {
                 tracing::error!(push = %stored.row.push_id, %error, "a push of this node cannot be read");

@@ -8,7 +8,7 @@ use mesh_tree::{Kind, Refusal, Source, Sources, TreeError, Walk, WalkConfig};
 use crate::support::{Home, path};
 
 fn walk(home: &Home, config: WalkConfig) -> Vec<Result<String, TreeError>> {
-    let source = Source { path: home.path().to_owned(), name: path("") };
+    let source = Source { path: home.path().to_owned(), name: path(""), beneath: None };
     Walk::new(vec![source], config)
         .unwrap()
         .map(|walked| walked.map(|walked| walked.path.to_string()))
@@ -56,7 +56,7 @@ fn links_are_told_and_not_followed_and_what_is_no_file_is_named() {
     let pipe = home.at("pipe");
     let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
-    let source = Source { path: home.path().to_owned(), name: path("to") };
+    let source = Source { path: home.path().to_owned(), name: path("to"), beneath: None };
     let found: Vec<_> = Walk::new(vec![source], WalkConfig::default()).unwrap().collect();
     assert_eq!(found.len(), 4);
     assert_eq!(found[0].as_ref().unwrap().path, path("to"));
@@ -73,7 +73,7 @@ fn single_files_and_links_are_sources_too() {
     let home = Home::new();
     home.write("f", "text");
     symlink("f", home.at("l")).unwrap();
-    let source = |file: &str, name| Source { path: home.at(file), name: path(name) };
+    let source = |file: &str, name| Source { path: home.at(file), name: path(name), beneath: None };
     let found: Vec<_> =
         Walk::new(vec![source("l", "z"), source("f", "x/y")], WalkConfig::default())
             .unwrap()
@@ -97,7 +97,7 @@ fn files_are_found_again_by_their_places_and_through_no_link() {
     let home = Home::new();
     home.write("f", "one");
     home.write("d/e/g", "two");
-    let source = |file: &str, name| Source { path: home.at(file), name: path(name) };
+    let source = |file: &str, name| Source { path: home.at(file), name: path(name), beneath: None };
     let mut sources = Sources::new(vec![source("f", "x"), source("d", "y")]);
     let mut text = [0; 3];
     for (place, content) in [("x", b"one"), ("y/e/g", b"two"), ("x", b"one")] {
@@ -115,11 +115,41 @@ fn files_are_found_again_by_their_places_and_through_no_link() {
 }
 
 #[test]
+fn a_source_beneath_a_folder_is_reached_through_no_link_from_there() {
+    let (home, outside) = (Home::new(), Home::new());
+    home.write("root/d/e/f", "one");
+    outside.write("e/f", "two");
+    let source = |within: &str| Source {
+        path: home.at("root").join(within),
+        name: path("x"),
+        beneath: Some(home.at("root")),
+    };
+    let walked = |within: &str| {
+        Walk::new(vec![source(within)], WalkConfig::default())
+            .unwrap()
+            .collect::<Result<Vec<_>, _>>()
+    };
+    assert_eq!(walked("d/e").unwrap().len(), 2);
+    assert_eq!(walked("d/e/f").unwrap().len(), 1);
+    Sources::new(vec![source("d/e")]).open(&path("x/f")).unwrap();
+    fs::rename(home.at("root/d"), home.at("d")).unwrap();
+    symlink(outside.path(), home.at("root/d")).unwrap();
+    for within in ["d/e", "d/e/f"] {
+        let refused = walked(within).unwrap_err();
+        assert!(matches!(refused, TreeError::Refused { why: Refusal::Link, .. }), "{refused}");
+    }
+    for (within, place) in [("d/e", "x/f"), ("d/e/f", "x")] {
+        let refused = Sources::new(vec![source(within)]).open(&path(place)).unwrap_err();
+        assert!(matches!(refused, TreeError::Refused { why: Refusal::Link, .. }), "{refused}");
+    }
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_read_is_named() {
     let home = Home::new();
     home.write("d/f", "text");
     let walked = || {
-        let source = Source { path: home.path().to_owned(), name: path("") };
+        let source = Source { path: home.path().to_owned(), name: path(""), beneath: None };
         Walk::new(vec![source], WalkConfig::default()).unwrap().map(Result::unwrap).last().unwrap()
     };
     let before = walked();

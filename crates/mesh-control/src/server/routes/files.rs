@@ -9,13 +9,14 @@ use axum::{Json, Router};
 use super::super::reply::{Body, Parameters, Refusal};
 use super::{Reply, Shared, follow, part_of_path};
 use crate::{
-    FilesApi, PUSHES_DEFAULT, PUSHES_MAX, PushCancel, PushDecision, PushDetail, PushRequest,
+    FilesApi, PUSHES_DEFAULT, PUSHES_MAX, PullRequest, PushCancel, PushDecision, PushDetail, PushRequest,
     PushView, PushesQuery, RollbackRequest, RootView,
 };
 
 pub(super) fn routes<A: FilesApi>() -> Router<Shared<A>> {
     Router::new()
         .route("/v1/push", post(push::<A>))
+        .route("/v1/pull", post(pull::<A>))
         .route("/v1/pushes", get(pushes::<A>))
         .route("/v1/pushes/decide", post(push_decide::<A>))
         .route("/v1/pushes/cancel", post(push_cancel::<A>))
@@ -37,6 +38,13 @@ async fn push<A: FilesApi>(
         return Err(Refusal::bad_request(message));
     }
     Ok(Json(shared.api.push(request).await?))
+}
+
+async fn pull<A: FilesApi>(
+    State(shared): State<Shared<A>>,
+    Body(request): Body<PullRequest>,
+) -> Reply<PushView> {
+    Ok(Json(shared.api.pull(request).await?))
 }
 
 async fn pushes<A: FilesApi>(

@@ -11,8 +11,11 @@ use super::*;
 const PUSH: PushId = PushId::from_bytes([7; 16]);
 
 fn job(dir: &Path, name: &str) -> PrepareJob {
-    let source =
-        Source { path: dir.join("src"), name: RelativePath::parse(name.as_bytes()).unwrap() };
+    let source = Source {
+        path: dir.join("src"),
+        name: RelativePath::parse(name.as_bytes()).unwrap(),
+        beneath: None,
+    };
     PrepareJob {
         data_dir: dir.join("data"),
         push_id: PUSH,

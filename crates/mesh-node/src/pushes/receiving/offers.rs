@@ -18,6 +18,7 @@ use crate::clock;
 use crate::error::{NodeError, chain};
 use crate::pushes::channel::{PushReader, PushWriter};
 use crate::pushes::ledger::Side;
+use crate::pushes::pulls::PULLED;
 use crate::pushes::roots::{RootError, judge, may_push, problem};
 use crate::shared::Shared;
 
@@ -171,6 +172,11 @@ impl Shared {
                 return Judgement::Refuse(problem(PushReason::Internal, error.to_string()));
             }
         };
+        if offer.root.as_str() == PULLED
+            && let Some(problem) = self.unasked(offer, rollback.is_some())
+        {
+            return Judgement::Refuse(problem);
+        }
         let view = self.view();
         let hostname = view.verdict.member(&offer.by).map(|member| &member.hostname);
         if rollback.is_none() {

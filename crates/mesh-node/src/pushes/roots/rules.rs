@@ -29,8 +29,13 @@ pub(crate) fn may_push(
     peer: &PeerId,
     hostname: Option<&Hostname>,
 ) -> bool {
+    is_named(&settings.allow_from, peer, hostname)
+}
+
+/// Whether a member is among those of a list.
+pub(crate) fn is_named(allowed: &[String], peer: &PeerId, hostname: Option<&Hostname>) -> bool {
     let id = peer.to_string();
-    settings.allow_from.iter().any(|allowed| {
+    allowed.iter().any(|allowed| {
         let is_named = hostname.is_some_and(|hostname| hostname.as_str() == allowed);
         allowed == "*" || *allowed == id || is_named
     })

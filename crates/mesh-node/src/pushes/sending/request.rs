@@ -52,7 +52,7 @@ pub(super) fn sources_of(request: &PushRequest) -> Result<Vec<Source>, NodeError
             (None, Some(name)) => name_of(Path::new(name))?,
             (None, None) => return Err(refused("a path has no name to arrive under")),
         };
-        Ok(Source { path: path.clone(), name })
+        Ok(Source { path: path.clone(), name, beneath: None })
     };
     let sources: Vec<Source> = request.paths.iter().map(source).collect::<Result<_, _>>()?;
     // Says which two have one place, before anything is read.
@@ -74,7 +74,7 @@ fn destination_of(request: &PushRequest) -> Result<RelativePath, NodeError> {
 }
 
 /// A fresh id. Random from its first digit on: people type the first ones, and those of the time are the same for a minute.
-pub(super) fn push_id() -> PushId {
+pub(in crate::pushes) fn push_id() -> PushId {
     use rand::Rng as _;
     let mut random = [0; 16];
     clock::rng().fill_bytes(&mut random);
@@ -162,7 +162,7 @@ impl Shared {
     }
 }
 
-pub(super) fn default_root() -> Result<RootName, NodeError> {
+pub(in crate::pushes) fn default_root() -> Result<RootName, NodeError> {
     DEFAULT_ROOT.parse().map_err(|error| refused(format!("{error}")))
 }
 

@@ -128,7 +128,7 @@ impl SendingTask {
         let lines = targets.iter().map(|peer| (*peer, line(peer))).collect();
         let limit = match &work {
             Work::Files(request) => request.limit_bytes_per_second,
-            Work::Rollback { .. } => None,
+            Work::Pulled(_) | Work::Rollback { .. } => None,
         };
         let limit = limit.or(settings.limit_bytes_per_second);
         let engine = SenderPush::new(targets, offer.expires_at, settings.sender, &events);

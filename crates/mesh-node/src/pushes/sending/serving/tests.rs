@@ -23,7 +23,8 @@ struct Target {
 impl Target {
     fn of(files: &[(&str, Vec<u8>)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let source = Source { path: dir.path().join("src"), name: RelativePath::ROOT };
+        let source =
+            Source { path: dir.path().join("src"), name: RelativePath::ROOT, beneath: None };
         for (name, bytes) in files {
             let path = source.path.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

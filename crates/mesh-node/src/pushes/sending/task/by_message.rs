@@ -15,9 +15,7 @@ use crate::error::NodeError;
 use crate::outgoing::{Outgoing, Target};
 use crate::pushes::bundles::Kept;
 use crate::pushes::prepare::problem;
-use crate::pushes::sending::Work;
 use crate::pushes::sending::bundling::bundle;
-use crate::pushes::sending::request::sources_of;
 use crate::shared::Shared;
 
 /// The targets that have their message for sure: they have said so. Others get it again after a restart, which harms nobody.
@@ -34,9 +32,8 @@ impl SendingTask {
 
     /// Behind PREPARE: makes what every target gets.
     pub(super) async fn make_bundle(&self) -> Result<(), PushProblem> {
-        let Work::Files(request) = &self.work else { return Ok(()) };
-        let sources =
-            sources_of(request).map_err(|error| problem(PushReason::PathRefused, error.message))?;
+        let Some(sources) = self.work.sources() else { return Ok(()) };
+        let sources = sources.map_err(|error| problem(PushReason::PathRefused, error.message))?;
         let (data_dir, offer) = (self.shared.data_dir.path().to_owned(), self.offer.clone());
         let making = tokio::task::spawn_blocking(move || bundle(&data_dir, &offer, sources));
         making.await.unwrap_or_else(|error| {

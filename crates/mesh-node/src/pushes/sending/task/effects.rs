@@ -19,7 +19,6 @@ use crate::pushes::manifest_file::ManifestFile;
 use crate::pushes::prepare::{PrepareJob, Prepared, prepare};
 use crate::pushes::sending::Work;
 use crate::pushes::sending::chunks::{Pages, problem};
-use crate::pushes::sending::request::sources_of;
 use crate::pushes::sending::session::{Command, Session};
 use crate::pushes::sending::spread::Spread;
 
@@ -50,16 +49,13 @@ pub(super) async fn told(announced: &mut Option<oneshot::Receiver<()>>) {
 impl SendingTask {
     /// Reads everything, beside this task. Of a rollback there is nothing to read.
     pub(super) fn prepare(&mut self) {
-        let request = match &self.work {
-            Work::Files(request) => request,
-            Work::Rollback { .. } => {
-                let totals = PushTotals::default();
-                self.input(SenderInput::Prepared { totals, manifest: [0; 32] });
-                return;
-            }
+        let Some(sources) = self.work.sources() else {
+            let totals = PushTotals::default();
+            self.input(SenderInput::Prepared { totals, manifest: [0; 32] });
+            return;
         };
         let now = i64::try_from(clock::now().wall.0 / 1000).unwrap_or(i64::MAX);
-        let sources = match sources_of(request) {
+        let sources = match sources {
             Ok(sources) => sources,
             Err(NodeError { message, .. }) => {
                 let problem = problem(PushReason::PathRefused, message);
@@ -72,7 +68,8 @@ impl SendingTask {
             push_id: self.offer.push_id,
             sources,
             destination: self.offer.destination.clone(),
-            has_rules: !request.no_ignore,
+            // Rules of folders around a root are none of those that look into it.
+            has_rules: matches!(&self.work, Work::Files(request) if !request.no_ignore),
             bytes_max: self.is_by_message().then_some(BUNDLE_FILE_BYTES_MAX),
             now,
         };
@@ -92,7 +89,7 @@ impl SendingTask {
         self.announced = Some(announced);
         let (shared, offer) = (Arc::clone(&self.shared), self.offer.clone());
         let rollback_of = match &self.work {
-            Work::Files(_) => None,
+            Work::Files(_) | Work::Pulled(_) => None,
             Work::Rollback { of, .. } => Some(*of),
         };
         self.shared.tasks.spawn(async move {
@@ -137,7 +134,7 @@ impl SendingTask {
     /// Opens a stream to a target.
     pub(super) fn offer(&mut self, peer: PeerId) {
         let opening = match &self.work {
-            Work::Files(_) => PushMessage::Offer(self.offer.clone()),
+            Work::Files(_) | Work::Pulled(_) => PushMessage::Offer(self.offer.clone()),
             Work::Rollback { of, is_forced } => PushMessage::Rollback(RollbackOffer {
                 push_id: self.offer.push_id,
                 by: self.offer.by,
@@ -171,12 +168,11 @@ impl SendingTask {
 
     /// Lets a target ask for pages and chunks.
     pub(super) async fn serve(&mut self, peer: PeerId) {
-        let Work::Files(request) = &self.work else { return };
         // A message has everything in it.
         if self.is_by_message() {
             return;
         }
-        let Ok(sources) = sources_of(request) else { return };
+        let Some(Ok(sources)) = self.work.sources() else { return };
         let pages = match self.pages().await {
             Ok(pages) => pages,
             Err(problem) => {

@@ -65,7 +65,9 @@ impl Target {
             while let Some(batch) = given.blocking_recv() {
                 match batch {
                     Batch::Bytes(bytes) => read(&bytes, &mut chunks, &mut pages),
-                    word @ (Batch::Done(_) | Batch::Failed(_)) => words.push(word),
+                    word @ (Batch::Done(_) | Batch::Failed(_) | Batch::Refused(_)) => {
+                        words.push(word);
+                    }
                 }
             }
             (chunks, pages, words)

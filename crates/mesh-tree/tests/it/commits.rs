@@ -90,9 +90,7 @@ fn a_file_that_somebody_edits_after_the_plan_is_named_and_nothing_changes() {
         let planned = plan(&root, push(1), &entries).unwrap();
         match edit {
             "write" => home.write("b", "theirs"),
-            "touch" => {
-                fs::File::open(home.at("b")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap()
-            }
+            "touch" => File::open(home.at("b")).unwrap().set_modified(UNIX_EPOCH).unwrap(),
             "remove" => fs::remove_file(home.at("b")).unwrap(),
             "create" => home.write("c", "theirs"),
             "replace" => {

@@ -217,6 +217,10 @@ async fn what_is_given_up_while_its_target_is_dead_is_cleaned_away_when_it_is_ba
 }
 
 /// Waits, without a pause, until a file has these bytes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread that looks without a pause has no runtime's clock"
+)]
 fn until_placed(path: &Path, bytes: &[u8]) -> bool {
     let deadline = Instant::now() + LONG;
     while Instant::now() < deadline {

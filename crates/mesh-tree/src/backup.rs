@@ -130,7 +130,7 @@ impl Root {
         let at = TreeError::at(name);
         let backup = self.0.backups.folder(name).map_err(&at)?;
         let file = backup.file(PLAN).map_err(&at)?.map_err(|kind| not_a_file(name, kind))?;
-        Ok(Journal::open_unread(file, name)?.header)
+        Ok(Journal::open_unread(file.0, name)?.header)
     }
 
     fn backup(&self, push: PushId) -> Result<Folder, TreeError> {

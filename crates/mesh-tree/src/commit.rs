@@ -103,10 +103,14 @@ impl Plan {
         if !is_ready {
             return Err(TreeError::Mismatch { path: shown(entry.path.as_bytes()) });
         }
-        if let Some((old, staged)) = old.filter(|old| old.kind == Kind::File).zip(staged) {
-            self.be_like(&item.name(), &old, &staged, entry).map_err(&at)?;
-        }
-        let facts = self.staging.0.items.facts(&item.name()).map_err(&at)?;
+        let facts = match (old.filter(|old| old.kind == Kind::File), staged) {
+            (None, Some(staged)) => staged,
+            (Some(old), Some(staged)) => {
+                self.be_like(&item.name(), &old, &staged, entry).map_err(&at)?;
+                self.staging.0.items.facts(&item.name()).map_err(&at)?
+            }
+            (_, None) => self.staging.0.items.facts(&item.name()).map_err(&at)?,
+        };
         self.pass(entry.path.as_bytes(), false, true);
         self.add(entry.path.as_bytes(), What::Put { item, facts }, old, None)
     }
@@ -316,7 +320,8 @@ impl Planned {
             staging
                 .file(PLAN)
                 .map_err(&at)?
-                .map_err(|kind| crate::root::not_a_file(&name, kind))?,
+                .map_err(|kind| crate::root::not_a_file(&name, kind))?
+                .0,
             &name,
         )?;
         let backup = root.0.backups.own_folder(&name).map_err(&at)?;

@@ -55,9 +55,16 @@ impl Folder {
     }
 
     /// Opens what must be a regular file, for reading; says what else stands there.
-    pub(crate) fn file(&self, path: &[u8]) -> Result<Result<File, Kind>, Errno> {
+    pub(crate) fn file(&self, path: &[u8]) -> Result<Result<(File, Facts), Kind>, Errno> {
         let (folder, name) = split(path);
-        let folder = self.parent(folder)?;
+        let opened;
+        let folder = match folder {
+            Some(path) => {
+                opened = self.folder(path)?;
+                &opened
+            }
+            None => self,
+        };
         // Opening alone does something to some devices, so it is looked at first.
         let seen = folder.facts(name)?;
         if seen.kind != Kind::File {
@@ -65,7 +72,8 @@ impl Folder {
         }
         let file = folder.beneath(name, SAFE | OFlags::RDONLY, Mode::empty())?;
         let facts = Facts::of(&rustix::fs::fstat(&file)?);
-        Ok(if facts.kind == Kind::File { Ok(file.into()) } else { Err(facts.kind) })
+        let is_file = facts.kind == Kind::File;
+        Ok(if is_file { Ok((file.into(), facts)) } else { Err(facts.kind) })
     }
 
     /// Opens or creates a file of ours for reading and writing.

@@ -30,7 +30,7 @@ pub use commit::{Plan, Planned, Recovered, Step};
 pub use error::{Refusal, TreeError};
 pub use facts::{Facts, Kind};
 pub use local::LocalFile;
-pub use root::{Root, RootConfig, Usage};
+pub use root::{Root, RootConfig, RootReader, Usage};
 pub use sources::Sources;
 pub use staging::{Space, StagedFile, Staging, View};
 pub use walk::{Source, Walk, WalkConfig, Walked};

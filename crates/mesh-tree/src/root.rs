@@ -19,10 +19,12 @@ use crate::staging::VIEW;
 use crate::{Facts, Kind, Refusal, TreeError};
 
 mod folding;
+mod reader;
 mod usage;
 
+pub use reader::RootReader;
 pub use usage::Usage;
-pub(crate) use usage::usage_of;
+pub(crate) use usage::{Known, usage_of};
 
 /// The root's own folder. No path beneath it is taken from anybody.
 pub(crate) const OWN: &[u8] = b".mesh-tree";
@@ -75,7 +77,7 @@ pub(crate) struct Inner {
     /// Names in it are given by whoever removes something, one at a time.
     trash: Mutex<Folder>,
     folds: bool,
-    pub(crate) usage: Mutex<Option<Usage>>,
+    pub(crate) usage: Mutex<Option<Known>>,
     /// One commit at a time: they would replace what the others have looked at.
     pub(crate) commits: Mutex<()>,
     _lock: File,

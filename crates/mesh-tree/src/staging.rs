@@ -40,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) push: PushId,
     pub(crate) folder: Folder,
     pub(crate) items: Folder,
+    /// Whether nothing was staged when it was opened.
+    is_fresh: bool,
     state: Mutex<State>,
 }
 
@@ -84,7 +86,9 @@ impl Staging {
             notes.drain(..).flatten().for_each(|note| state.take(note));
         }
         state.log.begin()?;
-        let inner = Inner { root: root.clone(), push, folder, items, state: Mutex::new(state) };
+        let is_fresh = items.is_empty().map_err(&at)?;
+        let state = Mutex::new(state);
+        let inner = Inner { root: root.clone(), push, folder, items, is_fresh, state };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -164,6 +168,11 @@ impl Staging {
         state.log.note(note)?;
         state.take(note);
         Ok(())
+    }
+
+    /// Takes in a note that a process which is killed may lose.
+    fn remember(&self, note: Note) {
+        self.state().take(note);
     }
 
     fn is_verified(&self, number: u64, range: Range<u64>) -> bool {

@@ -20,6 +20,8 @@ const HEADER_BYTES: u64 = 8 + 16 + 16 + 8;
 const TRAILER_BYTES: u64 = 8 + 32;
 /// A path, and what else there is in a record.
 const RECORD_BYTES_MAX: usize = 4096 + 256;
+/// How much is read at a time.
+const AHEAD_BYTES: usize = 64 << 10;
 const NOTHING: PushId = PushId::from_bytes([0; 16]);
 
 /// One path, and what becomes of it.
@@ -176,9 +178,11 @@ impl Journal {
     /// Goes through the records with their numbers.
     pub(crate) fn forward(&self) -> impl Iterator<Item = Result<(u64, Record), TreeError>> {
         let mut at = HEADER_BYTES;
+        let mut ahead = Ahead { start: 0, bytes: Vec::new() };
         (0..self.count).map(move |number| {
-            let length = self.length(at)?;
-            let record = self.record(at + 4, length)?;
+            let length = ahead.bytes(self, at, 4)?;
+            let length = u32::from_le_bytes(length.try_into().map_err(|_| self.damaged())?);
+            let record = ahead.record(self, at + 4, length)?;
             at += 8 + u64::from(length);
             Ok((number, record))
         })
@@ -219,6 +223,38 @@ impl Journal {
 
     fn damaged(&self) -> TreeError {
         TreeError::damaged(&self.name)
+    }
+}
+
+/// What was read of a journal ahead of what is asked for.
+struct Ahead {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Ahead {
+    fn record(&mut self, journal: &Journal, at: u64, length: u32) -> Result<Record, TreeError> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > RECORD_BYTES_MAX {
+            return Err(journal.damaged());
+        }
+        decode(self.bytes(journal, at, length)?).ok_or_else(|| journal.damaged())
+    }
+
+    fn bytes(&mut self, journal: &Journal, at: u64, count: usize) -> Result<&[u8], TreeError> {
+        let within = |start: u64, bytes: usize| {
+            let from = usize::try_from(at.checked_sub(start)?).ok()?;
+            let to = from.checked_add(count)?;
+            (to <= bytes).then_some(from..to)
+        };
+        if within(self.start, self.bytes.len()).is_none() {
+            self.bytes.resize(AHEAD_BYTES, 0);
+            let read = read_full(&journal.file, &mut self.bytes, at).map_err(io)?;
+            self.bytes.truncate(read);
+            self.start = at;
+        }
+        let range = within(self.start, self.bytes.len());
+        range.and_then(|range| self.bytes.get(range)).ok_or_else(|| journal.damaged())
     }
 }
 

@@ -73,7 +73,7 @@ impl Root {
         name: &[u8],
     ) -> Result<Journal, TreeError> {
         let file = folder.file(name).map_err(TreeError::at(name))?;
-        Journal::open(file.map_err(|kind| crate::root::not_a_file(name, kind))?, name)
+        Journal::open(file.map_err(|kind| crate::root::not_a_file(name, kind))?.0, name)
     }
 
     fn tidy(&self) -> Result<(), TreeError> {

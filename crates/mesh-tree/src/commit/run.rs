@@ -46,9 +46,19 @@ impl<'a> Runner<'a> {
 
     /// Looks whether everything is still as it was listed.
     pub(super) fn check(&mut self) -> Result<(), TreeError> {
+        let mut missing: Option<Vec<u8>> = None;
         for record in self.journal.forward() {
             let (_, record) = record?;
-            let found = look(&mut self.folder, self.root, &record.path)?;
+            let (folder, _) = split(&record.path);
+            let is_missing = folder.is_some() && missing.as_deref() == folder;
+            let found =
+                if is_missing { None } else { look(&mut self.folder, self.root, &record.path)? };
+            if found.is_none() && !is_missing {
+                missing = match place(&mut self.folder, self.root, &record.path) {
+                    Err(Errno::NOENT) => folder.map(<[u8]>::to_vec),
+                    _ => None,
+                };
+            }
             let is_same = match (record.old, found) {
                 (Some(old), Some(found)) => found.is_untouched(&old),
                 (None, None) => true,

@@ -9,6 +9,19 @@ use crate::folder::Folder;
 use crate::staging::VIEW;
 use crate::{Kind, TreeError};
 
+/// Where much more is free, the disk is not asked again before so much was taken.
+const UNASKED_BYTES_MAX: u64 = 16 << 20;
+/// What a file takes beside its bytes, at most.
+const FILE_BYTES: u64 = 8 << 10;
+
+/// What is known of a root.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    usage: Usage,
+    /// What may be taken without asking the disk.
+    unasked: u64,
+}
+
 /// How much lies somewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -42,10 +55,11 @@ impl Root {
     pub(crate) fn reserve(&self, path: &[u8], more: Usage) -> Result<(), TreeError> {
         let config = self.0.config;
         let mut known = self.0.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unasked = known.as_ref().map_or(0, |known| known.unasked);
         let fits =
             |usage: Usage| usage.bytes <= config.bytes_max && usage.files <= config.files_max;
         let mut wanted = match *known {
-            Some(usage) => usage.plus(more),
+            Some(Known { usage, .. }) => usage.plus(more),
             None => self.usage()?.plus(more),
         };
         if !fits(wanted) && known.is_some() {
@@ -65,15 +79,20 @@ impl Root {
                 max: config.files_max,
             });
         }
-        let disk = rustix::fs::fstatvfs(&self.0.top).map_err(TreeError::at(path))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < more.bytes.saturating_add(config.free_bytes_min) {
-            return Err(TreeError::Full {
-                path: crate::path::shown(path),
-                source: std::io::ErrorKind::StorageFull.into(),
-            });
+        let takes = more.bytes.saturating_add(FILE_BYTES);
+        if takes > unasked {
+            let disk = rustix::fs::fstatvfs(&self.0.top).map_err(TreeError::at(path))?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let left = free.checked_sub(more.bytes.saturating_add(config.free_bytes_min));
+            let Some(left) = left else {
+                return Err(TreeError::Full {
+                    path: crate::path::shown(path),
+                    source: std::io::ErrorKind::StorageFull.into(),
+                });
+            };
+            unasked = UNASKED_BYTES_MAX.min(left / 64).saturating_add(takes);
         }
-        *known = Some(wanted);
+        *known = Some(Known { usage: wanted, unasked: unasked - takes });
         Ok(())
     }
 }

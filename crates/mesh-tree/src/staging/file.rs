@@ -1,6 +1,7 @@
 //! One file that is being put together.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
@@ -17,7 +18,7 @@ use crate::{Kind, TreeError, Usage};
 
 /// How much is read at a time.
 const PIECE_BYTES: usize = 1 << 20;
-/// A file with less bytes is not worth more than one note, nor being made as long as it will be.
+/// A file with less bytes is not worth more than one note.
 const SMALL_BYTES: u64 = 64 << 10;
 /// So many zeros that were copied are worth a hole.
 const HOLE_BYTES_MIN: u64 = 64 << 10;
@@ -57,46 +58,36 @@ impl Staging {
         let name = number.to_string().into_bytes();
         let opened =
             |file| StagedFile { staging: self.clone(), number, entry: entry.clone(), file };
-        let flags = OFlags::CREATE | OFlags::EXCL;
-        // Mostly there is none, and looking first would cost as much as making it.
-        let is_old = match self.0.items.own_file(&name, flags) {
-            Ok(file) => return self.begin(number, entry, space, file).map(opened),
-            Err(Errno::EXIST) => self.0.items.look(&name).map_err(&at)?,
-            Err(error) => return Err(at(error)),
+        // Where nothing was before, looking first would cost as much as making it.
+        if self.0.is_fresh && !self.is_known(number) {
+            match self.begin(number, entry, space) {
+                Err(TreeError::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
+                begun => return begun.map(opened),
+            }
         }
-        .is_some_and(|old| old.size == entry.bytes);
-        if self.is_finished(number) {
+        let old = self.0.items.look(&name).map_err(&at)?;
+        let is_of_size = old.is_some_and(|old| old.size == entry.bytes);
+        if self.is_finished(number) || (!is_of_size && (old.is_some() || self.is_known(number))) {
             self.note(Note { number, what: Noted::Forgotten })?;
         }
-        if is_old {
+        if is_of_size {
             return self.0.items.own_file(&name, OFlags::empty()).map(opened).map_err(at);
         }
         self.0.items.remove(&name).map_err(&at)?;
-        let file = self.0.items.own_file(&name, flags).map_err(&at)?;
-        self.begin(number, entry, space, file).map(opened)
+        self.begin(number, entry, space).map(opened)
     }
 
-    /// Begins with a file that was made, if there is room for it.
-    fn begin(
-        &self,
-        number: u64,
-        entry: &FileEntry,
-        space: Space,
-        file: File,
-    ) -> Result<File, TreeError> {
-        let path = entry.path.as_bytes();
-        self.note_lost(number)?;
+    /// Makes a file, if there is room for it.
+    fn begin(&self, number: u64, entry: &FileEntry, space: Space) -> Result<File, TreeError> {
+        let at = TreeError::at(entry.path.as_bytes());
+        let name = number.to_string().into_bytes();
         let more = Usage { bytes: entry.bytes, files: 1 };
-        let made = self
-            .0
-            .root
-            .reserve(path, more)
-            .and_then(|()| make_room(&file, entry.bytes, space).map_err(TreeError::at(path)));
-        if let Err(error) = made {
+        self.0.root.reserve(entry.path.as_bytes(), more)?;
+        let file = self.0.items.own_file(&name, OFlags::CREATE | OFlags::EXCL).map_err(&at)?;
+        if let Err(error) = make_room(&file, entry.bytes, space) {
             drop(file);
-            let name = number.to_string().into_bytes();
-            self.0.items.unlink(&name).map_err(TreeError::at(path))?;
-            return Err(error);
+            self.0.items.unlink(&name).map_err(&at)?;
+            return Err(at(error));
         }
         Ok(file)
     }
@@ -151,16 +142,9 @@ impl Staging {
         StagedFile { staging: self.clone(), number, entry: entry.clone(), file }.compare(digests)
     }
 
-    fn note_lost(&self, number: u64) -> Result<(), TreeError> {
-        let is_known = {
-            let state = self.state();
-            state.begun.contains_key(&number)
-                || state.finished.holds(number..number.saturating_add(1))
-        };
-        if is_known {
-            self.note(Note { number, what: Noted::Forgotten })?;
-        }
-        Ok(())
+    fn is_known(&self, number: u64) -> bool {
+        let state = self.state();
+        state.begun.contains_key(&number) || state.finished.holds(number..number.saturating_add(1))
     }
 }
 
@@ -201,9 +185,6 @@ impl StagedFile {
         if range.is_empty() {
             return Ok(());
         }
-        // Zeros at the end of a small file, which is as long as what was written to it.
-        rustix::fs::ftruncate(&self.file, self.entry.bytes)
-            .map_err(|error| self.io(error.into()))?;
         // A process that was killed may have left half of something else there.
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match rustix::fs::fallocate(&self.file, hole, offset, count) {
@@ -346,10 +327,6 @@ fn piece_of(bytes: u64) -> usize {
 }
 
 fn make_room(file: &File, bytes: u64, space: Space) -> Result<(), Errno> {
-    // The first write to a small one makes it as long as it is.
-    if space == Space::Sparse && bytes < SMALL_BYTES {
-        return Ok(());
-    }
     rustix::fs::ftruncate(file, bytes)?;
     if space == Space::Sparse || bytes == 0 {
         return Ok(());

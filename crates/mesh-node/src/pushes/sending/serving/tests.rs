@@ -199,7 +199,7 @@ fn what_is_not_there_cannot_be_asked_for() {
     let target = Target::of(&[("f", noise(1000))]);
     for ask in [Ask::Chunks(ranges(&[(1, 1)]), None), Ask::Pages(ranges(&[(9, 1)]))] {
         let (_, _, words) = target.ask(vec![ask]);
-        assert!(matches!(words[..], [Batch::Failed(_)]), "{words:?}");
+        assert!(matches!(words[..], [Batch::Refused(_)]), "{words:?}");
     }
 }
 

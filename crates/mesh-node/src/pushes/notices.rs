@@ -252,7 +252,8 @@ impl Shared {
     }
 }
 
-fn is_rolled_back(stored: &StoredPush, target: &PeerId) -> bool {
+/// Whether it is recorded that a target has taken the push back.
+pub(super) fn is_rolled_back(stored: &StoredPush, target: &PeerId) -> bool {
     let is_it =
         |fact: &PushFact| matches!(fact, PushFact::RolledBack { target: one, .. } if one == target);
     stored.events.iter().any(|event| is_it(&event.fact))

@@ -305,8 +305,9 @@ impl SendingTask {
             match output {
                 SenderOutput::Record(event) => {
                     let push_id = self.offer.push_id;
-                    self.shared.record_push(push_id, Side::Sender, &event).await?;
+                    // First, as nobody comes back to it: what is recorded of this push is not done again.
                     self.note_rollback(&event.fact, event.at).await?;
+                    self.shared.record_push(push_id, Side::Sender, &event).await?;
                 }
                 SenderOutput::Prepare => self.prepare(),
                 SenderOutput::Announce => self.announce(),

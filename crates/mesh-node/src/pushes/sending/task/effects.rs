@@ -16,6 +16,7 @@ use crate::clock;
 use crate::error::NodeError;
 use crate::pushes::ledger::Side;
 use crate::pushes::manifest_file::ManifestFile;
+use crate::pushes::notices::is_rolled_back;
 use crate::pushes::prepare::{PrepareJob, Prepared, prepare};
 use crate::pushes::sending::Work;
 use crate::pushes::sending::chunks::{Pages, problem};
@@ -229,7 +230,8 @@ impl SendingTask {
             return Ok(());
         }
         let known = self.shared.store.load_push(*of).await.unwrap_or_default();
-        if known.iter().any(|push| push.row.is_sender) {
+        // It may have been noted before the node stopped.
+        if known.iter().any(|push| push.row.is_sender && !is_rolled_back(push, &target)) {
             let event = PushEvent { at, fact: PushFact::RolledBack { target, by } };
             self.shared.record_push(*of, Side::Sender, &event).await?;
         }

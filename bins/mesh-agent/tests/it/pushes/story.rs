@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use mesh_control::{PushState, PushTargetState, PushesQuery, RollbackRequest};
+use mesh_control::{
+    PushRequest, PushState, PushTargetState, PushView, PushesQuery, RollbackRequest,
+};
 use mesh_protocol::{PushReason, PushStep};
 
 use super::desk::{at, detail, followed, pushed, request, root, states, story, tree, write};
@@ -32,10 +34,7 @@ async fn a_folder_of_scripts_is_announced_tested_confirmed_and_taken_back_byte_f
     let scripts = dir.path().join("scripts");
     write(&scripts.join("backup.sh"), "#!/bin/sh\necho first; exit 0\n", 0o755);
     write(&scripts.join("lib/common.sh"), "exit 0\n", 0o644);
-    for root in &roots {
-        write(&root.join("scripts/backup.sh"), "#!/bin/sh\necho old\n", 0o750);
-        write(&root.join("untouched"), "stays", 0o600);
-    }
+    roots.iter().for_each(|root| before_the_push(root));
     let before = roots.each_ref().map(|root| tree(root));
 
     let [baulder, mint, oak] = &agents;
@@ -64,19 +63,7 @@ async fn a_folder_of_scripts_is_announced_tested_confirmed_and_taken_back_byte_f
     assert_eq!(&steps[..2], ["prepared", "announced"]);
     assert_eq!(steps.iter().filter(|step| *step == "confirmed").count(), 2);
 
-    // One that fails its test is not put in place anywhere, and the one before still runs.
-    write(&scripts.join("backup.sh"), "#!/bin/sh\necho broken >&2; exit 3\n", 0o755);
-    let failed = pushed(baulder, &wanted).await;
-    assert_eq!(states(&failed), [PushTargetState::Failed; 2]);
-    for (agent, root) in [mint, oak].into_iter().zip(&roots) {
-        let error = at(&failed, agent).error.as_ref().unwrap();
-        assert_eq!((error.step, error.reason), (PushStep::Verify, PushReason::TestFailed));
-        let test = error.test.as_ref().unwrap();
-        assert_eq!((test.exit_code, test.output.as_str()), (Some(3), "broken\n"));
-        let ran = Command::new(root.join("scripts/backup.sh")).output().unwrap();
-        assert_eq!(ran.stdout, b"first\n");
-    }
-
+    let failed = nothing_is_placed_that_fails(&agents, &roots, &wanted, &scripts).await;
     let back = RollbackRequest {
         push_id: push.push_id.to_string(),
         to: Vec::new(),
@@ -115,6 +102,33 @@ async fn a_folder_of_scripts_is_announced_tested_confirmed_and_taken_back_byte_f
         let ran = Command::new(root.join("scripts/backup.sh")).output().unwrap();
         assert_eq!(ran.stdout, b"first\n");
     }
+}
+
+/// What stands in a root already.
+fn before_the_push(root: &std::path::Path) {
+    write(&root.join("scripts/backup.sh"), "#!/bin/sh\necho old\n", 0o750);
+    write(&root.join("untouched"), "stays", 0o600);
+}
+
+/// One that fails its test is not put in place anywhere, and the one before still runs.
+async fn nothing_is_placed_that_fails(
+    [baulder, mint, oak]: &[Agent; 3],
+    roots: &[std::path::PathBuf; 2],
+    wanted: &PushRequest,
+    scripts: &std::path::Path,
+) -> PushView {
+    write(&scripts.join("backup.sh"), "#!/bin/sh\necho broken >&2; exit 3\n", 0o755);
+    let failed = pushed(baulder, wanted).await;
+    assert_eq!(states(&failed), [PushTargetState::Failed; 2]);
+    for (agent, root) in [mint, oak].into_iter().zip(roots) {
+        let error = at(&failed, agent).error.as_ref().unwrap();
+        assert_eq!((error.step, error.reason), (PushStep::Verify, PushReason::TestFailed));
+        let test = error.test.as_ref().unwrap();
+        assert_eq!((test.exit_code, test.output.as_str()), (Some(3), "broken\n"));
+        let ran = Command::new(root.join("scripts/backup.sh")).output().unwrap();
+        assert_eq!(ran.stdout, b"first\n");
+    }
+    failed
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ async fn a_target_that_is_away_gets_its_push_when_it_is_back_whoever_restarted_m
     write(&file, "for later", 0o644);
     mint.kill9();
     let begun = baulder.client().push(&request(&[&file], &[&mint])).await.unwrap();
-    let waiting = followed(&baulder, &begun, |push| states(push) == [PushTargetState::Waiting]).await;
+    let waiting =
+        followed(&baulder, &begun, |push| states(push) == [PushTargetState::Waiting]).await;
     assert_eq!(waiting.state, PushState::Running);
     baulder.kill9();
     baulder.restart().await;
@@ -69,9 +70,8 @@ async fn a_root_that_wants_a_second_opinion_takes_nothing_before_it_has_one() {
     linked(&[&baulder, &mint, &frigg]).await;
     let file = dir.path().join("notes.txt");
     write(&file, "approved", 0o644);
-    let is_waiting = |push: &mesh_control::PushView| {
-        states(push) == [PushTargetState::WaitingForApproval]
-    };
+    let is_waiting =
+        |push: &mesh_control::PushView| states(push) == [PushTargetState::WaitingForApproval];
     // Somebody at the target; somebody at neither; and one who says no.
     for (who, deny) in [(&mint, None), (&frigg, None), (&frigg, Some("not today".to_owned()))] {
         let begun = baulder.client().push(&request(&[&file], &[&mint])).await.unwrap();

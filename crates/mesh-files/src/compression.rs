@@ -20,11 +20,14 @@ pub struct Compression {
     pays: bool,
     /// Chunks until the next probe.
     left: u32,
+    /// Chunks of the file so far.
+    in_file: u32,
 }
 
 impl Compression {
     /// What to do with the next chunk of a file.
     pub const fn next_chunk(&mut self) -> Compress {
+        self.in_file = self.in_file.saturating_add(1);
         if self.left == 0 {
             return Compress::Probe;
         }
@@ -32,9 +35,13 @@ impl Compression {
         if self.pays { Compress::Yes } else { Compress::No }
     }
 
-    /// Another file begins, which may be of another kind.
+    /// Another file begins, which may be of another kind. Behind files of one chunk the answer holds on: a probe for
+    /// each of thousands would be most of the work.
     pub const fn next_file(&mut self) {
-        self.left = 0;
+        if self.in_file > 1 {
+            self.left = 0;
+        }
+        self.in_file = 0;
     }
 
     /// Takes in what a probe came to, and says whether the chunk should go compressed. `link_rate` is what

@@ -191,3 +191,16 @@ fn a_probe_is_repeated_within_a_file() {
     let until = (0..).take_while(|_| compression.next_chunk() != Compress::Probe).count();
     assert_eq!(until, 32);
 }
+
+#[test]
+fn a_probe_holds_for_the_small_files_behind_it() {
+    let mut compression = Compression::default();
+    assert_eq!(compression.next_chunk(), Compress::Probe);
+    compression.probed(100, 10, Duration::ZERO, None);
+    for _ in 0..32 {
+        compression.next_file();
+        assert_eq!(compression.next_chunk(), Compress::Yes);
+    }
+    compression.next_file();
+    assert_eq!(compression.next_chunk(), Compress::Probe);
+}

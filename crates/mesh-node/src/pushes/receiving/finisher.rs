@@ -5,13 +5,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use mesh_protocol::{FileDigests, FileEntry, PushReason, PushStep};
-use mesh_tree::{Root, StagedFile, TreeError};
+use mesh_tree::{Root, RootReader, StagedFile, TreeError};
 use sha2::{Digest as _, Sha256};
 
 use super::failure::Failure;
 
-/// Files that wait, each of which is open.
-const WAITING_MAX: usize = 64;
+/// Files that are handed over at once, each of which is open: waking a thread for each takes longer than it works.
+const BATCH_MAX: usize = 32;
+/// A file with so many bytes is worth it.
+const LARGE_BYTES: u64 = 1 << 20;
+/// Batches that wait.
+const WAITING_MAX: usize = 2;
 const PIECE_BYTES: usize = 1 << 20;
 
 /// A file whose chunks are all there.
@@ -24,7 +28,8 @@ pub(super) enum Complete {
 
 /// Hands files over to the thread.
 pub(super) struct Finisher<'scope> {
-    sender: Option<SyncSender<Complete>>,
+    sender: Option<SyncSender<Vec<Complete>>>,
+    batch: Vec<Complete>,
     thread: Option<ScopedJoinHandle<'scope, Result<(), Failure>>>,
 }
 
@@ -32,17 +37,33 @@ impl<'scope> Finisher<'scope> {
     pub(super) fn start(scope: &'scope Scope<'scope, '_>, root: Root) -> Self {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let thread = scope.spawn(move || finish_each(&root, &receiver));
-        Self { sender: Some(sender), thread: Some(thread) }
+        Self { sender: Some(sender), batch: Vec::new(), thread: Some(thread) }
     }
 
-    /// Hands a file over; the failure is one of those before it.
-    pub(super) fn finish(&mut self, file: Complete) -> Result<(), Failure> {
-        let is_taken = self.sender.as_ref().is_some_and(|sender| sender.send(file).is_ok());
-        if is_taken { Ok(()) } else { self.end() }
+    /// Takes a file of so many bytes; the failure is one of those before it.
+    pub(super) fn finish(&mut self, file: Complete, bytes: u64) -> Result<(), Failure> {
+        self.batch.push(file);
+        let is_due = bytes >= LARGE_BYTES || self.batch.len() >= BATCH_MAX;
+        if is_due { self.hand_over() } else { Ok(()) }
+    }
+
+    /// Hands over what was taken: nothing more may come for a while.
+    pub(super) fn hand_over(&mut self) -> Result<(), Failure> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let is_taken = self.sender.as_ref().is_some_and(|sender| sender.send(batch).is_ok());
+        if is_taken { Ok(()) } else { self.join() }
     }
 
     /// Waits for all of them.
     pub(super) fn end(&mut self) -> Result<(), Failure> {
+        self.hand_over()?;
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<(), Failure> {
         self.sender = None;
         let Some(thread) = self.thread.take() else { return Err(Failure::Paused) };
         thread.join().unwrap_or_else(|_| {
@@ -52,11 +73,12 @@ impl<'scope> Finisher<'scope> {
     }
 }
 
-fn finish_each(root: &Root, files: &Receiver<Complete>) -> Result<(), Failure> {
-    for file in files {
+fn finish_each(root: &Root, batches: &Receiver<Vec<Complete>>) -> Result<(), Failure> {
+    let mut root = root.reader();
+    for file in batches.iter().flatten() {
         let finished = match file {
             Complete::Staged(file, digests) => file.finish(&digests),
-            Complete::InPlace(entry, digests) => compare(root, &entry, &digests),
+            Complete::InPlace(entry, digests) => compare(&mut root, &entry, &digests),
         };
         finished.map_err(|error| Failure::tree(PushStep::Verify, &error))?;
     }
@@ -65,7 +87,7 @@ fn finish_each(root: &Root, files: &Receiver<Complete>) -> Result<(), Failure> {
 
 /// Reads a file of the root and compares it with what was announced.
 pub(super) fn compare(
-    root: &Root,
+    root: &mut RootReader,
     entry: &FileEntry,
     digests: &FileDigests,
 ) -> Result<(), TreeError> {

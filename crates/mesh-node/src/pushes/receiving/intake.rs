@@ -267,6 +267,7 @@ impl<'a> Receive<'a> {
     /// Tells what is here.
     fn tell(&mut self) -> Result<(), Failure> {
         self.untold = 0;
+        self.files.hand_over()?;
         for chunks in self.plan.take_done() {
             self.report(Report::Say(PushMessage::Have(chunks)))?;
         }

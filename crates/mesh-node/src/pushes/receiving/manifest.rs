@@ -4,7 +4,7 @@ use mesh_files::{ManifestLimits, ManifestReader, Piece};
 use mesh_protocol::{
     FileDigests, FileEntry, FolderEntry, LinkEntry, ManifestItem, PushOffer, PushStep, RelativePath,
 };
-use mesh_tree::{Kind, Root, TreeError};
+use mesh_tree::{Kind, RootReader, TreeError};
 
 use super::failure::Failure;
 use crate::pushes::manifest_file::ManifestFile;
@@ -68,7 +68,7 @@ pub(super) fn beneath(
 }
 
 /// Whether a file of the root looks like `entry`: then it may be left where it is, once its bytes are compared.
-pub(super) fn looks_same(root: &Root, entry: &FileEntry) -> Result<bool, TreeError> {
+pub(super) fn looks_same(root: &mut RootReader, entry: &FileEntry) -> Result<bool, TreeError> {
     let found = match root.look(&entry.path) {
         Ok(found) => found,
         // Something else stands on the way. What that means is said when it is put in place.

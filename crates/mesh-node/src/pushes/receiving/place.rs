@@ -32,6 +32,7 @@ pub(super) fn place(task: &Task) -> Result<Confirmation, Failure> {
         let pages = ManifestFile::open(&task.data_dir(), push_id);
         let pages = pages.map_err(|error| Failure::pages(STEP, &error))?;
         let mut plan = Plan::begin(&staging, now()).map_err(failed)?;
+        let mut root = open.root.reader();
         each_entry(&pages, &task.offer, STEP, |entry| {
             match entry {
                 Entry::Folder(folder) => plan.folder(&folder),
@@ -41,7 +42,7 @@ pub(super) fn place(task: &Task) -> Result<Confirmation, Failure> {
                     plan.file(number, &file)
                 }
                 // It stood there, compared with what was announced.
-                Entry::File(_, file, _) => match looks_same(&open.root, &file) {
+                Entry::File(_, file, _) => match looks_same(&mut root, &file) {
                     Ok(true) => Ok(()),
                     Ok(false) => Err(TreeError::Changed { path: file.path.to_string() }),
                     Err(error) => Err(error),

@@ -2,11 +2,11 @@
 //!
 //! What is found here is a guess from a few bytes of a chunk's name. Whoever copies it compares all of it.
 
-use mesh_files::{Chunker, Place};
+use mesh_files::{Chunker, ChunkerConfig, Place};
 use mesh_protocol::{
-    ChunkId, FileEntry, ManifestItem, ManifestPage, RelativePath, WHOLE_FILE_BYTES_MAX,
+    ChunkId, FileEntry, FileTime, ManifestItem, ManifestPage, RelativePath, WHOLE_FILE_BYTES_MAX,
 };
-use mesh_tree::{LocalFile, Root};
+use mesh_tree::{Facts, LocalFile, Root, RootReader};
 
 use crate::pushes::manifest_file::ManifestFile;
 
@@ -37,7 +37,7 @@ pub(super) struct Source {
 /// Looks for chunks in the root.
 #[derive(Debug)]
 pub(super) struct Sources {
-    root: Root,
+    root: RootReader,
     earlier: Vec<Earlier>,
     /// What earlier pushes brought: made when it is first asked for.
     brought: Option<Brought>,
@@ -52,6 +52,8 @@ struct Brought {
     paths_bytes: usize,
     /// First bytes of names, which path, where: sorted.
     chunks: Vec<(u64, u32, u64)>,
+    /// Large files all of whose chunks are remembered: which path, size, time.
+    whole: Vec<(u32, u64, FileTime)>,
     /// The file that chunks are added for: its path, and where the next one starts.
     open: Option<(u32, u64)>,
 }
@@ -65,7 +67,7 @@ struct Cut {
 
 impl Sources {
     pub(super) fn new(root: Root, earlier: Vec<Earlier>) -> Self {
-        Self { root, earlier, brought: None, cut: None, open: None }
+        Self { root: root.reader(), earlier, brought: None, cut: None, open: None }
     }
 
     /// A page of an earlier push.
@@ -101,12 +103,29 @@ impl Sources {
         self.open.as_ref().map(|(_, file)| file)
     }
 
+    /// As [`Sources::open`], for somebody who gives it back.
+    pub(super) fn take(&mut self, path: &RelativePath) -> Option<(RelativePath, LocalFile)> {
+        self.open(path)?;
+        self.open.take()
+    }
+
+    /// Takes back what is still of use.
+    pub(super) fn keep(&mut self, path: RelativePath, file: LocalFile) {
+        self.open = Some((path, file));
+    }
+
     /// Cuts what stands where `file` is to stand as `file` is cut.
     fn cut_old(&mut self, file: &FileEntry) -> Vec<(u64, u64)> {
         let mut chunks = Vec::new();
-        let Some(old) = self.open(&file.path) else { return chunks };
+        let Some((path, old)) = self.take(&file.path) else { return chunks };
         let size = old.facts().size;
-        if size > file.bytes.saturating_mul(OLD_TIMES_MAX) {
+        // What an earlier push left as it is has no chunks but those that its manifest names.
+        let is_known = self.brought.as_ref().is_some_and(|brought| {
+            brought.knows(&file.path, old.facts())
+                && ChunkerConfig::for_size(size) == ChunkerConfig::for_size(file.bytes)
+        });
+        if is_known || size > file.bytes.saturating_mul(OLD_TIMES_MAX) {
+            self.keep(path, old);
             return chunks;
         }
         let mut chunker = Chunker::new(file.bytes);
@@ -125,6 +144,7 @@ impl Sources {
         }
         chunker.finish(|found, _| chunks.push((first_bytes(&found.chunk.id), found.offset)));
         chunks.sort_unstable();
+        self.keep(path, old);
         chunks
     }
 }
@@ -162,6 +182,15 @@ impl Brought {
         }
     }
 
+    /// Whether all chunks of the file at `path` are known, if it is still as it was brought.
+    fn knows(&self, path: &RelativePath, facts: &Facts) -> bool {
+        self.chunks.len() < EARLIER_MAX
+            && self.whole.iter().any(|(number, bytes, modified)| {
+                let of = usize::try_from(*number).ok().and_then(|at| self.paths.get(at));
+                (*bytes, *modified) == (facts.size, facts.modified) && of == Some(path)
+            })
+    }
+
     /// Begins a file, unless there is no room for more.
     fn begin(&mut self, destination: &RelativePath, file: &FileEntry) {
         self.open = None;
@@ -171,6 +200,9 @@ impl Brought {
         if let Some((number, path)) = number.zip(path) {
             self.paths_bytes += path.as_bytes().len();
             self.paths.push(path);
+            if file.bytes > WHOLE_FILE_BYTES_MAX {
+                self.whole.push((number, file.bytes, file.modified));
+            }
             self.open = Some((number, 0));
         }
     }

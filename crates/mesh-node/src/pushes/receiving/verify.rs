@@ -23,9 +23,10 @@ pub(super) fn verify(task: &Task) -> Result<Verification, Failure> {
     let staging = Staging::open(&open.root, offer.push_id).map_err(failed)?;
     let pages = ManifestFile::open(&task.data_dir(), offer.push_id);
     let pages = pages.map_err(|error| Failure::pages(STEP, &error))?;
+    let mut root = open.root.reader();
     each_entry(&pages, offer, STEP, |entry| {
         let Entry::File(number, file, _) = entry else { return Ok(()) };
-        if staging.is_finished(number) || looks_same(&open.root, &file).map_err(failed)? {
+        if staging.is_finished(number) || looks_same(&mut root, &file).map_err(failed)? {
             return Ok(());
         }
         Err(failed(TreeError::Changed { path: file.path.to_string() }))

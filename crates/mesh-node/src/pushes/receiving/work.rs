@@ -19,7 +19,7 @@ use crate::pushes::roots::{OpenRoot, RootError};
 use crate::shared::Shared;
 
 /// Bytes of chunks and pages that wait for the thread. A chunk has at most 4 MiB.
-const WAITING_BYTES_MAX: usize = 12 << 20;
+const WAITING_BYTES_MAX: usize = 6 << 20;
 /// Messages that wait for it.
 const WAITING_MAX: usize = 4096;
 /// What a message without bytes counts for.

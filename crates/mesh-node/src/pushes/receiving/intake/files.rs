@@ -6,7 +6,7 @@ use mesh_files::{Place, RangeSet};
 use mesh_protocol::{
     ChunkRange, FileDigests, FileEntry, PushStep, RelativePath, WHOLE_FILE_BYTES_MAX,
 };
-use mesh_tree::{Root, Space, StagedFile, Staging, TreeError};
+use mesh_tree::{Root, RootReader, Space, StagedFile, Staging, TreeError};
 
 use super::super::failure::Failure;
 use super::super::finisher::{Complete, Finisher};
@@ -51,6 +51,8 @@ enum State {
 
 pub(super) struct Files<'a> {
     root: Root,
+    /// Looks at what stands where the next files belong.
+    looking: RootReader,
     staging: Staging,
     destination: RelativePath,
     /// Whether there may be something in staging already.
@@ -79,6 +81,7 @@ impl<'a> Files<'a> {
     ) -> Self {
         Self {
             root: root.clone(),
+            looking: root.reader(),
             staging: staging.clone(),
             destination: task.offer.destination.clone(),
             is_resumed,
@@ -102,7 +105,7 @@ impl<'a> Files<'a> {
         let entry = FileEntry { path, ..file.clone() };
         let state = if self.is_resumed && self.staging.is_finished(number) {
             State::Finished
-        } else if self.may_stay && looks_same(&self.root, &entry).map_err(failed)? {
+        } else if self.may_stay && looks_same(&mut self.looking, &entry).map_err(failed)? {
             State::InPlace(RangeSet::default())
         } else {
             State::Staged
@@ -150,12 +153,13 @@ impl<'a> Files<'a> {
         };
         let Some(open) = self.open.remove(&number) else { return Ok(()) };
         self.paths_bytes = self.paths_bytes.saturating_sub(open.entry.path.as_bytes().len());
+        let bytes = open.entry.bytes;
         match (open.state, handle, open.digests) {
             (State::Staged, Some(file), Some(digests)) => {
-                self.finisher.finish(Complete::Staged(file, digests))
+                self.finisher.finish(Complete::Staged(file, digests), bytes)
             }
             (State::InPlace(_), _, Some(digests)) => {
-                self.finisher.finish(Complete::InPlace(open.entry, digests))
+                self.finisher.finish(Complete::InPlace(open.entry, digests), bytes)
             }
             (State::Finished | State::Staged | State::InPlace(_), _, _) => Ok(()),
         }
@@ -221,10 +225,11 @@ impl<'a> Files<'a> {
     /// Copies a chunk that was found. Says whether it is there.
     pub(super) fn copy(&mut self, found: &Found, to: &Place) -> Result<bool, Failure> {
         let Found::In(source) = found else { return Ok(true) };
-        let root = self.root.clone();
-        // The file from which the last chunk came is open in `sources`, but for as long as `self` is not needed.
-        let Ok(file) = root.file(&source.path) else { return Ok(false) };
-        self.copy_from(&file, source.offset, to)
+        // The next chunk mostly comes from the same file.
+        let Some((path, file)) = self.sources.take(&source.path) else { return Ok(false) };
+        let copied = self.copy_from(&file, source.offset, to);
+        self.sources.keep(path, file);
+        copied
     }
 
     /// Copies a chunk from another place of the push. Says whether it is there.
@@ -291,6 +296,11 @@ impl<'a> Files<'a> {
     /// What a file is called.
     pub(super) fn name_of(&self, number: u64) -> String {
         self.open.get(&number).map(|open| open.entry.path.to_string()).unwrap_or_default()
+    }
+
+    /// Hands over the files that are complete.
+    pub(super) fn hand_over(&mut self) -> Result<(), Failure> {
+        self.finisher.hand_over()
     }
 
     /// Waits until every file is compared with its digests.

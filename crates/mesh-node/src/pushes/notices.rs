@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use mesh_control::{PushMethodName, PushState, PushTargetState, PushTargetView, PushView};
 use mesh_protocol::{
-    CustomJson, ErrorCode, JsonText, MeshMessage, PUSH_TARGETS_MAX, Payload, PeerId, PushEvent,
-    PushFact, PushId, PushOffer, PushProblem,
+    CustomJson, ErrorCode, JsonText, MeshMessage, PATH_BYTES_MAX, PUSH_TARGETS_MAX, Payload,
+    PeerId, PushEvent, PushFact, PushId, PushOffer, PushProblem, ROOT_NAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
 };
 use mesh_store::StoredPush;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,10 @@ use crate::subscribe::Received;
 pub(crate) const APP_TYPE: &str = "mesh.push";
 /// Announcements that are remembered.
 const HEARD_MAX: usize = 200;
+/// Targets that an event names.
+const NAMED_MAX: usize = 32;
+/// A path as people see it: four characters for a byte that is no text.
+const SHOWN_PATH_BYTES_MAX: usize = 4 * PATH_BYTES_MAX;
 /// How long a member that is away can still hear of a push.
 const NOTICE_TTL: Duration = Duration::from_hours(7 * 24);
 
@@ -74,6 +79,7 @@ pub(crate) struct Heard(Mutex<VecDeque<PushView>>);
 impl Heard {
     fn take(&self, view: PushView) {
         let mut heard = lock(&self.0);
+        heard.retain(|known| (known.push_id, known.by_peer_id) != (view.push_id, view.by_peer_id));
         if heard.len() >= HEARD_MAX {
             heard.pop_front();
         }
@@ -189,6 +195,17 @@ impl Shared {
         else {
             return;
         };
+        // A member may say anything; what is kept of it is as long as an offer's words at most.
+        let is_bounded = root.len() <= ROOT_NAME_BYTES_MAX
+            && dest.len() <= SHOWN_PATH_BYTES_MAX
+            && message.len() <= TEXT_BYTES_MAX
+            && test.as_ref().is_none_or(|test| test.len() <= TEXT_BYTES_MAX)
+            && targets.len() <= PUSH_TARGETS_MAX;
+        if !is_bounded {
+            let peer = received.message.from.short();
+            tracing::warn!(%peer, "an announcement of a push is longer than it may be");
+            return;
+        }
         let view = self.view();
         let (at, by_peer_id) = (received.message.timestamp, received.message.from);
         let target = |peer_id: PeerId| PushTargetView {
@@ -220,11 +237,12 @@ impl Shared {
             bytes_total: bytes,
             bytes_sent: 0,
             error: None,
-            targets: targets.into_iter().take(PUSH_TARGETS_MAX).map(target).collect(),
+            targets: targets.into_iter().map(target).collect(),
         };
-        let names: Vec<&str> = push.targets.iter().map(|target| target.hostname.as_str()).collect();
+        let names = push.targets.iter().map(|target| target.hostname.as_str());
+        let names: Vec<&str> = names.take(NAMED_MAX).collect();
         let detail = json!({
-            "push_id": push.push_id, "by": push.by, "peer_id": push.by_peer_id, "targets": names,
+            "push_id": push.push_id, "by": push.by, "peer_id": push.by_peer_id, "targets": names, "targets_total": push.targets.len(),
             "root": push.root, "dest": push.dest, "method": push.method, "message": push.message,
             "files": push.files, "bytes": push.bytes_total, "rollback_of": push.rollback_of,
         });

@@ -9,6 +9,7 @@ use mesh_protocol::{
     PushProblem, PushReason, PushTotals, RollbackOffer,
 };
 use mesh_store::{PushRow, StoredPush};
+use serde_json::json;
 
 use super::line::Line;
 use super::push::Command;
@@ -24,6 +25,12 @@ use crate::shared::Shared;
 
 /// As long as a sender may wait for its targets, by a clock that is not quite this one.
 const LIFETIME_MILLIS_MAX: u64 = MESSAGE_TTL_MILLIS_MAX + 5 * 60 * 1000;
+
+/// Whether a refusal is not recorded: who may come again will be, and whoever has no right here at all must not push what
+/// others did out of the history.
+const fn leaves_nothing(reason: PushReason) -> bool {
+    matches!(reason, PushReason::Busy | PushReason::RootUnknown | PushReason::SenderNotAllowed)
+}
 
 /// Says no, and ends the stream.
 pub(super) async fn refuse(mut writer: PushWriter, problem: PushProblem) {
@@ -106,22 +113,27 @@ impl Shared {
         if let Some(known) = self.pushes.receivers.offer(&offer.push_id) {
             return if *known == *offer { Ok(()) } else { Err(other()) };
         }
-        let stored = self.load_received(offer.push_id).await?;
-        if let Some(StoredPush { row, events }) = stored {
+        let mut sides = self.load_sides(offer.push_id).await?;
+        // Ids are announced to everybody: one of this node's own would hide what comes, and share its list of pages.
+        if offer.by != self.me && sides.iter().any(|stored| stored.row.is_sender) {
+            return Err(other());
+        }
+        sides.retain(|stored| !stored.row.is_sender);
+        if let Some(StoredPush { row, events }) = sides.pop() {
             if row.offer != *offer || row.rollback_of != rollback.map(|rollback| rollback.of) {
                 return Err(other());
             }
             self.start_receiving(Arc::new(row.offer), rollback, &events);
             return Ok(());
         }
-        // Whoever may come again leaves nothing behind.
-        if let Judgement::Refuse(busy) = judgement
-            && busy.reason == PushReason::Busy
-        {
-            return Err(busy.clone());
-        }
         if !self.pushes.receivers.may_begin(offer.by, clock::now().instant) {
             return Err(problem(PushReason::Busy, "one member begins too many pushes"));
+        }
+        if let Judgement::Refuse(refusal) = judgement
+            && leaves_nothing(refusal.reason)
+        {
+            self.tell_refused(offer, refusal);
+            return Err(refusal.clone());
         }
         let is_forced = rollback.is_some_and(|rollback| rollback.is_forced);
         let row = PushRow {
@@ -147,9 +159,25 @@ impl Shared {
         &self,
         push_id: PushId,
     ) -> Result<Option<StoredPush>, PushProblem> {
+        let sides = self.load_sides(push_id).await?;
+        Ok(sides.into_iter().find(|stored| !stored.row.is_sender))
+    }
+
+    async fn load_sides(&self, push_id: PushId) -> Result<Vec<StoredPush>, PushProblem> {
         let stored = self.store.load_push(push_id).await;
-        let stored = stored.map_err(|error| problem(PushReason::Busy, chain(&error)))?;
-        Ok(stored.into_iter().find(|stored| !stored.row.is_sender))
+        stored.map_err(|error| problem(PushReason::Busy, chain(&error)))
+    }
+
+    /// What leaves nothing else behind is told at least.
+    fn tell_refused(&self, offer: &PushOffer, refusal: &PushProblem) {
+        if refusal.reason == PushReason::Busy {
+            return;
+        }
+        let detail = json!({
+            "push_id": offer.push_id, "peer_id": offer.by, "hostname": self.view().label(&offer.by),
+            "root": offer.root, "reason": refusal.reason, "detail": refusal.detail,
+        });
+        self.events.emit(clock::now().wall, "push_refused", detail);
     }
 
     async fn judge_offer(

@@ -219,7 +219,7 @@ async fn offers_without_end_fill_neither_the_memory_nor_the_list_of_pushes() {
     assert!(busy >= OFFERS - 240, "{busy}");
     let listed = PushesQuery { limit: Some(10_000) };
     let kept = scene.victim.client().pushes(&listed).await.unwrap().len();
-    assert!((1..=1000).contains(&kept), "{kept}");
+    assert_eq!(kept, 0, "who has no right there must not push others out of the history");
     let grown = memory_peak_kib(&scene.victim) - before;
     assert!(grown < 48 << 10, "the agent took {grown} KiB more");
     scene.serves().await;

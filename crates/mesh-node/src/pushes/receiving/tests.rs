@@ -1,5 +1,6 @@
 //! Two nodes on loopback, real files, and pushes between them.
 
+mod leftovers;
 mod support;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -150,15 +151,15 @@ async fn a_test_that_changes_what_is_staged_or_takes_too_long_places_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_rules_forbid_is_refused_and_recorded() {
+async fn who_has_no_right_at_a_root_is_refused_and_leaves_nothing() {
     let mut settings = root("site");
     settings.allow_from = vec!["somebody-else".to_owned()];
     let pair = Pair::start(settings).await;
     write_all(&pair.source, &[("file", b"bytes")]);
-    let problem = pair.failed(pair.push(push("site")).await).await;
-    assert_eq!(problem.reason, PushReason::SenderNotAllowed);
-    let problem = pair.failed(pair.push(push("nothing")).await).await;
-    assert_eq!(problem.reason, PushReason::RootUnknown);
+    let reason = pair.turned_away(pair.push(push("site")).await).await;
+    assert_eq!(reason, PushReason::SenderNotAllowed);
+    let reason = pair.turned_away(pair.push(push("nothing")).await).await;
+    assert_eq!(reason, PushReason::RootUnknown);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

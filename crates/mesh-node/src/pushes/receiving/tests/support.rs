@@ -8,11 +8,12 @@ use mesh_control::PushRequest;
 use mesh_files::{Phase, ReceiverPush};
 use mesh_protocol::{
     ChunkNeed, ChunkRange, ChunkRanges, Confirmation, Fetch, PushAnswer, PushEvent, PushFact,
-    PushId, PushMessage, PushOffer, PushProblem,
+    PushId, PushMessage, PushOffer, PushProblem, PushReason,
 };
 use mesh_store::StoredPush;
 
 use crate::pushes::channel::{Received, channel};
+use crate::pushes::manifest_file::ManifestFile;
 use crate::pushes::{PushSettings, RootSettings};
 use crate::shared::Shared;
 use crate::streams::StreamUse;
@@ -183,6 +184,17 @@ impl Pair {
         failed.unwrap_or_else(|| panic!("{events:?}"))
     }
 
+    /// Waits until the sender knows that the target has no place for it, and checks that nothing else does.
+    pub(super) async fn turned_away(&self, push_id: PushId) -> PushReason {
+        let error = async || {
+            let push = self.one.shared.push_of(push_id).await.unwrap();
+            push.targets[0].error.as_ref().map(|error| error.reason)
+        };
+        self.eventually("the sender hears it", async || error().await.is_some()).await;
+        assert!(self.stored(&self.two, push_id).await.is_none(), "it leaves nothing at the target");
+        error().await.unwrap()
+    }
+
     /// Waits until the target has come to `phase`.
     pub(super) async fn reaches(&self, push_id: PushId, phase: Phase) {
         let me = self.two.peer_id();
@@ -235,6 +247,11 @@ impl Pair {
             }
         }
         Ok(bytes)
+    }
+
+    /// Whether the target keeps the list of a push's files.
+    pub(super) fn has_pages(&self, push_id: PushId) -> bool {
+        ManifestFile::path(self.two.shared.data_dir.path(), push_id).exists()
     }
 
     pub(super) async fn nothing_is_staged(&self) {

@@ -120,7 +120,7 @@ pub(crate) async fn run(args: PushArgs, context: &Context) -> Result<Exit, Failu
         to: args.to,
         all: args.all,
         root: args.root,
-        dest: args.dest,
+        dest: args.dest.as_deref().and_then(paths::beneath),
         rename: None,
         test: args.test,
         message: args.message,

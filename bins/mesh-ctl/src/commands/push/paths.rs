@@ -25,8 +25,18 @@ pub(in crate::commands) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-fn resolve(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
+/// A place beneath a root without the dots that people put before it; none is the root itself.
+pub(in crate::commands) fn beneath(path: &Path) -> Option<PathBuf> {
+    let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    Some(plain).filter(|path| !path.as_os_str().is_empty())
+}
+
+fn resolve(named: &Path) -> io::Result<PathBuf> {
+    let mut path = std::path::absolute(named)?;
+    // What lies in the folder, as with a `/` at the end.
+    if named.as_os_str().as_bytes().ends_with(b"/.") {
+        path.push("");
+    }
     let climbs = path.components().any(|part| part == Component::ParentDir);
     if !climbs {
         return Ok(path);

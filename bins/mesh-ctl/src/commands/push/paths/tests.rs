@@ -2,7 +2,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::absolute;
+use super::{absolute, beneath};
 
 #[test]
 fn a_path_is_whole_and_keeps_its_end() {
@@ -17,6 +17,7 @@ fn a_path_is_whole_and_keeps_its_end() {
     };
     assert_eq!(text("a/b"), "a/b");
     assert_eq!(text("a/b/"), "a/b/");
+    assert_eq!(text("a/b/."), "a/b/");
     assert_eq!(text("a/./b"), "a/b");
     assert_eq!(text("a/b/../b/"), "a/b/");
     assert_eq!(text("a/b/.."), "a");
@@ -24,6 +25,13 @@ fn a_path_is_whole_and_keeps_its_end() {
     let here = std::env::current_dir().unwrap();
     assert_eq!(absolute(Path::new(".")).unwrap(), here);
     assert_eq!(absolute(Path::new("src")).unwrap(), here.join("src"));
+}
+
+#[test]
+fn a_place_beneath_a_root_is_without_dots_and_dots_alone_are_the_root() {
+    assert_eq!(beneath(Path::new("./deploy/./now")).as_deref(), Some(Path::new("deploy/now")));
+    assert_eq!(beneath(Path::new(".")), None);
+    assert_eq!(beneath(Path::new("../up")).as_deref(), Some(Path::new("../up")));
 }
 
 #[test]

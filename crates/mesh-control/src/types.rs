@@ -29,9 +29,9 @@ pub use data::{
 };
 pub use doctor::CheckView;
 pub use files::{
-    PullRequest, PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView, PushMethodName,
-    PushRequest, PushState, PushTargetState, PushTargetView, PushTestView, PushView, PushesQuery,
-    RollbackRequest, RootView,
+    PullRequest, PushCancel, PushDecision, PushDetail, PushErrorView, PushEventView,
+    PushMethodName, PushRequest, PushState, PushTargetState, PushTargetView, PushTestView,
+    PushView, PushesQuery, RollbackRequest, RootView,
 };
 pub use git::GitQuery;
 pub use sql_json::SqlJson;

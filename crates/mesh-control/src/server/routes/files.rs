@@ -9,8 +9,8 @@ use axum::{Json, Router};
 use super::super::reply::{Body, Parameters, Refusal};
 use super::{Reply, Shared, follow, part_of_path};
 use crate::{
-    FilesApi, PUSHES_DEFAULT, PUSHES_MAX, PullRequest, PushCancel, PushDecision, PushDetail, PushRequest,
-    PushView, PushesQuery, RollbackRequest, RootView,
+    FilesApi, PUSHES_DEFAULT, PUSHES_MAX, PullRequest, PushCancel, PushDecision, PushDetail,
+    PushRequest, PushView, PushesQuery, RollbackRequest, RootView,
 };
 
 pub(super) fn routes<A: FilesApi>() -> Router<Shared<A>> {

@@ -24,8 +24,13 @@ pub enum Refusal {
     Link,
     /// Something on the way is not a folder.
     NotAFolder,
-    /// Neither file, folder nor symbolic link.
+    /// Neither file, folder nor symbolic link; or, where only a file will do, no file.
     Special(Kind),
+    /// A file that steers what is pushed has more bytes than anybody writes by hand.
+    TooLarge {
+        /// How many it may have.
+        bytes_max: u64,
+    },
     /// A symbolic link that leads out of the root, or could.
     LinkLeaves,
     /// Another file system is mounted on the way: nothing can be moved there in one step.
@@ -45,6 +50,9 @@ impl fmt::Display for Refusal {
             Self::Link => "it leads through a symbolic link",
             Self::NotAFolder => "it leads through something that is not a folder",
             Self::Special(kind) => return write!(f, "{kind} stands there"),
+            Self::TooLarge { bytes_max } => {
+                return write!(f, "it has more than the {bytes_max} bytes that are read of it");
+            }
             Self::LinkLeaves => "the symbolic link could lead out of the root",
             Self::OtherFileSystem => "it lies on another file system than the root",
             Self::Clash => "the file system takes it for another name",

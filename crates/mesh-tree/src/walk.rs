@@ -3,7 +3,7 @@
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_protocol::RelativePath;
 
@@ -11,6 +11,7 @@ use crate::folder::{Folder, link_target, lstat};
 use crate::local::LocalFile;
 use crate::path::{shown, split};
 use crate::root::OWN;
+use crate::rules::{self, OWN_NAME};
 use crate::sources::open;
 use crate::{Facts, Kind, Refusal, TreeError};
 
@@ -74,7 +75,8 @@ impl Walked {
 
 /// Goes through sources in the order of their places, and in each through a folder before what is in it.
 ///
-/// What cannot be pushed comes as an error with its name, and the walk goes on. Every call blocks.
+/// What cannot be pushed comes as an error with its name, and the walk goes on; but rules that cannot be read end
+/// what there is of their source. Every call blocks.
 pub struct Walk {
     left: std::vec::IntoIter<Source>,
     open: Option<Open>,
@@ -82,10 +84,14 @@ pub struct Walk {
     entries: u64,
 }
 
+type Unread = Arc<Mutex<Option<TreeError>>>;
+
 struct Open {
     source: Source,
     top: Arc<Folder>,
     entries: ignore::Walk,
+    /// Why the rules of a folder are not read.
+    unread: Unread,
 }
 
 impl fmt::Debug for Walk {
@@ -116,8 +122,14 @@ impl Walk {
         let facts = lstat(&source.path).map_err(&io)?;
         if facts.kind == Kind::Folder {
             let top = open(&source, &source.path)?;
-            let entries = walk_of(&source.path, self.config);
-            self.open = Some(Open { source, top: Arc::new(top), entries });
+            if self.config.has_rules {
+                rules::check_above(&source.path)?;
+                // The filter does not see it.
+                rules::check_folder(&source.path)?;
+            }
+            let unread = Unread::default();
+            let entries = walk_of(&source.path, self.config, Arc::clone(&unread));
+            self.open = Some(Open { source, top: Arc::new(top), entries, unread });
             return Ok(None);
         }
         let bytes = source.path.as_os_str().as_bytes();
@@ -136,7 +148,13 @@ impl Walk {
 
     fn go_on(&mut self) -> Option<Result<Walked, TreeError>> {
         let open = self.open.as_mut()?;
-        let entry = match open.entries.next()? {
+        let next = open.entries.next();
+        let unread = locked(&open.unread).take();
+        if let Some(error) = unread {
+            self.open = None;
+            return Some(Err(error));
+        }
+        let entry = match next? {
             Ok(entry) => entry,
             Err(error) => return Some(Err(of_walk(&open.source.path, error))),
         };
@@ -210,7 +228,12 @@ fn look_at(top: &Folder, within: &[u8]) -> Result<(Facts, Option<Vec<u8>>), Tree
     Ok((facts, target))
 }
 
-fn walk_of(path: &Path, config: WalkConfig) -> ignore::Walk {
+fn locked(unread: &Mutex<Option<TreeError>>) -> MutexGuard<'_, Option<TreeError>> {
+    unread.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A folder in another comes by the filter before its rules are read: where they cannot be, `unread` says why.
+fn walk_of(path: &Path, config: WalkConfig, unread: Unread) -> ignore::Walk {
     let has_rules = config.has_rules;
     let mut builder = ignore::WalkBuilder::new(path);
     builder
@@ -225,10 +248,24 @@ fn walk_of(path: &Path, config: WalkConfig) -> ignore::Walk {
         .sort_by_file_name(Ord::cmp)
         .filter_entry(move |entry| {
             let name = entry.file_name().as_bytes();
-            entry.depth() == 0 || !(name == OWN || (has_rules && name == b".git"))
+            if entry.depth() == 0 {
+                return true;
+            }
+            if name == OWN || (has_rules && name == b".git") {
+                return false;
+            }
+            let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+            if !has_rules || !is_folder {
+                return true;
+            }
+            let mut unread = locked(&unread);
+            if unread.is_none() {
+                *unread = rules::check_folder(entry.path()).err();
+            }
+            unread.is_none()
         });
     if has_rules {
-        builder.add_custom_ignore_filename(".meshignore");
+        builder.add_custom_ignore_filename(OWN_NAME);
     }
     builder.build()
 }

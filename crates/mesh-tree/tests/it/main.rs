@@ -11,6 +11,7 @@ mod backups;
 mod commits;
 mod confinement;
 mod kills;
+mod rules;
 mod staging;
 mod support;
 mod views;

@@ -10,7 +10,7 @@ use mesh_protocol::{
     FileEntry, FolderEntry, LinkEntry, ManifestItem, PushId, PushProblem, PushReason, PushStep,
     PushTotals, RelativePath, TEXT_BYTES_MAX, WHOLE_FILE_BYTES_MAX,
 };
-use mesh_tree::{Facts, Kind, Source, Sources, TreeError, Walk, WalkConfig, Walked};
+use mesh_tree::{Facts, Kind, Refusal, Source, Sources, TreeError, Walk, WalkConfig, Walked};
 
 use super::manifest_file::ManifestFile;
 use crate::error::chain;
@@ -109,7 +109,9 @@ fn refused(error: &ManifestError) -> PushProblem {
 /// Says what the file system said, with the word for it.
 pub(super) fn unread(error: &TreeError) -> PushProblem {
     let reason = match error {
-        TreeError::Refused { why: mesh_tree::Refusal::Special(_), .. } => PushReason::KindRefused,
+        TreeError::Refused { why: Refusal::Special(_) | Refusal::TooLarge { .. }, .. } => {
+            PushReason::KindRefused
+        }
         TreeError::Refused { .. } | TreeError::Order { .. } => PushReason::PathRefused,
         TreeError::Changed { .. } | TreeError::Mismatch { .. } => PushReason::SourceChanged,
         TreeError::Quota { .. } => PushReason::QuotaExceeded,

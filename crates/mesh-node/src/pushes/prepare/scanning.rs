@@ -1,14 +1,13 @@
 //! Secrets in what is to be pushed: names and text, each judged before anything travels.
 
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use mesh_protocol::{PushProblem, PushReason, RelativePath};
 use mesh_secrets::{AllowList, FileScan, Finding, Scanner};
-use mesh_tree::Source;
+use mesh_tree::{Source, read_rules};
 
-use super::problem;
+use super::{problem, unread};
 
 /// A file is text unless there is a NUL in so many of its first bytes; UTF-16 is told by its mark.
 const LOOKED_AT_BYTES: usize = 64 << 10;
@@ -28,11 +27,17 @@ pub(super) struct Scanning {
 
 impl Scanning {
     /// Reads the list of what is allowed that lies in each source, or beside a source that is a file. Its names are
-    /// those beneath the folder that it lies in.
+    /// those beneath the folder that it lies in. None counts in a folder that others look into: whoever may push
+    /// there would say what leaves this machine.
     pub(super) fn new(sources: &[Source], now: i64) -> Result<Self, PushProblem> {
         let scanner = |source: &Source| {
-            let is_folder = source.path.is_dir();
-            let folder = if is_folder { Some(source.path.as_path()) } else { source.path.parent() };
+            let folder = if source.beneath.is_some() {
+                None
+            } else if source.path.is_dir() {
+                Some(source.path.as_path())
+            } else {
+                source.path.parent()
+            };
             let allow = folder.map_or_else(|| Ok(AllowList::default()), allow_list)?;
             Ok((source.clone(), Scanner::new(allow)))
         };
@@ -95,17 +100,19 @@ impl Scanning {
 }
 
 fn allow_list(folder: &Path) -> Result<AllowList, PushProblem> {
-    let path = folder.join(AllowList::FILE_NAME);
+    let text = read_rules(folder, AllowList::FILE_NAME).map_err(|error| {
+        let told = unread(&error);
+        problem(told.reason, format!("the list of what is allowed: {}", told.detail))
+    })?;
+    let Some(text) = text else { return Ok(AllowList::default()) };
     let refused = |what: String| {
-        let detail = format!("the list of what is allowed, {}, {what}", path.display());
+        let path = folder.join(AllowList::FILE_NAME);
+        let detail =
+            format!("the list of what is allowed, {}, is not taken: {what}", path.display());
         problem(PushReason::SecretFound, detail)
     };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(AllowList::default()),
-        Err(error) => return Err(refused(format!("cannot be read: {error}"))),
-    };
-    AllowList::parse(&text).map_err(|error| refused(format!("is not taken: {error}")))
+    let text = String::from_utf8(text).map_err(|error| refused(error.to_string()))?;
+    AllowList::parse(&text).map_err(|error| refused(error.to_string()))
 }
 
 /// One file that is looked at, piece by piece.

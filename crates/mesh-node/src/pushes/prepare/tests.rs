@@ -165,6 +165,47 @@ fn what_no_push_carries_is_refused_by_name() {
     assert!(detail.contains("link"), "{detail}");
 }
 
+/// What [`fails`] says, unless it waits for ever or takes all memory first.
+fn fails_in_time(job: PrepareJob) -> (PushReason, String) {
+    let (done, failed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(fails(&job)));
+    failed.recv_timeout(std::time::Duration::from_secs(20)).unwrap()
+}
+
+#[test]
+fn what_steers_a_push_and_is_no_small_file_is_refused_by_name() {
+    for name in [AllowList::FILE_NAME, ".gitignore", "sub/.gitignore", ".meshignore"] {
+        for what in ["pipe", "link", "bytes"] {
+            let dir = home();
+            write(dir.path(), "sub/a", b"");
+            let path = dir.path().join("src").join(name);
+            match what {
+                "pipe" => make_pipe(&path),
+                "link" => symlink("/dev/zero", &path).unwrap(),
+                _ => write(dir.path(), name, &vec![b'\n'; 2 << 20]),
+            }
+            let (reason, detail) = fails_in_time(job(dir.path(), ""));
+            assert_eq!(reason, PushReason::KindRefused, "{what} as {name}: {detail}");
+            assert!(detail.contains(name) && detail.contains(what), "{what} as {name}: {detail}");
+        }
+    }
+}
+
+#[test]
+fn what_is_allowed_in_a_folder_that_others_push_to_does_not_count_for_what_they_ask_for() {
+    let dir = home();
+    write(dir.path(), ".env", b"");
+    let list = "[[allow]]\nrule = \"secret_file\"\nname = \".env\"\nreason = \"a test\"\nexpires = 1970-01-02\n";
+    write(dir.path(), AllowList::FILE_NAME, list.as_bytes());
+    let mut job = job(dir.path(), "");
+    job.sources[0].beneath = Some(dir.path().join("src"));
+    assert_eq!(fails(&job).0, PushReason::SecretFound);
+    // Nor does a list that could not be read stop anything.
+    std::fs::remove_file(dir.path().join("src/.env")).unwrap();
+    write(dir.path(), AllowList::FILE_NAME, b"[[allow]]\n");
+    prepare(&job, &PrepareWatch::default()).unwrap();
+}
+
 fn make_pipe(path: &Path) {
     let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
     assert!(made.success());

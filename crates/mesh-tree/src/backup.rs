@@ -68,16 +68,23 @@ impl Root {
         usage_of(&backup, ITEMS)
     }
 
-    /// Removes the backups that are too many or too old at `now`, and returns them.
+    /// Removes the backups that are too many or too old at `now`, and returns them. That of `spare` stays:
+    /// what was put in place just now can be taken back, whatever the clock says.
     ///
     /// # Errors
     /// The system's.
-    pub fn prune(&self, keep: &KeepConfig, now: i64) -> Result<Vec<PushId>, TreeError> {
+    pub fn prune(
+        &self,
+        keep: &KeepConfig,
+        now: i64,
+        spare: PushId,
+    ) -> Result<Vec<PushId>, TreeError> {
         let _alone = self.0.commits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut pruned = Vec::new();
         for (index, backup) in self.backups()?.into_iter().enumerate() {
             let age = now.saturating_sub(backup.at);
-            if index >= keep.backups_max || age > keep.age_seconds_max {
+            let is_over = index >= keep.backups_max || age > keep.age_seconds_max;
+            if is_over && backup.push != spare {
                 self.discard(&self.0.backups, &name_of(backup.push))?;
                 pruned.push(backup.push);
             }

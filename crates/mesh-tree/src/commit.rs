@@ -304,6 +304,9 @@ pub struct Planned {
 impl Planned {
     /// Carries the list out: all of it, or nothing. `step` is told of every change on disk.
     ///
+    /// Once everything is in place there is no failure: what cannot be ended then, the next commit or
+    /// [`Root::recover`] ends.
+    ///
     /// # Errors
     /// [`TreeError::Changed`] with the first file that is not as it was when it was listed. What could not
     /// be undone, because somebody changed it, was left as they wanted it.
@@ -328,16 +331,26 @@ impl Planned {
         backup.own_folder(ITEMS).map_err(&at)?;
         let mut runner = Runner::new(root, &journal, step)?;
         let decided = runner.check().and_then(|()| {
+            runner.prepare_undo()?;
             root.0.top.sync_all().map_err(&at)?;
-            staging.rename(PLAN, &root.0.journal, &name).map_err(&at)?;
-            root.0.journal.sync().map_err(&at)
+            staging.rename(PLAN, &root.0.journal, &name).map_err(&at)
         });
         if let Err(error) = decided {
+            runner.forget_undo();
             root.discard(&root.0.backups, &name)?;
             return Err(error);
         }
+        // It may be durable or not, so from here on it is carried out or undone, never merely dropped.
+        if let Err(error) = root.0.journal.sync() {
+            runner.give_up();
+            return Err(at(error));
+        }
         runner.step(0);
-        runner.go()
+        runner.carry_out()?;
+        if let Err(error) = runner.conclude() {
+            tracing::error!(push = %self.push, %error, "a push is in place, but not for good yet");
+        }
+        Ok(())
     }
 }
 

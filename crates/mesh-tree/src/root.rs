@@ -129,7 +129,9 @@ impl Root {
             config,
             _lock: lock,
         };
-        Ok(Self(Arc::new(inner)))
+        let root = Self(Arc::new(inner));
+        root.discard_views();
+        Ok(root)
     }
 
     /// Returns where it is, as an absolute path; links on the way are left as they were given.

@@ -2,7 +2,7 @@
 //! and the bounds of pushes.
 
 use std::fmt::Display;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use mesh_node::{Hostname, PeerId, PushSettings, RepositorySettings, RootName, RootSettings};
@@ -47,8 +47,8 @@ pub(super) struct RawRoot {
     free_bytes_min: Option<u64>,
     file_mode: Option<Mode<0o400>>,
     folder_mode: Option<Mode<0o700>>,
-    backups_max: Option<usize>,
-    backups_seconds_max: Option<u32>,
+    backups_max: Option<NonZeroUsize>,
+    backups_seconds_max: Option<NonZeroU32>,
 }
 
 /// A repository that others may use with git.
@@ -150,8 +150,9 @@ impl RawRoot {
         set(&mut root.tree.free_bytes_min, self.free_bytes_min);
         set(&mut root.tree.file_mode, self.file_mode.map(|Mode(mode)| mode));
         set(&mut root.tree.folder_mode, self.folder_mode.map(|Mode(mode)| mode));
-        set(&mut root.keep.backups_max, self.backups_max);
-        set(&mut root.keep.age_seconds_max, self.backups_seconds_max.map(i64::from));
+        set(&mut root.keep.backups_max, self.backups_max.map(NonZeroUsize::get));
+        let seconds_max = self.backups_seconds_max.map(|seconds| i64::from(seconds.get()));
+        set(&mut root.keep.age_seconds_max, seconds_max);
         Ok(root)
     }
 }

@@ -202,6 +202,8 @@ fn a_mistake_in_a_root_or_repository_is_refused_with_its_name() {
         (behind(root, "folder_mode = \"0644\""), "0644"),
         (behind(root, "file_mode = \"rw\""), "rw"),
         (behind(root, "require_test = true"), "test_commands"),
+        (behind(root, "backups_max = 0"), "backups_max"),
+        (behind(root, "backups_seconds_max = 0"), "backups_seconds_max"),
         (behind(root, "test_commands = [\" \"]"), "root a is empty"),
         (behind(root, root), "two roots have the name a"),
         (behind(repository, repository), "two repositories have the name a"),

@@ -13,6 +13,8 @@ use crate::{Facts, Kind, Root, TreeError};
 
 /// Says that the list is being undone, and for good.
 pub(super) const UNDO: &[u8] = b".undo";
+/// Becomes [`UNDO`] by a rename, which a full disk does not hinder.
+pub(super) const READY: &[u8] = b".keep";
 
 /// A list on its way through.
 pub(crate) struct Runner<'a> {
@@ -73,15 +75,14 @@ impl<'a> Runner<'a> {
     }
 
     /// Carries out what was decided, or undoes all of it.
-    pub(super) fn go(&mut self) -> Result<(), TreeError> {
-        match self.forward() {
-            Ok(()) => self.conclude(),
-            Err(error) => {
-                if let Err(worse) = self.begin_undo().and_then(|()| self.undo()) {
-                    tracing::error!(push = %self.push, %worse, "a push is half undone until the next start");
-                }
-                Err(error)
-            }
+    pub(super) fn carry_out(&mut self) -> Result<(), TreeError> {
+        self.forward().inspect_err(|_| self.give_up())
+    }
+
+    /// Undoes everything, now or when it is taken up the next time.
+    pub(super) fn give_up(&mut self) {
+        if let Err(worse) = self.begin_undo().and_then(|()| self.undo()) {
+            tracing::error!(push = %self.push, %worse, "a push is half undone until it is taken up again");
         }
     }
 
@@ -240,18 +241,29 @@ impl<'a> Runner<'a> {
     }
 
     /// Says that all is done, durably, and lets go of what is not needed any more.
-    fn conclude(&mut self) -> Result<(), TreeError> {
+    ///
+    /// # Errors
+    /// It cannot be said durably. Everything is in place, and the list may be taken up again.
+    pub(super) fn conclude(&mut self) -> Result<(), TreeError> {
         let name = name_of(self.push);
         let at = TreeError::at(&name);
         self.root.0.top.sync_all().map_err(&at)?;
         self.step(self.journal.count);
         self.shelve_journal()?;
         self.step(self.journal.count);
-        self.root.discard(&self.root.0.staging, &name)?;
-        if let Some(from) = self.journal.header.from {
-            self.root.discard(&self.root.0.backups, &name_of(from))?;
+        self.forget_undo();
+        if let Err(error) = self.discard_used(&name) {
+            tracing::warn!(push = %self.push, %error, "what a push does not need any more stays for now");
         }
         Ok(())
+    }
+
+    fn discard_used(&self, name: &[u8]) -> Result<(), TreeError> {
+        self.root.discard(&self.root.0.staging, name)?;
+        match self.journal.header.from {
+            Some(from) => self.root.discard(&self.root.0.backups, &name_of(from)),
+            None => Ok(()),
+        }
     }
 
     /// Moves the list to the backup, which is a whole one with it.

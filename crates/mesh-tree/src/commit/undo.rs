@@ -5,20 +5,44 @@ use rustix::io::Errno;
 
 use super::ITEMS;
 use super::journal::{Record, What};
-use super::run::{Runner, UNDO};
+use super::run::{READY, Runner, UNDO};
 use crate::path::{name_of, shown, split};
 use crate::{Facts, TreeError};
 
 impl Runner<'_> {
+    /// Makes what [`begin_undo`](Self::begin_undo) needs, before anything is decided: a push that failed
+    /// because nothing can be made must not be taken for one that goes on.
+    pub(super) fn prepare_undo(&self) -> Result<(), TreeError> {
+        let name = [&name_of(self.push), READY].concat();
+        let made = self.root.0.journal.own_file(&name, OFlags::CREATE);
+        made.map(drop).map_err(TreeError::at(&name))
+    }
+
+    /// Removes that again; what stays lies there without a list, and goes with the next recovery.
+    pub(super) fn forget_undo(&self) {
+        let name = [&name_of(self.push), READY].concat();
+        if let Err(error) = self.root.0.journal.remove(&name) {
+            tracing::warn!(push = %self.push, %error, "a mark of a push that is over stays for now");
+        }
+    }
+
     /// Says, durably, that the list is not carried out any more.
     pub(super) fn begin_undo(&mut self) -> Result<(), TreeError> {
-        let name = [&name_of(self.push), UNDO].concat();
-        let at = TreeError::at(&name);
-        let journal = &self.root.0.journal;
-        journal.own_file(&name, OFlags::CREATE).map_err(&at)?;
-        journal.sync().map_err(&at)?;
+        self.say_undone().map_err(TreeError::at(&name_of(self.push)))?;
         self.step(self.journal.count);
         Ok(())
+    }
+
+    fn say_undone(&self) -> Result<(), Errno> {
+        let push = name_of(self.push);
+        let name = [&push, UNDO].concat();
+        let journal = &self.root.0.journal;
+        match journal.rename(&[&push, READY].concat(), journal, &name) {
+            // A list from before there were such files.
+            Err(Errno::NOENT) => journal.own_file(&name, OFlags::CREATE).map(drop)?,
+            renamed => renamed?,
+        }
+        journal.sync()
     }
 
     /// Brings back what was, from the last record to the first.

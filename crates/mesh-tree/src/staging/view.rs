@@ -16,8 +16,8 @@ use crate::{Refusal, TreeError};
 /// A folder in which staged files stand under their names, as hard links: it takes no space, and what a
 /// test does to a file it does to the staged one, which [`Staging::check`] finds.
 ///
-/// Every call blocks. It goes with the staging, or with what [`Root::recover`](crate::Root::recover) tidies
-/// up, when nobody [removes](Self::remove) it.
+/// Every call blocks. It goes with the staging, or when the root is opened the next time, when nobody
+/// [removes](Self::remove) it.
 pub struct View {
     staging: Staging,
     folder: Folder,

@@ -116,12 +116,13 @@ fn backups_are_kept_by_count_and_age_and_their_size_is_known() {
     assert_eq!(root.backup_usage(push(1)).unwrap().bytes, 1_000);
     assert_eq!(root.backup_usage(push(5)).unwrap().bytes, 400);
     let keep = KeepConfig { backups_max: 4, age_seconds_max: 3 };
-    assert_eq!(root.prune(&keep, NOW + 6).unwrap(), [2, 1].map(push));
+    assert_eq!(root.prune(&keep, NOW + 6, push(5)).unwrap(), [2, 1].map(push));
     assert_eq!(pushes(), [5, 4, 3].map(push));
-    let keep = KeepConfig { backups_max: 0, ..keep };
-    assert_eq!(root.prune(&keep, NOW).unwrap().len(), 3);
+    let keep = KeepConfig { backups_max: 0, age_seconds_max: 0 };
+    assert_eq!(root.prune(&keep, NOW + 100, push(4)).unwrap(), [5, 3].map(push));
     assert!(matches!(root.backup_usage(push(5)), Err(TreeError::Push { .. })));
-    assert_eq!(root.usage().unwrap().bytes, 500);
+    assert_eq!(pushes(), [push(4)], "what was put in place just now is spared");
+    assert_eq!(root.backup_usage(push(4)).unwrap().bytes, 300);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use mesh_tree::{Recovered, Root, Space, Staging, Step};
+use rustix::process::{Resource, Rlimit};
 
 use crate::support::{
     Entry, Home, Seeded, Seen, commit, entry, file, folder, link, open, path, plan, program, push,
@@ -57,6 +58,18 @@ fn child_that_is_killed_in_a_commit() {
                     step(at);
                 })
                 .unwrap_err();
+        }
+        // Nothing can be opened or made any more, as when a disk is full.
+        "starved" => {
+            let planned = plan(&root, push(1), &small()).unwrap();
+            planned
+                .commit(&mut |_| {
+                    let most = rustix::process::getrlimit(Resource::Nofile).maximum;
+                    let limit = Rlimit { current: Some(0), maximum: most };
+                    rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
+                })
+                .unwrap_err();
+            kill_self();
         }
         other => panic!("{other}"),
     }
@@ -202,6 +215,20 @@ fn a_kill_after_any_change_of_an_undoing_leaves_all_old() {
             break;
         }
     }
+}
+
+#[test]
+fn a_push_that_was_said_to_have_failed_is_not_put_in_place_later() {
+    let home = Home::new();
+    before_small(&home);
+    let old = home.tree();
+    assert!(is_killed(home.path(), "starved", 0));
+    let root = home.open();
+    assert_eq!(root.recover().unwrap(), [Recovered::Undone(push(1))]);
+    assert_eq!(home.tree(), old);
+    assert_eq!(std::fs::read_dir(home.at(".mesh-tree/journal")).unwrap().count(), 0);
+    commit(&root, push(1), &small()).unwrap();
+    assert_eq!(std::fs::read_dir(home.at(".mesh-tree/journal")).unwrap().count(), 0);
 }
 
 #[test]

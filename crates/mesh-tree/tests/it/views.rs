@@ -239,6 +239,16 @@ fn views_go_with_their_staging_and_when_a_root_is_opened_again() {
 }
 
 #[test]
+fn a_view_that_a_test_looks_at_outlives_what_recovers_other_pushes() {
+    let home = Home::new();
+    let root = home.open();
+    let (_staging, view) = staged(&root);
+    root.recover().unwrap();
+    assert!(view.path_of(&path("top")).exists());
+    view.check_place().unwrap();
+}
+
+#[test]
 fn second_names_do_not_count_against_the_quota() {
     let home = Home::new();
     let config = RootConfig { bytes_max: 1_000, ..config() };

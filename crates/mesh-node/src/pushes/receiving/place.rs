@@ -85,7 +85,15 @@ pub(super) fn is_placed(root: &Root, push_id: PushId) -> Result<bool, Failure> {
 
 /// Says where it is, and forgets old backups.
 pub(super) fn confirm(task: &Task, open: &OpenRoot) -> Result<Confirmation, Failure> {
-    let usage = open.root.backup_usage(task.offer.push_id).map_err(failed)?;
+    let push_id = task.offer.push_id;
+    // It is in place, which no count of what it replaced makes undone.
+    let replaced = match open.root.backup_usage(push_id) {
+        Ok(usage) => usage.files,
+        Err(error) => {
+            tracing::warn!(%push_id, error = %chain(&error), "what a push replaced cannot be counted");
+            0
+        }
+    };
     let path = std::ffi::OsStr::from_bytes(task.offer.destination.as_bytes());
     let location = open.settings.path.join(path);
     let mut location = location.as_os_str().as_bytes().to_vec();
@@ -93,14 +101,14 @@ pub(super) fn confirm(task: &Task, open: &OpenRoot) -> Result<Confirmation, Fail
         location.pop();
     }
     location.truncate(PATH_BYTES_MAX);
-    match open.root.prune(&open.settings.keep, now()) {
+    match open.root.prune(&open.settings.keep, now(), push_id) {
         Ok(pruned) if pruned.is_empty() => {}
         Ok(pruned) => tracing::debug!(count = pruned.len(), "old backups of a root are gone"),
         Err(error) => {
             tracing::warn!(error = %chain(&error), "old backups of a root cannot be removed");
         }
     }
-    Ok(Confirmation { location, replaced: usage.files, at: clock::now().wall })
+    Ok(Confirmation { location, replaced, at: clock::now().wall })
 }
 
 /// Removes what is staged.

@@ -160,8 +160,13 @@ impl Service {
             let piece = match pieces.next() {
                 Ok(Some(piece)) => piece,
                 Ok(None) => {
-                    // Without an end before it, the end of the direction is no end: whoever asked is gone.
-                    let Some(Ok(bytes)) = reader.recv().await else { return Over::Lost };
+                    let bytes = match reader.recv().await {
+                        Some(Ok(bytes)) => bytes,
+                        // Whoever has said everything may end its direction: what the service says goes on.
+                        None if stdin.is_none() => return std::future::pending().await,
+                        // Without an end before it, the end of the direction is no end: whoever asked is gone.
+                        None | Some(Err(_)) => return Over::Lost,
+                    };
                     moves.notify_one();
                     pieces.feed(&bytes);
                     continue;

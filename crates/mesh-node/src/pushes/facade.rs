@@ -150,6 +150,7 @@ impl Shared {
         // What was being put in place when the process stopped is settled before anything else. A fault of one root
         // is told where somebody asks for it.
         let _joined = tokio::task::spawn_blocking(move || shared.pushes.roots.open_all()).await;
+        self.discard_forgotten().await?;
         for stored in self.store.load_open_pushes().await? {
             if stored.row.is_sender {
                 self.resume_sending(stored);

@@ -3,6 +3,7 @@
 //! A push lives here from its offer until it is over, through any number of streams (`push.rs`). What blocks runs on a
 //! thread of its own, one piece of work at a time (`work.rs`). What was recorded is enough to go on after a restart.
 
+mod earlier;
 mod failure;
 mod fetch;
 mod finisher;
@@ -29,7 +30,7 @@ use mesh_protocol::{
     ErrorCode, PeerId, PushId, PushMessage, PushMethod, PushOffer, PushProblem, PushReason,
     RollbackOffer,
 };
-use mesh_store::StoredPush;
+use mesh_store::{StoreError, StoredPush};
 use mesh_transport::LinkStream;
 use mesh_tree::Staging;
 use tokio::sync::{mpsc, oneshot};
@@ -189,7 +190,9 @@ impl Shared {
             row.rollback_of.map(|of| Rollback { of, is_forced: is_forced(&row.request) });
         let push_id = row.push_id;
         let known = ReceiverPush::new(self.me, row.offer.expires_at, &events);
-        if known.state().phase.is_final() {
+        let phase = known.state().phase;
+        // Of one that failed the rest has to be removed first; its task does that.
+        if phase.is_final() && phase != Phase::Failed {
             // The node stopped between the last event and this.
             let shared = Arc::clone(self);
             self.tasks.spawn(async move {
@@ -197,6 +200,20 @@ impl Shared {
             });
         }
         self.start_receiving(Arc::new(row.offer), rollback, &events);
+    }
+
+    /// Removes what is staged of pushes that are over: a node that stopped, or a database that was replaced, left it.
+    /// Nothing begins meanwhile.
+    pub(crate) async fn discard_forgotten(self: &Arc<Self>) -> Result<(), StoreError> {
+        let _alone = self.pushes.receivers.gate.lock().await;
+        let open = self.store.load_open_pushes().await?.into_iter();
+        let open = open.filter(|stored| !stored.row.is_sender).map(|stored| stored.row.push_id);
+        let (shared, open) = (Arc::clone(self), open.collect());
+        let discarding =
+            tokio::task::spawn_blocking(move || shared.pushes.roots.discard_except(&open));
+        // What is left does no harm but to take room, and the next start tries again.
+        let _joined = discarding.await;
+        Ok(())
     }
 
     /// Starts the task of a push.
@@ -239,11 +256,18 @@ impl Shared {
             let text = "whoever pushes does not approve it; nothing was done";
             return Err(NodeError::new(ErrorCode::BadRequest, text));
         }
+        let is_gone = deny.is_none() && !self.view().verdict.is_member(&offer.by);
         let denied = deny.map(|why| problem(PushReason::ApprovalDenied, why));
+        let gone = || problem(PushReason::NotAMember, "who pushes is no member any more");
+        let denied = denied.or_else(|| is_gone.then(gone));
         let (done, decided) = oneshot::channel();
         let command = Command::Decide { denied, done };
         receivers.post(push_id, command).map_err(|_| waits_not())?;
         match decided.await {
+            Ok(Phase::WaitingForApproval) if is_gone => {
+                let text = "who pushes is no member any more; the push was refused";
+                Err(NodeError::new(ErrorCode::NotAMember, text))
+            }
             Ok(Phase::WaitingForApproval) => Ok(()),
             Ok(_) => Err(waits_not()),
             Err(_) => Err(NodeError::stopping()),

@@ -5,14 +5,14 @@
 
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use mesh_control::RootView;
-use mesh_protocol::RootName;
-use mesh_tree::{Root, TreeError};
+use mesh_protocol::{PushId, RootName};
+use mesh_tree::{Root, Staging, TreeError};
 
 use super::pulls;
 use super::settings::{PushSettings, RootSettings};
@@ -98,6 +98,19 @@ impl Roots {
         }
     }
 
+    /// Removes what is staged in roots that are open, but for these pushes. Blocks.
+    pub(crate) fn discard_except(&self, open: &BTreeSet<PushId>) {
+        for (name, slot) in &self.slots {
+            let root = match &*lock(&slot.state) {
+                State::Open(root) => root.clone(),
+                State::Closed(_) => continue,
+            };
+            if let Err(error) = discard_except(&root, open) {
+                tracing::warn!(root = %name, error = %chain(&error), "what is staged in a root cannot be removed");
+            }
+        }
+    }
+
     /// The root called `name`, which is opened unless it is open. Blocks.
     pub(crate) fn open(&self, name: &RootName) -> Result<OpenRoot, RootError> {
         let slot = self.slots.get(name).ok_or_else(|| RootError::Unknown(name.clone()))?;
@@ -124,6 +137,14 @@ impl Roots {
         let is_shown = |slot: &&Slot| slot.settings.name.as_str() != pulls::PULLED;
         self.slots.values().filter(is_shown).map(view).collect()
     }
+}
+
+fn discard_except(root: &Root, open: &BTreeSet<PushId>) -> Result<(), TreeError> {
+    for push_id in Staging::list(root)?.into_iter().filter(|push_id| !open.contains(push_id)) {
+        Staging::open(root, push_id)?.discard()?;
+        tracing::info!(%push_id, "what was staged of a push that is over is gone");
+    }
+    Ok(())
 }
 
 impl Slot {

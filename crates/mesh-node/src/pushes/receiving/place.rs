@@ -29,6 +29,7 @@ pub(super) fn place(task: &Task) -> Result<Confirmation, Failure> {
     let open = task.root(STEP)?;
     let push_id = task.offer.push_id;
     if let Some(staging) = unplaced(&open.root, push_id)? {
+        task.check_member(STEP)?;
         let pages = ManifestFile::open(&task.data_dir(), push_id);
         let pages = pages.map_err(|error| Failure::pages(STEP, &error))?;
         let mut plan = Plan::begin(&staging, now()).map_err(failed)?;
@@ -111,8 +112,17 @@ pub(super) fn confirm(task: &Task, open: &OpenRoot) -> Result<Confirmation, Fail
     Ok(Confirmation { location, replaced, at: clock::now().wall })
 }
 
-/// Removes what is staged.
+/// Removes what is staged, and the list of it.
 pub(super) fn discard(task: &Task) -> Result<(), Failure> {
+    discard_staged(task)?;
+    if task.shares_pages {
+        return Ok(());
+    }
+    let removed = ManifestFile::remove(&task.data_dir(), task.offer.push_id);
+    removed.map_err(|error| Failure::pages(STEP, &error))
+}
+
+fn discard_staged(task: &Task) -> Result<(), Failure> {
     let open = match task.root(STEP) {
         Ok(open) => open,
         // Without its root there is nothing, or nothing that can be reached.

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesh_files::{Judgement, Phase, ReceiverInput, ReceiverOutput, ReceiverPush};
-use mesh_protocol::{
-    PushAnswer, PushEvent, PushId, PushMessage, PushOffer, PushProblem, RelativePath,
-};
+use mesh_protocol::{PushAnswer, PushEvent, PushMessage, PushOffer, PushProblem};
 use mesh_tree::Staging;
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,9 +21,6 @@ use crate::shared::Shared;
 
 /// Messages that wait for room on the stream: while there are more, the work on the push waits too.
 const BACKLOG_MAX: usize = 64;
-/// Earlier pushes in which pages and files are looked for, and how far back they are looked for.
-const EARLIER_MAX: usize = 4;
-const EARLIER_LISTED_MAX: u64 = 64;
 
 /// What a push's task is told.
 #[derive(Debug)]
@@ -288,7 +283,10 @@ impl Push {
                 }
                 ReceiverOutput::Finished => {
                     self.is_over = true;
-                    self.shared.close_push(push_id, Side::Target).await?;
+                    // What is staged is removed first: a node that stops in between does it after the next start.
+                    if !self.next.contains(&Job::Discard) {
+                        self.shared.close_push(push_id, Side::Target).await?;
+                    }
                 }
             }
         }
@@ -316,7 +314,9 @@ impl Push {
     }
 
     async fn task(&self, job: Job) -> Task {
-        let earlier = if job == Job::Receive { self.earlier().await } else { Vec::new() };
+        let (shared, offer) = (&self.shared, &self.offer);
+        let earlier = if job == Job::Receive { shared.earlier(offer).await } else { Vec::new() };
+        let shares_pages = job == Job::Discard && shared.may_send(offer.push_id).await;
         Task {
             shared: Arc::clone(&self.shared),
             offer: Arc::clone(&self.offer),
@@ -324,21 +324,8 @@ impl Push {
             staging: Arc::clone(&self.staging),
             progress: self.shared.push_progress(self.offer.push_id, self.shared.me),
             earlier,
+            shares_pages,
         }
-    }
-
-    /// Earlier pushes into the same root. Without them everything travels, and that is all.
-    async fn earlier(&self) -> Vec<(PushId, RelativePath)> {
-        let listed = self.shared.store.list_pushes(EARLIER_LISTED_MAX).await.unwrap_or_default();
-        let of_use = listed.into_iter().map(|stored| stored.row).filter(|row| {
-            // The pages of one that is under way are still written to.
-            !row.is_sender
-                && !row.is_open
-                && row.rollback_of.is_none()
-                && row.offer.root == self.offer.root
-                && row.push_id != self.offer.push_id
-        });
-        of_use.take(EARLIER_MAX).map(|row| (row.push_id, row.offer.destination)).collect()
     }
 
     async fn report(&mut self, report: Report) -> Result<(), NodeError> {
@@ -364,7 +351,11 @@ impl Push {
                 }
                 ReceiverInput::Placed(confirmation)
             }
-            Ok(Outcome::Discarded) | Err(Failure::Paused) => return Ok(()),
+            Ok(Outcome::Discarded) => {
+                return self.shared.close_discarded(push_id).await;
+            }
+            Err(Failure::Paused) => return Ok(()),
+            // It stays open: the next start tries again.
             Err(Failure::Problem(problem)) if job == Some(Job::Discard) => {
                 tracing::warn!(%push_id, detail = problem.detail, "what was staged cannot be removed");
                 return Ok(());

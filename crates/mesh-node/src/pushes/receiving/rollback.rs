@@ -21,6 +21,7 @@ pub(super) fn place(task: &Task, rollback: Rollback) -> Result<Confirmation, Fai
     let open = task.root(step)?;
     let push_id = task.offer.push_id;
     if !is_placed(&open.root, push_id)? {
+        task.check_member(step)?;
         let planned = open.root.plan_rollback(rollback.of, push_id, now(), rollback.is_forced);
         planned
             .and_then(|planned| planned.commit(&mut |_| {}))

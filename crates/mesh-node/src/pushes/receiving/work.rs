@@ -51,6 +51,8 @@ pub(super) struct Task {
     pub(super) staging: Arc<Mutex<Option<Staging>>>,
     /// Earlier pushes into the same root, whose pages and files may be of use.
     pub(super) earlier: Vec<(PushId, RelativePath)>,
+    /// This node sends it as well, from the same pages.
+    pub(super) shares_pages: bool,
 }
 
 /// What a rollback takes back.
@@ -215,6 +217,14 @@ impl Task {
             };
             Failure::new(step, reason, crate::error::chain(&error))
         })
+    }
+
+    /// Whoever was removed from the mesh while its push was under way changes nothing here.
+    pub(super) fn check_member(&self, step: PushStep) -> Result<(), Failure> {
+        if self.shared.view().verdict.is_member(&self.offer.by) {
+            return Ok(());
+        }
+        Err(Failure::new(step, PushReason::NotAMember, "who pushes is no member any more"))
     }
 
     pub(super) fn data_dir(&self) -> PathBuf {

@@ -2,13 +2,27 @@
 
 use mesh_files::Judgement;
 use mesh_protocol::{
-    Hostname, PeerId, PushOffer, PushProblem, PushReason, PushStep, TEXT_BYTES_MAX,
+    CHUNK_BYTES_MIN, Hostname, PeerId, PushOffer, PushProblem, PushReason, PushStep, PushTotals,
+    TEXT_BYTES_MAX,
 };
 
 use crate::pushes::settings::RootSettings;
 
 /// Most pages that a manifest has here. Of a million small files there are some thousands.
 const PAGES_MAX: u64 = 32 << 10;
+
+/// A page has at least so many chunks, when it has nothing else: 16 KiB of 37 bytes each are more than 400.
+const CHUNKS_OF_PAGE_MIN: u64 = 256;
+
+/// Most pages that a manifest of these totals can need, so that nobody fills the disk with pages of nearly nothing.
+///
+/// Every page but the last holds at least 16 KiB by the builder's count. An entry counts for less than that even with
+/// the longest path and link, and every chunk of a file but its last has at least [`CHUNK_BYTES_MIN`] bytes.
+fn pages_max(totals: &PushTotals) -> u64 {
+    let chunks_max = totals.entries.saturating_add(totals.bytes / u64::from(CHUNK_BYTES_MIN));
+    let of_chunks = totals.chunks.min(chunks_max) / CHUNKS_OF_PAGE_MIN;
+    totals.entries.saturating_add(of_chunks).saturating_add(2).min(PAGES_MAX)
+}
 
 /// What the rules of a root say to an offer of `offer.by`, who is called `hostname`.
 pub(crate) fn judge(
@@ -73,8 +87,9 @@ fn refusal(
         let detail = format!("{} files are more than the {max} of the root {root}", totals.entries);
         return Some(problem(PushReason::QuotaExceeded, detail));
     }
-    if totals.pages > PAGES_MAX {
-        let detail = format!("{} pages are more than {PAGES_MAX}", totals.pages);
+    let max = pages_max(totals);
+    if totals.pages > max {
+        let detail = format!("{} pages are more than {max}", totals.pages);
         return Some(problem(PushReason::QuotaExceeded, detail));
     }
     None

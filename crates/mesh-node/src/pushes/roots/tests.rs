@@ -1,7 +1,7 @@
 use mesh_files::Judgement;
 use mesh_protocol::{
-    PeerId, PushId, PushMethod, PushOffer, PushReason, PushTotals, RelativePath, TEXT_BYTES_MAX,
-    UnixMillis,
+    CHUNK_BYTES_MIN, PeerId, PushId, PushMethod, PushOffer, PushReason, PushTotals, RelativePath,
+    TEXT_BYTES_MAX, UnixMillis,
 };
 
 use super::*;
@@ -78,6 +78,35 @@ fn more_than_the_quota_is_refused_before_anything_is_sent() {
     let mut offer = offer();
     offer.totals.pages = u64::MAX;
     assert_eq!(reason(&settings, &offer), Some(PushReason::QuotaExceeded));
+}
+
+#[test]
+fn more_pages_than_the_files_can_need_are_refused() {
+    let with = |totals: PushTotals| reason(&settings(), &PushOffer { totals, ..offer() });
+    let few = PushTotals { entries: 10, files: 9, bytes: 1000, chunks: 9, pages: 12 };
+    assert_eq!(with(few), None);
+    assert_eq!(with(PushTotals { pages: 13, ..few }), Some(PushReason::QuotaExceeded));
+    let bytes = 512 * u64::from(CHUNK_BYTES_MIN);
+    let large = PushTotals { entries: 1, files: 1, bytes, chunks: 512, pages: 5 };
+    assert_eq!(with(large), None);
+    assert_eq!(with(PushTotals { pages: 6, ..large }), Some(PushReason::QuotaExceeded));
+    // More chunks than there are bytes for make no room for pages.
+    let claimed = PushTotals { bytes: 1000, chunks: u64::MAX, ..large };
+    assert_eq!(with(claimed), Some(PushReason::QuotaExceeded));
+}
+
+#[test]
+fn what_is_staged_of_a_push_that_is_over_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let roots = Roots::new(&PushSettings::default(), dir.path());
+    roots.open_all();
+    let root = roots.open(&DEFAULT.parse().unwrap()).unwrap().root;
+    let [over, open] = [1, 2].map(|byte| PushId::from_bytes([byte; 16]));
+    for push_id in [over, open] {
+        drop(Staging::open(&root, push_id).unwrap());
+    }
+    roots.discard_except(&BTreeSet::from([open]));
+    assert_eq!(Staging::list(&root).unwrap(), [open]);
 }
 
 #[test]

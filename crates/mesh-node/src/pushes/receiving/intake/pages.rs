@@ -11,6 +11,9 @@ use super::super::failure::Failure;
 use super::super::sources::Sources;
 use crate::pushes::manifest_file::ManifestFile;
 
+/// What is left free on the disk of the data directory.
+const FREE_BYTES_MIN: u64 = 64 << 20;
+
 /// The pages of a push, on disk as they come.
 #[derive(Debug)]
 pub(super) struct Pages {
@@ -24,6 +27,11 @@ pub(super) struct Pages {
     is_asked: bool,
     /// How many were read.
     read: usize,
+}
+
+/// Whether enough is left of the disk once a page is kept.
+fn has_room(free: u64, page: u64) -> bool {
+    free >= page.saturating_add(FREE_BYTES_MIN)
 }
 
 fn io(error: std::io::Error) -> Failure {
@@ -100,7 +108,7 @@ impl Pages {
         if page_id(&page.page) != id {
             return Err(mesh_files::ManifestError::Page(page.number).into());
         }
-        self.file.append(id, &page.page).map_err(io)?;
+        self.append(id, &page.page)?;
         self.fill(sources)
     }
 
@@ -108,9 +116,18 @@ impl Pages {
     fn fill(&mut self, sources: &Sources) -> Result<(), Failure> {
         while let Some(id) = self.ids.get(self.file.len()).copied() {
             let Some(page) = sources.page(&id) else { break };
-            self.file.append(id, &page).map_err(io)?;
+            self.append(id, &page)?;
         }
         Ok(())
+    }
+
+    /// The node itself needs room to go on, whatever the pages of others take.
+    fn append(&mut self, id: ChunkId, page: &[u8]) -> Result<(), Failure> {
+        let disk = rustix::fs::statvfs(&self.data_dir).map_err(|error| io(error.into()))?;
+        if !has_room(disk.f_bavail.saturating_mul(disk.f_frsize), page.len() as u64) {
+            return Err(io(std::io::ErrorKind::StorageFull.into()));
+        }
+        self.file.append(id, page).map_err(io)
     }
 
     /// The next page to be read; none while it is not here, and behind the last one.
@@ -130,5 +147,17 @@ impl Pages {
 
     pub(super) fn sync(&self) -> Result<(), Failure> {
         self.file.sync().map_err(io)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_leave_the_node_64_mib_of_its_disk() {
+        assert!(has_room((64 << 20) + 100, 100));
+        assert!(!has_room((64 << 20) + 99, 100));
+        assert!(!has_room(u64::MAX - 1, u64::MAX));
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, FilesApi, PullRequest, PushCancel, PushDecision, PushDetail, PushRequest, PushState, PushView,
-    PushesQuery, RollbackRequest, RootView,
+    ApiError, FilesApi, PullRequest, PushCancel, PushDecision, PushDetail, PushRequest, PushState,
+    PushView, PushesQuery, RollbackRequest, RootView,
 };
 
 use crate::node::Node;

@@ -32,8 +32,8 @@ mod session;
 mod spread;
 mod task;
 
-pub(super) use request::{default_root, push_id};
 use request::sources_of;
+pub(super) use request::{default_root, push_id};
 use task::{Control, SendingTask};
 
 /// The pushes of this node that are under way.
@@ -64,7 +64,10 @@ enum Work {
     Files(PushRequest),
     /// What a member asked for; none when its root is not open any more.
     Pulled(Option<Source>),
-    Rollback { of: PushId, is_forced: bool },
+    Rollback {
+        of: PushId,
+        is_forced: bool,
+    },
 }
 
 impl Work {
@@ -85,9 +88,11 @@ impl Work {
     fn sources(&self) -> Option<Result<Vec<Source>, NodeError>> {
         match self {
             Self::Files(request) => Some(sources_of(request)),
-            Self::Pulled(source) => Some(source.clone().map(|source| vec![source]).ok_or_else(|| {
-                NodeError::new(ErrorCode::UnknownRoot, "the root is not open any more")
-            })),
+            Self::Pulled(source) => {
+                Some(source.clone().map(|source| vec![source]).ok_or_else(|| {
+                    NodeError::new(ErrorCode::UnknownRoot, "the root is not open any more")
+                }))
+            }
             Self::Rollback { .. } => None,
         }
     }

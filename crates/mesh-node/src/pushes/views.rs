@@ -152,7 +152,8 @@ impl Shared {
                 target.bytes_done = offer.totals.bytes;
             }
         }
-        let is_over = story.error.is_some() || story.targets.values().all(|one| one.state.is_final());
+        let is_over =
+            story.error.is_some() || story.targets.values().all(|one| one.state.is_final());
         let is_ready = story.is_prepared || !is_own || row.rollback_of.is_some();
         let state = match (is_over, is_ready) {
             (true, _) => PushState::Ended,

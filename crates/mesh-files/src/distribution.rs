@@ -91,6 +91,8 @@ struct Target {
     /// What it is getting.
     gets: BTreeMap<u64, Server>,
     getting: Bits,
+    /// What the sender has sent it, and it has not said to have: it is about to.
+    sent: Bits,
     serves: usize,
 }
 
@@ -129,6 +131,7 @@ impl Distribution {
             needs: Bits::new(portions),
             gets: BTreeMap::new(),
             getting: Bits::new(portions),
+            sent: Bits::new(portions),
             serves: 0,
         };
         let targets = targets.into_iter().take(PUSH_TARGETS_MAX).map(|peer| (peer, target()));
@@ -144,8 +147,10 @@ impl Distribution {
 
     /// A target is reached, or is not any more. What it was getting or serving is planned anew.
     pub fn reach(&mut self, peer: PeerId, is_reachable: bool) {
+        let portions = self.chunks.div_ceil(self.portion_chunks);
         if let Some(target) = self.targets.get_mut(&peer) {
             target.is_reachable = is_reachable;
+            target.sent = Bits::new(portions);
         }
         if is_reachable {
             return;
@@ -200,6 +205,7 @@ impl Distribution {
             if let Some(target) = self.targets.get_mut(&peer) {
                 target.has_whole.set(portion, true);
                 target.needs.set(portion, false);
+                target.sent.set(portion, false);
             }
             self.release(peer, portion);
         }
@@ -209,6 +215,10 @@ impl Distribution {
     pub fn served(&mut self, peer: PeerId, portion: u64) {
         if let Some(target) = self.targets.get_mut(&peer) {
             target.needs.set(portion, false);
+            if target.gets.get(&portion) == Some(&Server::Sender) {
+                target.sent.set(portion, true);
+                target.sent.take(&target.has_whole);
+            }
         }
         self.release(peer, portion);
     }
@@ -220,6 +230,15 @@ impl Distribution {
             target.shunned.insert(*server);
         }
         self.release(peer, portion);
+    }
+
+    /// Nobody is believed any more to be about to say that it has what it was sent: one that never does would keep
+    /// others waiting. To be called now and then.
+    pub fn doubt(&mut self) {
+        let portions = self.chunks.div_ceil(self.portion_chunks);
+        for target in self.targets.values_mut() {
+            target.sent = Bits::new(portions);
+        }
     }
 
     /// Gives everybody something to do who can do something more.
@@ -295,6 +314,7 @@ impl Distribution {
         for (_, _, server) in self.servers_of(target) {
             orphaned.take(&server.has_whole);
             orphaned.take(&server.getting);
+            orphaned.take(&server.sent);
         }
         orphaned.first().map(|portion| (Server::Sender, portion))
     }

@@ -1,6 +1,6 @@
 //! Several targets of one push: who gets which chunks from whom, and what follows for the sessions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_files::{Assignment, Distribution, DistributionConfig, RangeSet, Server};
 use mesh_protocol::{ChunkRange, ChunkRanges, ChunkSource, PeerId};
@@ -24,6 +24,8 @@ pub(super) struct Spread {
     distribution: Distribution,
     wants: BTreeMap<PeerId, Wants>,
     linked: BTreeMap<PeerId, Vec<PeerId>>,
+    /// Who has put everything in place, and serves it without a stream of ours.
+    finished: BTreeSet<PeerId>,
 }
 
 impl Spread {
@@ -33,7 +35,12 @@ impl Spread {
         config: DistributionConfig,
     ) -> Self {
         let distribution = Distribution::new(chunks, targets, config);
-        Self { distribution, wants: BTreeMap::new(), linked: BTreeMap::new() }
+        Self {
+            distribution,
+            wants: BTreeMap::new(),
+            linked: BTreeMap::new(),
+            finished: BTreeSet::new(),
+        }
     }
 
     /// A target's stream has begun.
@@ -46,13 +53,14 @@ impl Spread {
     /// It has ended; whoever confirmed serves others all the same.
     pub(super) fn end(&mut self, peer: PeerId) {
         self.distribution.reach(peer, false);
+        self.distribution.reach(peer, self.finished.contains(&peer));
         self.wants.remove(&peer);
     }
 
     /// A target has put everything in place: it lacks nothing, and serves others.
     pub(super) fn finish(&mut self, peer: PeerId) {
+        self.finished.insert(peer);
         self.end(peer);
-        self.distribution.reach(peer, true);
     }
 
     /// Whom a target is linked with. Those who failed to serve it are tried again when that changes.
@@ -121,6 +129,11 @@ impl Spread {
         wants.gets.remove(&portion);
         self.distribution.served(peer, portion);
         None
+    }
+
+    /// Nobody is waited for any longer that was sent something and does not say to have it.
+    pub(super) fn doubt(&mut self) {
+        self.distribution.doubt();
     }
 
     /// What the sessions are to do next.

@@ -207,6 +207,8 @@ impl SendingTask {
             () = clock::sleep_until(wake_at) => {
                 self.engine.handle_timeout(clock::now().wall);
                 self.look_at_neighbours();
+                // Nobody has said anything for a while: one that does not say what it has holds nobody up.
+                self.spread.iter_mut().for_each(Spread::doubt);
             }
         }
         Ok(())

@@ -134,6 +134,29 @@ fn what_a_target_had_before_is_served_by_it() {
 }
 
 #[test]
+fn what_was_sent_to_one_is_not_sent_to_another_before_there_is_doubt() {
+    let mut world = World::new(2, 1, |_, _| true);
+    let [Assignment { target, server: Server::Sender, portion, .. }] =
+        world.distribution.plan()[..]
+    else {
+        panic!("the sender hands it out once");
+    };
+    // On its way to the one, which has not said yet that it has it.
+    world.distribution.served(target, portion);
+    assert_eq!(world.distribution.plan(), []);
+    world.distribution.has(target, &range(0, 1));
+    let [assignment] = world.distribution.plan()[..] else { panic!("the other one gets it") };
+    assert_eq!(assignment.server, Server::Target(target));
+
+    let mut silent = World::new(2, 1, |_, _| true).distribution;
+    let first = silent.plan()[0];
+    silent.served(first.target, first.portion);
+    silent.doubt();
+    let [assignment] = silent.plan()[..] else { panic!("the other one gets it all the same") };
+    assert_eq!(assignment.server, Server::Sender);
+}
+
+#[test]
 fn nobody_serves_or_takes_more_at_once_than_it_may() {
     let config = DistributionConfig::default();
     let mut world = World::new(20, 4000, |_, _| true);

@@ -252,7 +252,9 @@ async fn an_agent_is_not_made_on_a_full_disk_and_is_made_when_there_is_room() {
     let mut ash = world.start("ash", machine, "info").await;
     assert!(ash.terminate().await.success());
     for entry in fs::read_dir(&disk.path).unwrap() {
-        fs::remove_file(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        removed.unwrap();
     }
     disk.fill();
     let said = refusal(&ash).await;

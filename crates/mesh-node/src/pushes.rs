@@ -19,6 +19,7 @@ mod settings;
 mod views;
 
 pub(crate) use notices::APP_TYPE as PUSH_APP_TYPE;
+pub(crate) use roots::is_named;
 pub use settings::{PushSettings, RootSettings};
 
 /// Everything that this node has to do with pushes.

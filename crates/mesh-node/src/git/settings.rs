@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use mesh_protocol::{GitService, Hostname, PeerId, RootName};
 
+use crate::pushes::is_named;
+
 /// A repository that others may use with git.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositorySettings {
@@ -35,11 +37,7 @@ impl RepositorySettings {
             GitService::UploadPack => &self.allow_fetch_from,
             GitService::ReceivePack => &self.allow_push_from,
         };
-        allowed.iter().any(|who| {
-            who == "*"
-                || who.parse().is_ok_and(|id: PeerId| id == *peer)
-                || hostname.is_some_and(|hostname| hostname.as_str() == who)
-        })
+        is_named(allowed, peer, hostname)
     }
 }
 

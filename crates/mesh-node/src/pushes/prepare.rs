@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mesh_files::{ManifestBuilder, ManifestError};
 use mesh_protocol::{
     FileEntry, FolderEntry, LinkEntry, ManifestItem, PushId, PushProblem, PushReason, PushStep,
-    PushTotals, RelativePath, TEXT_BYTES_MAX, WHOLE_FILE_BYTES_MAX,
+    PushTotals, RelativePath, WHOLE_FILE_BYTES_MAX,
 };
 use mesh_tree::{Facts, Kind, Refusal, Source, Sources, TreeError, Walk, WalkConfig, Walked};
 
 use super::manifest_file::ManifestFile;
+use super::roots::refuses;
 use crate::error::chain;
 
 mod digests;
@@ -55,16 +56,7 @@ pub(super) struct Prepared {
 
 /// Makes a problem of PREPARE.
 pub(super) fn problem(reason: PushReason, detail: impl Into<String>) -> PushProblem {
-    PushProblem { step: PushStep::Prepare, reason, detail: bounded(detail.into()), test: None }
-}
-
-/// Cuts what people are told to what travels.
-pub(super) fn bounded(mut text: String) -> String {
-    if text.len() > TEXT_BYTES_MAX {
-        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or(0));
-    }
-    text
+    refuses(PushStep::Prepare, reason, detail)
 }
 
 /// Reads, hashes, cuts and scans everything, and keeps the pages in the push's file.

@@ -19,6 +19,8 @@ use super::settings::{PushSettings, RootSettings};
 use crate::error::chain;
 use crate::shared::{Shared, lock};
 
+#[cfg(test)]
+pub(crate) use rules::bounded;
 pub(crate) use rules::{is_named, judge, may_push, problem, refuses};
 
 /// The root that every node has.

@@ -7,6 +7,7 @@ use mesh_secrets::AllowList;
 use sha2::{Digest as _, Sha256};
 
 use super::*;
+use crate::pushes::roots::bounded;
 
 const PUSH: PushId = PushId::from_bytes([7; 16]);
 

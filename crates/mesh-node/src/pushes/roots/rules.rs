@@ -48,10 +48,10 @@ pub(crate) fn may_push(
 
 /// Whether a member is among those of a list.
 pub(crate) fn is_named(allowed: &[String], peer: &PeerId, hostname: Option<&Hostname>) -> bool {
-    let id = peer.to_string();
-    allowed.iter().any(|allowed| {
-        let is_named = hostname.is_some_and(|hostname| hostname.as_str() == allowed);
-        allowed == "*" || *allowed == id || is_named
+    allowed.iter().any(|who| {
+        who == "*"
+            || who.parse().is_ok_and(|id: PeerId| id == *peer)
+            || hostname.is_some_and(|hostname| hostname.as_str() == who)
     })
 }
 
@@ -106,7 +106,11 @@ pub(crate) fn refuses(
     reason: PushReason,
     detail: impl Into<String>,
 ) -> PushProblem {
-    let mut detail: String = detail.into();
-    detail.truncate(detail.floor_char_boundary(TEXT_BYTES_MAX));
-    PushProblem { step, reason, detail, test: None }
+    PushProblem { step, reason, detail: bounded(detail.into()), test: None }
+}
+
+/// Cuts what people are told to what travels.
+pub(crate) fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    text
 }

@@ -11,14 +11,15 @@ use mesh_protocol::{
 use mesh_tree::{LocalFile, Source, Sources, TreeError};
 
 use crate::pushes::manifest_file::ManifestFile;
-use crate::pushes::prepare::{bounded, unread};
+use crate::pushes::prepare::unread;
+use crate::pushes::roots::refuses;
 
 /// Pages whose chunks are kept at hand.
 const PAGES_MAX: usize = 4;
 
 /// Makes a problem of serving.
 pub(super) fn problem(reason: PushReason, detail: impl Into<String>) -> PushProblem {
-    PushProblem { step: PushStep::Push, reason, detail: bounded(detail.into()), test: None }
+    refuses(PushStep::Push, reason, detail)
 }
 
 /// Where a chunk is.

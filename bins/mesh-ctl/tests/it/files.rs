@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -219,19 +219,25 @@ fn a_push_that_is_only_begun_is_not_watched() {
     assert_eq!(machine.agent.asked().len(), 1);
 }
 
+/// A command that watches a push which does not end.
+fn watching(machine: &Machine, dir: &Path, more: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_mesh-ctl"))
+        .env_clear()
+        .env("MESH_SOCKET", &machine.socket)
+        .current_dir(dir)
+        .args(["push", "endless", "--to", "mint"])
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 fn an_interrupt_ends_the_command_and_not_the_push() {
     let machine = Machine::start(FIXED);
     let dir = folder(&["endless"]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mesh-ctl"))
-        .env_clear()
-        .env("MESH_SOCKET", &machine.socket)
-        .current_dir(&dir)
-        .args(["push", "endless", "--to", "mint"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = watching(&machine, dir.path(), &[]);
     let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
     let mut shown = String::new();
     while !shown.contains("confirmed") {
@@ -250,15 +256,7 @@ fn an_interrupt_ends_the_command_and_not_the_push() {
 fn an_agent_that_stops_is_told_apart_from_a_push_that_fails() {
     let machine = Machine::start(FIXED);
     let dir = folder(&["endless"]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mesh-ctl"))
-        .env_clear()
-        .env("MESH_SOCKET", &machine.socket)
-        .current_dir(&dir)
-        .args(["push", "endless", "--to", "mint", "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = watching(&machine, dir.path(), &["--json"]);
     let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
     let mut shown = String::new();
     while !shown.contains("confirmed") {

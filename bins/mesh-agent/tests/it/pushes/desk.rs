@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use mesh_control::{PushDetail, PushRequest, PushState, PushTargetState, PushTargetView, PushView};
 
-use crate::agent::{Agent, Extra, eventually, free_port};
+use crate::agent::{Agent, Extra, eventually, free_port, linked};
 use crate::proxy::Proxy;
 
 /// Pushes wait for each other and for the disk; a busy machine gets there too.
@@ -25,6 +25,40 @@ pub(super) fn root(dir: &Path, agent: &str, rules: &str) -> (PathBuf, Extra) {
     fs::write(&settings, text).unwrap();
     let extra = Extra::new(&["--config", settings.to_str().unwrap()]);
     (path, extra)
+}
+
+/// Two linked agents, of which the second one opens a root with these rules, and where that is.
+pub(super) async fn pair_in(dir: &Path, rules: &str) -> (Agent, Agent, PathBuf) {
+    let (on_mint, extra) = root(dir, "mint", rules);
+    let baulder = Agent::start_with(dir, "baulder", Extra::default()).await;
+    let mint = Agent::start_with(dir, "mint", extra).await;
+    mint.join(&baulder.token().await).await.unwrap();
+    linked(&[&baulder, &mint]).await;
+    (baulder, mint, on_mint)
+}
+
+/// The same in a folder of their own, without rules.
+pub(super) struct Pair {
+    pub(super) baulder: Agent,
+    pub(super) mint: Agent,
+    pub(super) on_mint: PathBuf,
+    pub(super) dir: tempfile::TempDir,
+}
+
+pub(super) async fn pair() -> Pair {
+    let dir = tempfile::tempdir().unwrap();
+    let (baulder, mint, on_mint) = pair_in(dir.path(), "").await;
+    Pair { baulder, mint, on_mint, dir }
+}
+
+impl Pair {
+    pub(super) fn request(&self, path: &Path) -> PushRequest {
+        request(&[path], &[&self.mint])
+    }
+
+    pub(super) async fn push(&self, path: &Path) -> PushView {
+        pushed(&self.baulder, &self.request(path)).await
+    }
 }
 
 pub(super) fn write(path: &Path, text: &str, mode: u32) {

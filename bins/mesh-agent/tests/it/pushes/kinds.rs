@@ -13,35 +13,10 @@ use std::time::{Duration, SystemTime};
 use mesh_control::{PushRequest, PushTargetState, PushView, RollbackRequest};
 use mesh_protocol::{PushReason, PushStep};
 
-use super::desk::{LONG, at, detail, followed, pushed, request, root, states, tree, write};
-use crate::agent::{Agent, Extra, PATIENCE, eventually, linked};
-
-struct Pair {
-    baulder: Agent,
-    mint: Agent,
-    on_mint: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-async fn pair() -> Pair {
-    let dir = tempfile::tempdir().unwrap();
-    let (on_mint, extra) = root(dir.path(), "mint", "");
-    let baulder = Agent::start_with(dir.path(), "baulder", Extra::default()).await;
-    let mint = Agent::start_with(dir.path(), "mint", extra).await;
-    mint.join(&baulder.token().await).await.unwrap();
-    linked(&[&baulder, &mint]).await;
-    Pair { baulder, mint, on_mint, dir }
-}
+use super::desk::{LONG, Pair, at, detail, followed, pair, pushed, states, tree, write};
+use crate::agent::{PATIENCE, eventually};
 
 impl Pair {
-    fn request(&self, path: &Path) -> PushRequest {
-        request(&[path], &[&self.mint])
-    }
-
-    async fn push(&self, path: &Path) -> PushView {
-        pushed(&self.baulder, &self.request(path)).await
-    }
-
     async fn confirmed(&self, wanted: &PushRequest) -> PushView {
         let push = pushed(&self.baulder, wanted).await;
         assert_eq!(states(&push), [PushTargetState::Confirmed], "{push:?}");

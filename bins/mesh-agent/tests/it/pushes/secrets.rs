@@ -1,13 +1,12 @@
 //! Secrets in what is to be pushed: none leaves the machine, and none is repeated by whoever found it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use mesh_control::{PushErrorView, PushState, PushTargetState, PushView, PushesQuery};
+use mesh_control::{PushErrorView, PushState, PushTargetState, PushesQuery};
 use mesh_protocol::{PushReason, PushStep};
 
-use super::desk::{detail, pushed, request, root, states, tree, write};
-use crate::agent::{Agent, Extra, linked};
+use super::desk::{Pair, detail, pair, states, tree, write};
 
 /// Letters and digits in no order. Every secret here is put together from pieces, so that no file of the project holds one.
 const LETTERS: &str = "Zq7Xw2Vk9Tb4Rn6Pm1Lj8Hg3Fd5Sa0YuIeOcQxWvEzKtUbRyNiMpLoJhGfDsAa";
@@ -63,28 +62,7 @@ fn cases(join_token: &str) -> Vec<Case> {
     ]
 }
 
-struct Pair {
-    baulder: Agent,
-    mint: Agent,
-    on_mint: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-async fn pair() -> Pair {
-    let dir = tempfile::tempdir().unwrap();
-    let (on_mint, extra) = root(dir.path(), "mint", "");
-    let baulder = Agent::start_with(dir.path(), "baulder", Extra::default()).await;
-    let mint = Agent::start_with(dir.path(), "mint", extra).await;
-    mint.join(&baulder.token().await).await.unwrap();
-    linked(&[&baulder, &mint]).await;
-    Pair { baulder, mint, on_mint, dir }
-}
-
 impl Pair {
-    async fn push(&self, path: &Path) -> PushView {
-        pushed(&self.baulder, &request(&[path], &[&self.mint])).await
-    }
-
     /// Why it did not leave the machine.
     async fn found(&self, path: &Path) -> PushErrorView {
         let push = self.push(path).await;

@@ -3,23 +3,13 @@
 use mesh_control::{PushCancel, PushDecision, PushState, PushTargetState};
 use mesh_protocol::{ErrorCode, PushReason};
 
-use super::desk::{at, followed, pushed, request, root, states, tree, write};
-use crate::agent::{Agent, Extra, eventually, linked};
-use crate::pushes::desk::LONG;
-
-async fn pair(dir: &std::path::Path, rules: &str) -> (Agent, Agent, std::path::PathBuf) {
-    let (path, extra) = root(dir, "mint", rules);
-    let baulder = Agent::start_with(dir, "baulder", Extra::default()).await;
-    let mint = Agent::start_with(dir, "mint", extra).await;
-    mint.join(&baulder.token().await).await.unwrap();
-    linked(&[&baulder, &mint]).await;
-    (baulder, mint, path)
-}
+use super::desk::{LONG, at, followed, pair_in, pushed, request, states, tree, write};
+use crate::agent::{Agent, eventually, linked};
 
 #[tokio::test]
 async fn a_target_that_is_away_gets_its_push_when_it_is_back_whoever_restarted_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut baulder, mut mint, on_mint) = pair(dir.path(), "").await;
+    let (mut baulder, mut mint, on_mint) = pair_in(dir.path(), "").await;
     let file = dir.path().join("notes.txt");
     write(&file, "for later", 0o644);
     mint.kill9();
@@ -39,7 +29,7 @@ async fn a_target_that_is_away_gets_its_push_when_it_is_back_whoever_restarted_m
 #[tokio::test]
 async fn a_push_ends_with_its_lifetime_and_can_be_given_up() {
     let dir = tempfile::tempdir().unwrap();
-    let (baulder, mut mint, on_mint) = pair(dir.path(), "").await;
+    let (baulder, mut mint, on_mint) = pair_in(dir.path(), "").await;
     let file = dir.path().join("notes.txt");
     write(&file, "for later", 0o644);
     mint.kill9();
@@ -64,7 +54,7 @@ async fn a_push_ends_with_its_lifetime_and_can_be_given_up() {
 #[tokio::test]
 async fn a_root_that_wants_a_second_opinion_takes_nothing_before_it_has_one() {
     let dir = tempfile::tempdir().unwrap();
-    let (baulder, mint, on_mint) = pair(dir.path(), "approve = true").await;
+    let (baulder, mint, on_mint) = pair_in(dir.path(), "approve = true").await;
     let frigg = Agent::start(dir.path(), "frigg").await;
     frigg.join(&baulder.token().await).await.unwrap();
     linked(&[&baulder, &mint, &frigg]).await;

@@ -3,6 +3,9 @@
 //! What others are known to have stays as it is: it is the same wherever it is known. What nobody is known
 //! to have moves to the new origin, with its clocks. Should somebody have it after all, they have it twice,
 //! as equal values written at the same time.
+//!
+//! Of two versions with one clock the greater origin wins, and what was decided here stays decided: the new
+//! origin takes the place of the old one among all others.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,10 +23,10 @@ use crate::{Tables, TablesError};
 const NAMED_IN: [&str; 3] = ["mesh_tables", "mesh_columns", "mesh_indexes"];
 
 impl Tables {
-    /// Continues under the origin `fresh`: for a database that was rolled back or copied, so that others
-    /// have transactions of its origin that it does not have. Its own up to `shared_upto` are those that
-    /// others have as well; later ones move to the new origin, as its first ones. Where the log does not
-    /// reach back that far everybody has them, and they do not move.
+    /// Continues under a new origin with the second half of `fresh`: for a database that was rolled back or
+    /// copied, so that others have transactions of its origin that it does not have. Its own up to
+    /// `shared_upto` are those that others have as well; later ones move to the new origin, as its first
+    /// ones. Where the log does not reach back that far everybody has them, and they do not move.
     ///
     /// # Errors
     /// [`TablesError`] when the database cannot be read or written; nothing has changed then.
@@ -61,6 +64,7 @@ struct Move {
 
 async fn renew(desk: &mut Desk, shared_upto: u64, fresh: OriginId) -> Result<(), TablesError> {
     let (old, old_no) = (desk.state.me, desk.state.my_no);
+    let fresh = beside(&old, &fresh);
     let upto = desk.state.vector.upto(&old);
     let floor = desk.state.floors.get(&old).copied().unwrap_or(0);
     let shared = shared_upto.max(floor).min(upto);
@@ -83,6 +87,18 @@ async fn renew(desk: &mut Desk, shared_upto: u64, fresh: OriginId) -> Result<(),
     desk.uncommitted.forget();
     tracing::info!(moved = mover.count, kept = shared, "the database has a new origin");
     Ok(())
+}
+
+/// Half of an origin's bytes.
+const HALF: usize = 8;
+
+/// `fresh` with the first half of `old`: it differs from any other as `old` does, which half of the bytes decide,
+/// and has 64 random bits of its own.
+fn beside(old: &OriginId, fresh: &OriginId) -> OriginId {
+    let mut bytes = *fresh.as_bytes();
+    let (first, _) = bytes.split_at_mut(HALF);
+    first.iter_mut().zip(old.as_bytes()).for_each(|(to, from)| *to = *from);
+    OriginId::from_bytes(bytes)
 }
 
 impl Move {

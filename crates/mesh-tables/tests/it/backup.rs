@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use mesh_protocol::SqlValue;
+use mesh_protocol::{OriginId, SqlValue};
 use mesh_tables::{TablesConfig, TablesError};
 use tempfile::TempDir;
 
@@ -12,6 +12,13 @@ async fn restored(one: &Member, fresh: u8) -> Member {
     let folder = TempDir::new().unwrap();
     one.tables.backup(&folder.path().join("data.db")).await.unwrap();
     Member::in_folder(folder, fresh, TablesConfig::default()).await
+}
+
+/// What a database with the origin `old` takes for `fresh`: it stays where it was among all others.
+fn beside(old: u8, fresh: u8) -> OriginId {
+    let mut bytes = [fresh; 16];
+    bytes[..8].fill(old);
+    OriginId::from_bytes(bytes)
 }
 
 fn int(number: i64) -> SqlValue {
@@ -36,7 +43,7 @@ async fn a_backup_is_whole_private_and_never_overwrites() {
     let error = one.tables.backup(&nowhere).await.unwrap_err();
     assert!(matches!(error, TablesError::File { .. }), "{error}");
     let copy = restored(&one, 7).await;
-    assert_eq!(copy.tables.have().borrow().database, origin(7));
+    assert_eq!(copy.tables.have().borrow().database, beside(1, 7));
     assert_eq!(copy.all("SELECT * FROM t").await, [[int(1), int(2), int(3)]]);
 }
 
@@ -79,7 +86,7 @@ async fn a_restored_copy_and_its_original_go_on_side_by_side() {
     assert_eq!(late, [[text("late")], [text("later")], [int(0)], [text("copy")]]);
     // Opening it again changes nothing.
     let again = Member::in_folder(copy.close().await, 8, TablesConfig::default()).await;
-    assert_eq!(again.tables.have().borrow().database, origin(7));
+    assert_eq!(again.tables.have().borrow().database, beside(1, 7));
     assert_equal(&[&one, &again]).await;
 }
 
@@ -114,13 +121,13 @@ async fn a_database_that_was_rolled_back_loses_and_repeats_nothing() {
     one.run("DELETE FROM t WHERE id = 2").await;
     one.shell("UPDATE t SET c = 'unsealed' WHERE id = 1").await;
     one.tables.renew_origin(shared, origin(9)).await.unwrap();
-    assert_eq!(one.tables.have().borrow().database, origin(9));
+    assert_eq!(one.tables.have().borrow().database, beside(1, 9));
     assert_eq!(one.known().upto(&origin(1)), 2);
-    assert_eq!(one.known().upto(&origin(9)), 5);
+    assert_eq!(one.known().upto(&beside(1, 9)), 5);
     meet(&[&one, &two, &three]).await;
     assert_equal(&[&one, &two, &three]).await;
     assert_eq!(one.known().upto(&origin(1)), 5);
-    assert_eq!(two.known().upto(&origin(9)), one.known().upto(&origin(9)));
+    assert_eq!(two.known().upto(&beside(1, 9)), one.known().upto(&beside(1, 9)));
     let four = Member::new(4).await;
     one.give(&four).await;
     assert_equal(&[&one, &four]).await;
@@ -134,6 +141,28 @@ async fn a_database_that_was_rolled_back_loses_and_repeats_nothing() {
 }
 
 #[tokio::test]
+async fn who_won_of_two_writes_with_one_clock_wins_under_a_new_origin_too() {
+    // The new origin would be greater than the other one where the old one is less, and less where it is greater.
+    for (old, other, fresh) in [(1, 3, 9), (5, 3, 2)] {
+        let (one, two) = (Member::new(old).await, Member::new(other).await);
+        one.run(TABLE).await;
+        one.run("INSERT INTO t VALUES (1, 0, 0), (2, 0, 0)").await;
+        meet(&[&one, &two]).await;
+        for member in [&one, &two] {
+            member.shell("UPDATE mesh_state SET clock = 3990000000000 << 16").await;
+        }
+        one.run("UPDATE t SET a = 'one' WHERE id = 1").await;
+        two.run("UPDATE t SET a = 'two' WHERE id = 1").await;
+        let clocks = "SELECT clock FROM t__mesh_cell";
+        assert_eq!(one.all(clocks).await, two.all(clocks).await);
+        two.give(&one).await;
+        one.tables.renew_origin(2, origin(fresh)).await.unwrap();
+        meet(&[&one, &two]).await;
+        assert_equal(&[&one, &two]).await;
+    }
+}
+
+#[tokio::test]
 async fn what_the_log_cannot_tell_any_more_everybody_has() {
     let config = TablesConfig { log_bytes_kept: 0, ..TablesConfig::default() };
     let (one, two) = (Member::with(1, config).await, Member::new(2).await);
@@ -144,7 +173,7 @@ async fn what_the_log_cannot_tell_any_more_everybody_has() {
     one.run("INSERT INTO t VALUES (2, 0, 0)").await;
     one.tables.renew_origin(0, origin(9)).await.unwrap();
     assert_eq!(one.known().upto(&origin(1)), 2);
-    assert_eq!(one.known().upto(&origin(9)), 1);
+    assert_eq!(one.known().upto(&beside(1, 9)), 1);
     meet(&[&one, &two]).await;
     assert_equal(&[&one, &two]).await;
 }

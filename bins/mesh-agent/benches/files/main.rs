@@ -2,7 +2,8 @@
 //!
 //! Two real agents on this machine, and `scp` and `rsync` over an sshd of this run beside them, where they are
 //! installed. Every line prints the figure, the aim, and what the others take for the same work in the same run. A
-//! missed aim is a line to read, not a failure. `MESH_BENCH_MIB` sets the size of the large file.
+//! missed aim is a line to read, not a failure. `MESH_BENCH_MIB` sets the size of the large file, `MESH_BENCH_PART` names
+//! the only part to be measured: `large`, `small` or `interrupted`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
@@ -259,10 +260,18 @@ async fn main() {
         println!("scp, rsync and sshd are not all installed: nothing to compare with");
     }
     line("figure", "measured", "aim", "others in the same run");
-    world.large().await;
-    world.small().await;
+    let only = std::env::var("MESH_BENCH_PART").ok();
+    let is_wanted = |part| only.as_deref().is_none_or(|only| only == part);
+    if is_wanted("large") {
+        world.large().await;
+    }
+    if is_wanted("small") {
+        world.small().await;
+    }
     // The receiver's figure begins anew when it is killed.
     world.memory();
-    world.interrupted().await;
-    world.memory();
+    if is_wanted("interrupted") {
+        world.interrupted().await;
+        world.memory();
+    }
 }

@@ -28,6 +28,10 @@ demo:
 bench:
     cargo bench --workspace
 
+# Which changes of an engine's code its tests would not notice; needs cargo-mutants. A part of them: just mutants mesh-files 0/8
+mutants CRATE SHARD="0/1":
+    cargo mutants --package {{CRATE}} --shard {{SHARD}} --sharding round-robin --output target/mutants
+
 # Looks at changed snapshots.
 snap:
     cargo insta review

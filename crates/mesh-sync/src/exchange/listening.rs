@@ -23,7 +23,7 @@ impl Exchange {
             return;
         }
         let before = self.known.remove(&from);
-        let stated = Stated::from(have, before.clone());
+        let stated = Stated::from(have, before.as_ref());
         link.is_heard = true;
         link.reconcile(before.as_ref(), &stated, &self.config, now);
         if is_whole {
@@ -58,15 +58,17 @@ impl Exchange {
             let revision = link.relayed.entry(member).or_default();
             *revision = have.revision.max(*revision);
         }
-        let known = self.known.get(&member).map(|stated| stated.revision);
-        if self.links.contains_key(&member) || known.is_some_and(|known| known >= have.revision) {
+        let known = self.known.get(&member);
+        let is_old = known.is_some_and(|known| known.revision >= have.revision);
+        if self.links.contains_key(&member) || is_old {
             return;
         }
         // It serves to forget what everybody has, once all of it is here.
         let is_known = |origin: &OriginHave| own.origins.contains_key(&origin.origin);
         let is_all = have.origins.iter().all(is_known);
         have.origins.retain(is_known);
-        self.known.insert(member, Stated::from(have, None));
+        let stated = Stated::from(have, self.known.get(&member));
+        self.known.insert(member, stated);
         if is_all {
             self.follow(member);
         }

@@ -105,13 +105,13 @@ impl Exchange {
         self.outputs.push_back(ExchangeOutput::SendHave { to, have });
     }
 
-    /// Tells a peer what is known of members that it is not linked with, unless it knows as well.
+    /// Tells a peer what is known of members that it is not linked with, unless it has heard the same.
     fn relay(&mut self, to: PeerId) {
         let Some(own) = &self.own else { return };
         let mut told = Vec::new();
         for (member, stated) in self.known.iter().filter(|(member, _)| **member != to) {
             let is_known = |link: &super::Link| {
-                link.relayed.get(member).is_some_and(|revision| *revision >= stated.revision)
+                link.relayed.get(member).is_some_and(|revision| stated.is_told_by(*revision))
             };
             if self.are_linked(&to, member) || self.links.get(&to).is_none_or(is_known) {
                 continue;

@@ -75,6 +75,42 @@ fn members_are_relayed_to_those_who_are_not_linked_with_them() {
 }
 
 #[test]
+fn unchanged_words_of_a_member_are_relayed_once_an_hour() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(7, 9)]);
+    desk.linked(1, &[]);
+    desk.linked(2, &[origin(7, 2)]);
+    desk.pass(seconds(30));
+    let relayed = |desk: &mut Desk| {
+        let told = desk.told(1).into_iter().filter(|have| have.member == id(2));
+        told.map(|have| have.revision).collect::<Vec<_>>()
+    };
+    let first = relayed(&mut desk)[0];
+    let say = |desk: &mut Desk, revision, upto| {
+        desk.said(2, &[origin(7, upto)], |have| have.revision = revision);
+        desk.pass(seconds(30));
+    };
+    say(&mut desk, first + 30_000, 2);
+    assert_eq!(relayed(&mut desk), [0; 0]);
+    say(&mut desk, first + 3_599_999, 2);
+    assert_eq!(relayed(&mut desk), [0; 0]);
+    say(&mut desk, first + 3_600_000, 2);
+    assert_eq!(relayed(&mut desk), [first + 3_600_000]);
+    say(&mut desk, first + 3_600_001, 3);
+    assert_eq!(relayed(&mut desk), [first + 3_600_001], "it has something new");
+    // Who has heard it from somebody else has heard it.
+    say(&mut desk, first + 3_600_002, 4);
+    assert_eq!(relayed(&mut desk), [first + 3_600_002]);
+    desk.relayed(1, 2, first + 7_000_000, &[origin(7, 4)]);
+    say(&mut desk, first + 8_000_000, 4);
+    assert_eq!(relayed(&mut desk), [0; 0]);
+    // A new link has heard nothing.
+    desk.engine.link_down(id(1), desk.now);
+    desk.linked(1, &[]);
+    assert_eq!(relayed(&mut desk), [first + 8_000_000]);
+}
+
+#[test]
 fn of_what_is_relayed_the_newest_counts_and_what_a_member_says_itself_counts_more() {
     let mut desk = Desk::new();
     desk.engine.members([ME, id(1), id(2)].into(), desk.now);

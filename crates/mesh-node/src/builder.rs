@@ -201,13 +201,16 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     backup::sweep(data_dir.path());
     let mut keyring = Keyring::new(data_dir.keys()?);
     let me = keyring.node_key().peer_id();
-    let path = data_dir.database();
+    let (path, tables) = (data_dir.database(), data_dir.tables());
+    // Before the other one is brought to this program's schema: an older program changes neither of them.
+    mesh_tables::refuse_newer(&tables)
+        .await
+        .map_err(|source| StartError::Store { path: tables.clone(), source: Box::new(source) })?;
     let mut store_config = config.store.clone();
     store_config.stream_seed = clock::random_u64();
     let store = Store::open(&path, store_config, tasks.tracker())
         .await
         .map_err(|source| StartError::Store { path: path.clone(), source: Box::new(source) })?;
-    let tables = data_dir.tables();
     let replication = Replication::open(&tables, config.tables.clone(), &tasks)
         .await
         .map_err(|source| StartError::Store { path: tables, source: Box::new(source) })?;

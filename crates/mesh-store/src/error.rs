@@ -45,7 +45,10 @@ pub enum OpenError {
         detail: String,
     },
     /// A newer program has been here. Use that one; going back is not possible.
-    #[error("the database has schema {theirs}, this program knows schemas up to {ours}")]
+    #[error(
+        "the database has schema {theirs}, this program knows schemas up to {ours}; nothing was changed: \
+         install the newer program again, or restore the backup from before the upgrade"
+    )]
     NewerSchema {
         /// The schema of the database.
         theirs: u32,

@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, query_scalar}
 
 use crate::TablesError;
 use crate::error::{primary_code, sqlite_code};
-use crate::open::{APPLICATION_ID, SCHEMA_NEWEST, reader_options};
+use crate::open::{APPLICATION_ID, SCHEMA_NEWEST, reader_options, schema_of};
 
 /// What the file of a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,20 +61,14 @@ async fn check(conn: &mut SqliteConnection) -> Result<Health, sqlx::Error> {
         return Ok(Health::Damaged { detail: verdict });
     }
     let application: i64 = query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await?;
-    let has_history: i64 =
-        query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-            .fetch_one(&mut *conn)
-            .await?;
-    if application != APPLICATION_ID && (application != 0 || has_history == 0) {
+    let schema = schema_of(conn).await?;
+    if application != APPLICATION_ID && (application != 0 || schema.is_none()) {
         let detail = String::from("it is a database of another program");
         return Ok(Health::Damaged { detail });
     }
-    if has_history == 0 {
-        return Ok(Health::Sound);
-    }
-    let theirs: Option<i64> =
-        query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(conn).await?;
-    let theirs = u32::try_from(theirs.unwrap_or(0)).unwrap_or(u32::MAX);
     let ours = SCHEMA_NEWEST;
-    Ok(if theirs > ours { Health::Newer { theirs, ours } } else { Health::Sound })
+    Ok(match schema {
+        Some(theirs) if theirs > ours => Health::Newer { theirs, ours },
+        Some(_) | None => Health::Sound,
+    })
 }

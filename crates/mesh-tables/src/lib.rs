@@ -62,6 +62,7 @@ pub use health::{Health, examine};
 pub use log::{LogBatch, LogCursor};
 pub use members::MemberRow;
 pub use oddity::Oddity;
+pub use open::refuse_newer;
 pub use parked::{ParkReason, ParkedInfo};
 pub use query::{Query, Rows};
 pub use rules::Rules;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _, SqliteConnection, query_scalar};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection, query_scalar};
 
 use crate::{TablesConfig, TablesOpenError};
 
@@ -126,24 +126,51 @@ fn prepare_file(path: &Path) -> Result<(), TablesOpenError> {
     }
 }
 
-async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), TablesOpenError> {
+/// Refuses a database of a newer program, without opening it for use: nothing in it is changed. Whoever has other
+/// databases beside it asks before it changes those.
+///
+/// # Errors
+/// [`TablesOpenError::NewerSchema`], or [`TablesOpenError::Database`] when it cannot be read.
+pub async fn refuse_newer(path: &Path) -> Result<(), TablesOpenError> {
+    // An empty file is a creation that was cut short.
+    if path.metadata().map_or(!path.exists(), |found| found.len() == 0) {
+        return Ok(());
+    }
     let database =
         |source| TablesOpenError::Database { path: path.to_owned(), source: Box::new(source) };
+    let mut conn = reader_options(path).connect().await.map_err(database)?;
+    let theirs = schema_of(&mut conn).await.map_err(database)?;
+    conn.close().await.map_err(database)?;
+    check_schema(theirs)
+}
+
+fn check_schema(theirs: Option<u32>) -> Result<(), TablesOpenError> {
+    match theirs {
+        Some(theirs) if theirs > SCHEMA_NEWEST => {
+            Err(TablesOpenError::NewerSchema { theirs, ours: SCHEMA_NEWEST })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The schema of a database; none while it has no tables.
+pub(crate) async fn schema_of(conn: &mut SqliteConnection) -> Result<Option<u32>, sqlx::Error> {
     let has_history: i64 =
         query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
             .fetch_one(&mut *conn)
-            .await
-            .map_err(database)?;
-    if has_history != 0 {
-        let theirs: Option<i64> = query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(database)?;
-        let theirs = u32::try_from(theirs.unwrap_or(0)).unwrap_or(u32::MAX);
-        if theirs > SCHEMA_NEWEST {
-            return Err(TablesOpenError::NewerSchema { theirs, ours: SCHEMA_NEWEST });
-        }
+            .await?;
+    if has_history == 0 {
+        return Ok(None);
     }
+    let theirs: Option<i64> =
+        query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(conn).await?;
+    Ok(Some(u32::try_from(theirs.unwrap_or(0)).unwrap_or(u32::MAX)))
+}
+
+async fn migrate(path: &Path, conn: &mut SqliteConnection) -> Result<(), TablesOpenError> {
+    let database =
+        |source| TablesOpenError::Database { path: path.to_owned(), source: Box::new(source) };
+    check_schema(schema_of(conn).await.map_err(database)?)?;
     let migrations = MIGRATIONS.iter().map(|&(version, name, sql)| {
         let kind = MigrationType::Simple;
         Migration::new(i64::from(version), name.into(), kind, sql.into_sql_str(), false)

@@ -81,7 +81,11 @@ async fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     conn.close().await.unwrap();
     let error = refused(&home).await;
     assert!(matches!(error, OpenError::NewerSchema { theirs: 99, ours: 4 }), "{error:?}");
-    assert_eq!(error.to_string(), "the database has schema 99, this program knows schemas up to 4");
+    assert_eq!(
+        error.to_string(),
+        "the database has schema 99, this program knows schemas up to 4; nothing was changed: \
+         install the newer program again, or restore the backup from before the upgrade"
+    );
 }
 
 #[tokio::test]

@@ -8,14 +8,19 @@
 mod run;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use run::NetnsError;
 use run::{in_namespace, ip, run};
+use wire::Wire;
+
+use crate::Conditions;
 
 /// How every namespace of this module is called; the process id of its owner follows.
 const PREFIX: &str = "meshlan-";
@@ -41,6 +46,8 @@ pub struct Lan {
     name: String,
     namespaces: Vec<String>,
     addresses_used: u8,
+    /// What is between the machines, when that is not a bridge.
+    wire: Option<Wire>,
 }
 
 /// A machine on a [`Lan`]: a network namespace with one address.
@@ -48,6 +55,8 @@ pub struct Lan {
 pub struct LanMachine {
     namespace: String,
     address: Ipv4Addr,
+    /// Its first address ended with it; stays when it moves.
+    port: u8,
 }
 
 impl LanMachine {
@@ -61,6 +70,10 @@ impl LanMachine {
     #[must_use]
     pub const fn address(&self) -> Ipv4Addr {
         self.address
+    }
+
+    const fn port(&self) -> u8 {
+        self.port
     }
 
     /// Every address on the LAN that this machine ever sent something to or asked for, the gateway
@@ -80,15 +93,43 @@ impl Lan {
     /// # Errors
     /// This process may not make namespaces, or `ip` is not there.
     pub fn new() -> Result<Self, NetnsError> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        remove_leftovers()?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}", process::id());
-        let mut lan = Self { name, namespaces: Vec::new(), addresses_used: 0 };
+        let mut lan = Self::empty(None)?;
         let switch = lan.add_namespace("switch")?;
         in_namespace(&switch, &["link", "add", "br0", "type", "bridge"])?;
         in_namespace(&switch, &["link", "set", "br0", "up"])?;
         Ok(lan)
+    }
+
+    /// Makes a LAN without machines, on which this process carries what they send: [`Lan::set_way`] says
+    /// how. What is lost and how long the rest takes is drawn from `seed`. It keeps a program in `dir`.
+    ///
+    /// # Errors
+    /// [`NetnsError::TunMissing`] when there is no `/dev/net/tun`; else as [`Lan::new`], and when there is
+    /// no C compiler.
+    pub fn on_wire(dir: &Path, seed: u64) -> Result<Self, NetnsError> {
+        Self::empty(Some(Wire::new(dir, seed)?))
+    }
+
+    fn empty(wire: Option<Wire>) -> Result<Self, NetnsError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        remove_leftovers()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", process::id());
+        Ok(Self { name, namespaces: Vec::new(), addresses_used: 0, wire })
+    }
+
+    /// Whether this process carries what the machines send.
+    #[must_use]
+    pub const fn has_wire(&self) -> bool {
+        self.wire.is_some()
+    }
+
+    /// Says what becomes of everything that `from` sends to `to`, multicast as well: none is lost without
+    /// exception. On a LAN that this process does not carry it does nothing.
+    pub fn set_way(&self, from: &LanMachine, to: &LanMachine, conditions: Option<Conditions>) {
+        if let Some(wire) = &self.wire {
+            wire.set(from.port(), to.port(), conditions);
+        }
     }
 
     /// Adds a machine that everybody on the LAN reaches.
@@ -99,18 +140,23 @@ impl Lan {
         let address = self.next_address()?;
         let [.., last] = address.octets();
         let namespace = self.add_namespace(&last.to_string())?;
-        let switch = self.switch();
-        let port = format!("port{last}");
-        let veth = ["link", "add", INTERFACE, "netns", &namespace];
-        ip(&[&veth[..], &["type", "veth", "peer", "name", &port, "netns", &switch]].concat())?;
-        in_namespace(&switch, &["link", "set", &port, "master", "br0", "up"])?;
+        if let Some(wire) = &self.wire {
+            let hardware = wire.plug(&namespace, INTERFACE, last)?;
+            in_namespace(&namespace, &["link", "set", INTERFACE, "address", &hardware])?;
+        } else {
+            let switch = self.switch();
+            let port = format!("port{last}");
+            let veth = ["link", "add", INTERFACE, "netns", &namespace];
+            ip(&[&veth[..], &["type", "veth", "peer", "name", &port, "netns", &switch]].concat())?;
+            in_namespace(&switch, &["link", "set", &port, "master", "br0", "up"])?;
+        }
         in_namespace(&namespace, &["link", "set", "lo", "up"])?;
         // Without addresses of its own making: what is cut has one address alone. A kernel without
         // IPv6 refuses, and makes none.
         let _without_ipv6 =
             in_namespace(&namespace, &["link", "set", INTERFACE, "addrgenmode", "none"]);
         in_namespace(&namespace, &["link", "set", INTERFACE, "up"])?;
-        let machine = LanMachine { namespace, address };
+        let machine = LanMachine { namespace, address, port: last };
         set_address(&machine)?;
         Ok(machine)
     }

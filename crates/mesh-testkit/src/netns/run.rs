@@ -27,6 +27,12 @@ pub enum NetnsError {
     /// The kernel has no `netem`, so it can neither delay nor lose at random.
     #[error("this kernel has no queueing discipline `netem`")]
     NetemMissing,
+    /// The kernel has no devices for user-space networks, or keeps them from this process.
+    #[error("there is no /dev/net/tun")]
+    TunMissing,
+    /// A device could not be handed over.
+    #[error("a socket between two processes failed")]
+    Socket(#[source] io::Error),
     /// A LAN has 253 addresses.
     #[error("the LAN has no address left")]
     Full,

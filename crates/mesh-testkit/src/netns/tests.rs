@@ -19,7 +19,8 @@ fn only_namespaces_of_this_module_have_an_owner() {
 
 #[test]
 fn addresses_end_before_the_gateway() {
-    let mut lan = Lan { name: String::new(), namespaces: Vec::new(), addresses_used: 251 };
+    let mut lan =
+        Lan { name: String::new(), namespaces: Vec::new(), addresses_used: 251, wire: None };
     assert_eq!(lan.next_address().unwrap(), Ipv4Addr::new(192, 168, 198, 252));
     assert_eq!(lan.next_address().unwrap(), Ipv4Addr::new(192, 168, 198, 253));
     assert!(matches!(lan.next_address(), Err(NetnsError::Full)));

@@ -20,6 +20,12 @@ netns *ARGS:
     if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner=test; fi; \
       cargo $runner --workspace --features mesh-agent/netns --test netns {{ARGS}}
 
+# Five real agents under kills, cuts, full disks and wrong clocks: just torture 7 10; needs root and iproute2. A failure
+# prints its seed and schedule; TORTURE_SHRINK_MINUTES=60 looks for a shorter one, TORTURE_KEEP=DIR keeps the logs.
+torture SEED MINUTES="10":
+    TORTURE_SEED={{SEED}} TORTURE_SECONDS=$(({{MINUTES}} * 60)) \
+      cargo test --workspace --features mesh-agent/netns --test torture -- --nocapture
+
 # Three real agents on this machine.
 demo:
     cargo demo

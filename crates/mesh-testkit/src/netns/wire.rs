@@ -1,6 +1,9 @@
 //! A switch in this process, for kernels without `netem`: it can lose, double, delay and reorder what one machine
 //! sends to another, and cut one direction, multicast included.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{IoSliceMut, Read as _, Write as _};
@@ -76,16 +79,8 @@ impl Wire {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/netns/tap.c");
         let options = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o"];
         run("cc", &[&options[..], &[&program.to_string_lossy(), source]].concat())?;
-        let state = State {
-            ports: BTreeMap::new(),
-            ways: BTreeMap::new(),
-            rng: StdRng::seed_from_u64(seed),
-            latest: BTreeMap::new(),
-            held: BTreeMap::new(),
-            number: 0,
-            is_over: false,
-        };
-        let shared = Arc::new(Shared { state: Mutex::new(state), is_changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { state: Mutex::new(State::new(seed)), is_changed: Condvar::new() });
         let of_thread = Arc::clone(&shared);
         thread::spawn(move || of_thread.release());
         Ok(Self { shared, program })
@@ -201,6 +196,18 @@ impl Shared {
 }
 
 impl State {
+    fn new(seed: u64) -> Self {
+        Self {
+            ports: BTreeMap::new(),
+            ways: BTreeMap::new(),
+            rng: StdRng::seed_from_u64(seed),
+            latest: BTreeMap::new(),
+            held: BTreeMap::new(),
+            number: 0,
+            is_over: false,
+        }
+    }
+
     /// Decides what becomes of a frame: to whom it goes at once, and how often. Other copies are held.
     fn judge(&mut self, from: u8, frame: &[u8], now: Instant) -> Vec<(Arc<File>, usize)> {
         let mut at_once = Vec::new();
@@ -249,7 +256,8 @@ impl State {
         if conditions.is_ordered {
             at = at.max(self.latest.get(&(from, to)).copied().unwrap_or(at));
         }
-        self.latest.insert((from, to), at);
+        let latest = self.latest.entry((from, to)).or_insert(at);
+        *latest = (*latest).max(at);
         self.number += 1;
         self.held.insert((at, self.number), Held { to, frame: frame.to_vec() });
     }

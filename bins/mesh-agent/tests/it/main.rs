@@ -26,9 +26,13 @@ mod lifecycle;
 mod messages;
 mod metrics;
 mod moving;
+#[cfg(target_os = "linux")]
+mod old_and_new;
 mod outsiders;
 mod proxy;
 mod pushes;
+mod promises;
+mod quorum;
 mod raw;
 mod relaying;
 mod renaming;

@@ -31,8 +31,6 @@ mod old_and_new;
 mod outsiders;
 mod proxy;
 mod pushes;
-mod promises;
-mod quorum;
 mod raw;
 mod relaying;
 mod renaming;

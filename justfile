@@ -47,10 +47,13 @@ fixtures:
     UPDATE_GOLDEN=1 cargo test -p mesh-protocol golden
     git diff --stat fixtures/wire
 
-# Searches one decoder for panics: just fuzz frame 60
-fuzz TARGET="frame" SECONDS="60":
-    fuzz/seeds.sh
-    cd fuzz && cargo +nightly fuzz run {{TARGET}} corpus/{{TARGET}} seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
+# Searches for broken invariants, a minute with each target or as told: just fuzz 3600 wire sync
+fuzz SECONDS="60" *TARGETS:
+    fuzz/run.sh {{SECONDS}} {{TARGETS}}
+
+# Puts the smallest inputs that reach everything a search reached into fixtures/fuzz.
+fuzz-keep *TARGETS:
+    fuzz/keep.sh {{TARGETS}}
 
 # Starts a decision record with the next number: just decision a-title-in-words
 decision TITLE:

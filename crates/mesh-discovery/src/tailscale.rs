@@ -158,6 +158,16 @@ pub struct TailscaleStatus {
     pub skipped: TailscaleSkipped,
 }
 
+impl TailscaleStatus {
+    /// Reads the answer of the LocalAPI or of the command: they are the same.
+    ///
+    /// # Errors
+    /// [`TailscaleError::Unreadable`]: it is no JSON. A field that is not as expected counts as empty.
+    pub fn parse(answer: &[u8]) -> Result<Self, TailscaleError> {
+        status::read(answer)
+    }
+}
+
 /// What Tailscale is doing (`BackendState`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TailscaleState {
@@ -257,5 +267,5 @@ async fn ask(way: &TailscaleWay, bytes_max: usize) -> Result<TailscaleStatus, Ta
         TailscaleWay::Port { folder } => local_api::over_port(folder, bytes_max).await?,
         TailscaleWay::Command { command } => command::run(command, bytes_max).await?.into(),
     };
-    status::read(&answer)
+    TailscaleStatus::parse(&answer)
 }

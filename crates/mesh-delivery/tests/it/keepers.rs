@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mesh_delivery::{Handover, HandoverConfig, HandoverInput, HandoverOutput};
 use mesh_protocol::{DeliverOutcome, ErrorCode, PeerId};
 
-use crate::world::{index_of, peer_id, some_instant};
+use super::world::{index_of, peer_id, some_instant};
 
 pub(crate) const PEERS: usize = 7;
 

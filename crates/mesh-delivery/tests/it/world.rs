@@ -10,7 +10,7 @@ use mesh_delivery::{
 };
 use mesh_protocol::{DeliverOutcome, ErrorCode, MessageId, PeerId, UnixMillis};
 
-use crate::receiver::{Item, Receiver};
+use super::receiver::{Item, Receiver};
 
 pub(crate) const PEERS: usize = 3;
 

@@ -466,7 +466,7 @@ impl Database {
 
     /// Once every row has come, what all views knew is known.
     pub(crate) fn end_snapshot(&mut self) {
-        if self.views.len() < usize::from(crate::world::KEYS) {
+        if self.views.len() < usize::from(super::world::KEYS) {
             return;
         }
         let mut views = self.views.values();

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use mesh_protocol::{Dot, Version, VersionVector};
 
-use crate::database::{Key, Kind, Transaction};
+use super::database::{Key, Kind, Transaction};
 
 /// A register: a column of a row, or the row itself.
 type Register = (Key, Option<u16>);

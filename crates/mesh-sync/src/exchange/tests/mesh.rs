@@ -381,7 +381,7 @@ impl Mesh {
                 self.perform(number, output);
             }
         }
-        let is_quiet = self.nodes.iter().all(|node| node.engine.outputs.is_empty());
+        let is_quiet = self.nodes.iter_mut().all(|node| node.engine.poll_output().is_none());
         assert!(is_quiet, "the engines are independent of each other");
     }
 

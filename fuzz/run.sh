@@ -19,7 +19,7 @@ export CARGO_TARGET_DIR="${FUZZ_TARGET_DIR:-$PWD/../target/fuzz}"
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares"
-cargo build --release --locked --quiet --target "$host"
+cargo build --release --quiet --target "$host"
 
 work="$CARGO_TARGET_DIR/search"
 search() {

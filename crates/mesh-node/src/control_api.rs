@@ -4,6 +4,7 @@ mod config;
 mod data;
 mod files;
 mod git;
+mod views;
 mod ways;
 
 use std::sync::Arc;
@@ -12,31 +13,24 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use mesh_control::{
-    ApiError, CheckView, ControlApi, DeliveryState, DeliveryView, EventView, InboxAck,
-    InboxAckReply, InboxQuery, InboxView, JoinProgress, JoinRequestBody, JoinStep, MemberStatus,
-    OutboxView, PeerCounts, PeerRef, PeerState, PeerView, PingReply, PingRequest, QueueView,
-    RemoveRequest, RenameReply, RenameRequest, SendPriority, SendReply, SendRequest, StatusView,
-    SyncProgress, SyncRequest, SyncStepView, SyncView, TokenCreate, TokenCreated, TokenState,
-    TokenView,
+    ApiError, CheckView, ControlApi, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView,
+    JoinProgress, JoinRequestBody, JoinStep, MemberStatus, OutboxView, PeerCounts, PeerState,
+    PeerView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply, RenameRequest,
+    SendReply, SendRequest, StatusView, SyncProgress, SyncRequest, SyncStepView, SyncView,
+    TokenCreate, TokenCreated, TokenView,
 };
-use mesh_delivery::{Priority, WaitingState};
-use mesh_membership::Member;
-use mesh_protocol::{
-    CustomJson, Encryption, ErrorCode, Hostname, JsonText, Payload, PeerId, Recipient, UnixMillis,
-};
-use mesh_store::{OutboxEnd, TokenRow};
+use mesh_protocol::{ErrorCode, Hostname, PeerId};
+use mesh_store::OutboxEnd;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::config::MESSAGE_TTL;
 use crate::doctor;
 use crate::error::NodeError;
-use crate::events::Event;
 use crate::node::Node;
-use crate::outgoing::{Delivery, DeliveryOutcome, DeliveryReport, Outgoing, Target};
 use crate::shared::lock;
-use crate::subscribe::{Filter, Received, Subscription};
-use crate::view::View;
+use crate::subscribe::{Filter, Subscription};
+
+use views::{event_view, millis, outgoing, waiting_word};
 
 /// Inbox rows in one answer when the request names no limit.
 const INBOX_LIMIT: usize = 1000;
@@ -56,170 +50,8 @@ const ACK_MAX: usize = 10_000;
 /// The longest that a `send` may wait.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
-}
-
 fn bad_request(message: &str) -> ApiError {
     ApiError::new(ErrorCode::BadRequest, message, "")
-}
-
-const fn waiting_word(state: WaitingState) -> &'static str {
-    match state {
-        WaitingState::Queued => "queued",
-        WaitingState::UnderWay => "sending",
-        WaitingState::BackingOff => "retrying",
-        WaitingState::PeerDown => "waiting_for_link",
-    }
-}
-
-fn event_view(event: Event) -> EventView {
-    EventView { at: event.at, kind: event.kind.to_owned(), fields: event.fields }
-}
-
-impl Node {
-    fn peer_view(&self, member: &Member, last_seen: Option<UnixMillis>) -> PeerView {
-        let shared = &self.shared;
-        let is_self = member.peer_id == shared.me;
-        let link = shared.link(&member.peer_id);
-        let state = shared.peer_state(&member.peer_id);
-        let is_active = shared.is_active(&member.peer_id);
-        let seen_now = crate::reach::last_seen(&lock(&shared.core), link.as_ref(), &member.peer_id);
-        PeerView {
-            hostname: member.hostname.to_string(),
-            peer_id: member.peer_id,
-            status: if is_active { MemberStatus::Active } else { MemberStatus::Inactive },
-            state,
-            via: shared.peer_via(&member.peer_id),
-            last_seen_at: if is_self { Some(clock::now().wall) } else { seen_now.or(last_seen) },
-            joined_at: member.joined_at,
-            addresses: member.addresses.iter().map(ToString::to_string).collect(),
-            tailscale_ip: member.tailscale_ip.clone(),
-            tailscale_hostname: member.tailscale_hostname.clone(),
-            version: member.agent_version.clone(),
-            rtt_ms: link.and_then(|link| link.rtt()).map(millis),
-            is_self,
-        }
-    }
-
-    fn token_view(view: &View, row: &TokenRow, now: UnixMillis) -> TokenView {
-        let state = if row.used_by.is_some() {
-            TokenState::Used
-        } else if row.revoked_at.is_some() {
-            TokenState::Revoked
-        } else if row.expires_at <= now {
-            TokenState::Expired
-        } else {
-            TokenState::Unused
-        };
-        TokenView {
-            token_id: row.token_id,
-            note: row.note.clone(),
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            state,
-            used_by: row.used_by.map(|peer_id| PeerRef {
-                peer_id,
-                hostname: view
-                    .verdict
-                    .member(&peer_id)
-                    .map(|member| member.hostname.to_string())
-                    .unwrap_or_default(),
-            }),
-        }
-    }
-
-    fn inbox_view(&self, view: &View, received: Received) -> InboxView {
-        let message = received.message;
-        let (app_type, data) = match &message.payload {
-            Payload::CustomJson(custom) => (custom.app_type.clone(), custom.data.to_value()),
-            Payload::DatabaseSync(_)
-            | Payload::FileTransfer(_)
-            | Payload::MediaStream(_)
-            | Payload::ConfigUpdate(_)
-            | Payload::Ping(_)
-            | Payload::Pong(_)
-            | Payload::Ack(_)
-            | Payload::Error(_)
-            | Payload::Unknown(_) => (String::new(), message.payload.to_json()),
-        };
-        let to = match message.to {
-            Recipient::Broadcast => "broadcast".to_owned(),
-            Recipient::Peer(peer) => view.label(&peer),
-        };
-        let via = if message.from == self.shared.me {
-            "self".to_owned()
-        } else {
-            self.shared.via_words(&received.via)
-        };
-        InboxView {
-            message_id: message.message_id,
-            from: received.from_hostname,
-            from_peer_id: message.from,
-            to,
-            app_type,
-            data,
-            timestamp: message.timestamp,
-            received_at: received.received_at,
-            sealed: message.encryption == Encryption::Sealed,
-            via,
-        }
-    }
-
-    fn delivery_view(&self, view: &View, report: &DeliveryReport) -> DeliveryView {
-        let (state, error) = match report.outcome {
-            DeliveryOutcome::Acked => (DeliveryState::Acked, None),
-            DeliveryOutcome::Queued => (DeliveryState::Queued, None),
-            DeliveryOutcome::Expired => (DeliveryState::Expired, None),
-            DeliveryOutcome::Refused(code) => (DeliveryState::Refused, Some(code)),
-        };
-        let via = if report.peer == self.shared.me {
-            "self".to_owned()
-        } else {
-            self.shared.via_words(&report.via)
-        };
-        DeliveryView {
-            to: view.label(&report.peer),
-            peer_id: report.peer,
-            state,
-            via: (state == DeliveryState::Acked).then_some(via),
-            ms: report.after.map(millis),
-            error,
-        }
-    }
-
-    fn sender_filter(&self, name: Option<&str>) -> Result<Option<PeerId>, ApiError> {
-        let Some(name) = name else { return Ok(None) };
-        if let Ok(peer) = name.parse::<PeerId>() {
-            return Ok(Some(peer));
-        }
-        Ok(Some(self.shared.view().resolve(name, clock::now().wall)?.peer))
-    }
-}
-
-fn outgoing(request: SendRequest) -> Result<Outgoing, ApiError> {
-    let to = match (request.to, request.broadcast) {
-        (Some(name), false) => Target::Name(name),
-        (None, true) => Target::Broadcast,
-        (Some(_), true) | (None, false) => {
-            return Err(bad_request("name either one receiver or a broadcast; nothing was sent"));
-        }
-    };
-    let data = JsonText::from(&request.data);
-    let payload = Payload::CustomJson(CustomJson { app_type: request.app_type, data });
-    let priority = match request.priority {
-        SendPriority::Urgent => Priority::Urgent,
-        SendPriority::Normal => Priority::Normal,
-        SendPriority::Bulk => Priority::Bulk,
-    };
-    Ok(Outgoing {
-        to,
-        payload,
-        delivery: Delivery::Durable,
-        priority,
-        seal: request.seal,
-        ttl: request.ttl_seconds.map_or(MESSAGE_TTL, Duration::from_secs),
-    })
 }
 
 impl ControlApi for Node {
@@ -265,6 +97,7 @@ impl ControlApi for Node {
             sync: SyncView { behind },
             data: self.data_view().await?,
             config: (&shared.config_state()).into(),
+            pending_removals: view.pending_removals(),
             removed: view.is_removed(),
         })
     }
@@ -361,6 +194,9 @@ impl ControlApi for Node {
     async fn peer_remove(&self, request: RemoveRequest) -> Result<PeerView, ApiError> {
         let member = self.shared.remove_peer(&request.host, request.reason).await?;
         let gone = self.peer_view(&member, None);
+        if gone.removal.is_some() {
+            return Ok(gone);
+        }
         let state = PeerState::Inactive;
         Ok(PeerView { status: MemberStatus::Inactive, state, via: None, ..gone })
     }
@@ -527,22 +363,5 @@ impl ControlApi for Node {
             Some((view, (live, shutdown)))
         });
         stream::iter(past.into_iter().map(event_view)).chain(present).boxed()
-    }
-}
-
-impl Node {
-    pub(crate) async fn peers_view(&self) -> Result<Vec<PeerView>, ApiError> {
-        let rows = self.shared.store.load_peers().await.map_err(NodeError::storage)?;
-        let seen: std::collections::BTreeMap<PeerId, UnixMillis> =
-            rows.iter().filter_map(|row| Some((row.peer_id, row.last_seen_at?))).collect();
-        let view = self.shared.view();
-        let mut peers: Vec<PeerView> = view
-            .verdict
-            .members()
-            .values()
-            .map(|member| self.peer_view(member, seen.get(&member.peer_id).copied()))
-            .collect();
-        peers.sort_by(|a, b| (!a.is_self, &a.hostname).cmp(&(!b.is_self, &b.hostname)));
-        Ok(peers)
     }
 }

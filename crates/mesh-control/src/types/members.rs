@@ -77,6 +77,18 @@ pub struct PeerView {
     /// Whether it is this agent.
     #[serde(rename = "self")]
     pub is_self: bool,
+    /// Its removal, while too few members have asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<PendingRemovalView>,
+}
+
+/// A removal that too few members have asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingRemovalView {
+    /// Hostnames of those that did.
+    pub asked_by: Vec<String>,
+    /// How many it takes.
+    pub needed: usize,
 }
 
 /// Expels a member.

@@ -80,6 +80,9 @@ pub struct StatusView {
     /// The shared configuration.
     #[serde(default)]
     pub config: ConfigStatusView,
+    /// Members whose removal too few have asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending_removals: Vec<String>,
     /// Set when this agent was expelled from its mesh.
     pub removed: bool,
 }

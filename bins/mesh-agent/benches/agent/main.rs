@@ -2,8 +2,8 @@
 //! one group behind `--`.
 //!
 //! Measured on real processes from outside: how long a start takes, what an idle agent holds in memory,
-//! what it takes of a core while nothing happens, how large the program is; and of fifty agents, how
-//! soon they know each other and miss one. A missed aim is a line to read, not a failure.
+//! what it takes of a core while nothing happens, how large the program is; and of fifty agents, or as
+//! many as `MESH_BENCH_AGENTS` says, how soon they know each other and miss one. A missed aim is a line to read, not a failure.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
@@ -14,6 +14,7 @@
 
 mod fifty;
 mod process;
+mod reach;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,7 +71,7 @@ async fn measure_idle() {
     let mut peers = Vec::with_capacity(PEERS);
     for number in 0..PEERS {
         let peer = Agent::start(folder.path(), &format!("p{number}"));
-        alone.admit(&peer).await;
+        let _took: Duration = alone.admit(&peer).await;
         peers.push(peer);
     }
     while alone.active_members().await < PEERS + 1 {

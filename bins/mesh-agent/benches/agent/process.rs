@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use mesh_control::{ControlClient, JoinProgress, JoinRequestBody, MemberStatus, TokenCreate};
+use mesh_control::{ControlClient, JoinProgress, JoinRequestBody, TokenCreate};
 use mesh_protocol::ErrorCode;
 
 use crate::MIB;
@@ -14,6 +14,13 @@ use crate::MIB;
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mesh-agent");
 /// `/proc` counts processor time in these, whatever the kernel's own tick is.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// The line of a table of `/proc` that starts with `name`, which counts KiB.
+fn mebibytes(table: &str, name: &str) -> f64 {
+    let line = table.lines().find(|line| line.starts_with(name)).unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024.0 / MIB
+}
 
 pub(crate) struct Agent {
     process: Child,
@@ -56,10 +63,7 @@ impl Agent {
 
     /// A line of `/proc/PID/status` in MiB.
     pub(crate) fn memory(&self, name: &str) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib * 1024.0 / MIB
+        mebibytes(&self.proc("status"), name)
     }
 
     /// Processor time since the start, user and system.
@@ -71,9 +75,24 @@ impl Agent {
         ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_SECOND
     }
 
-    /// All agents share one address here, so the join port may ask for patience.
-    pub(crate) async fn admit(&self, joiner: &Self) {
-        while !self.admits(joiner).await {
+    /// Resident memory in MiB, of which every page counts for each process that shares it by its part.
+    pub(crate) fn memory_shared_out(&self) -> f64 {
+        mebibytes(&self.proc("smaps_rollup"), "Pss:")
+    }
+
+    /// How many files, sockets among them, it has open.
+    pub(crate) fn open_files(&self) -> f64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count() as f64
+    }
+
+    /// All agents share one address here, so the join port may ask for patience. Returns how long the
+    /// attempt took that succeeded.
+    pub(crate) async fn admit(&self, joiner: &Self) -> Duration {
+        loop {
+            let started = Instant::now();
+            if self.admits(joiner).await {
+                return started.elapsed();
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -94,8 +113,12 @@ impl Agent {
 
     /// How many members it lists as active, itself among them.
     pub(crate) async fn active_members(&self) -> usize {
-        let peers = self.client.peers().await.unwrap();
-        peers.iter().filter(|peer| peer.status == MemberStatus::Active).count()
+        self.client.status().await.unwrap().peers.active
+    }
+
+    /// With how many members it keeps a link.
+    pub(crate) async fn links(&self) -> f64 {
+        self.client.status().await.unwrap().routes.direct as f64
     }
 
     /// Ends it as `kill -9` does. Nothing is promised to anybody here, so it need not end in order.

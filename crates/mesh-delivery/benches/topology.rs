@@ -85,7 +85,8 @@ impl VirtualNode for Agent {
             let read = |signed: SignedLinkState| (signed.peek().unwrap(), signed);
             let states = states.into_iter().map(read).collect();
             self.input(TopologyInput::StatesReceived { from, states }, now);
-        } else if let Frame::LinkStateVersions(LinkStateVersions { versions, wants_answer }) = frame {
+        } else if let Frame::LinkStateVersions(LinkStateVersions { versions, wants_answer }) = frame
+        {
             self.input(TopologyInput::VersionsReceived { from, versions, wants_answer }, now);
         }
     }

@@ -42,7 +42,8 @@ async fn measure_message(speaker: &Agent, others: usize) {
 /// One key of the shared configuration, which is a row of a replicated table.
 async fn measure_row(speaker: &Agent, others: &[Agent]) {
     let query = ConfigWatchQuery { prefix: Some(KEY.to_owned()) };
-    let watching = others.iter().map(async |agent| agent.client.config_watch(&query).await.unwrap());
+    let watching =
+        others.iter().map(async |agent| agent.client.config_watch(&query).await.unwrap());
     let watches = join_all(watching).await;
     let sent_before = loopback_bytes();
     let started = Instant::now();

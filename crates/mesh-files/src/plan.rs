@@ -243,17 +243,6 @@ impl<S> Plan<S> {
         Ok(())
     }
 
-    /// Whoever was asked is not there any more, and another one, or the same one again, is: asks for everything
-    /// that was asked for and did not come.
-    pub fn ask_again(&mut self) {
-        let asked = self.open.iter().filter(|(_, open)| open.state == State::Asked);
-        self.to_ask.extend(asked.map(|(number, _)| *number));
-        // Wishes that were not carried out would be asked twice.
-        self.outputs.retain(|output| !matches!(output, PlanOutput::Need(_)));
-        self.is_last_told = false;
-        self.settle();
-    }
-
     /// Gives the next wish out, oldest first.
     pub fn poll_output(&mut self) -> Option<PlanOutput<S>> {
         self.outputs.pop_front()

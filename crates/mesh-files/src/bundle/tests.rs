@@ -276,10 +276,12 @@ fn a_payload_that_contradicts_itself_is_refused_and_an_applications_own_is_let_b
         let mut transfer = sound();
         change(&mut transfer);
         assert_eq!(from_transfer(&transfer), Err(BundleError::Checksum));
+        assert!(is_of_push(&transfer), "what it says it is about is another matter");
     }
     for path in ["push", "mesh.push", "mesh.push/", "", "mesh.push/push/x"] {
         let theirs = FileTransfer { path: path.to_owned(), ..sound() };
         assert_eq!(from_transfer(&theirs), Ok(None), "{path}");
+        assert!(!is_of_push(&theirs), "{path}");
     }
 }
 

@@ -116,6 +116,18 @@ fn fifty_targets_cost_the_sender_about_one_copy() {
 }
 
 #[test]
+fn more_chunks_than_portions_go_several_at_a_time() {
+    let chunks = PORTIONS_MAX + 1;
+    let mut world = World::new(2, chunks, |_, _| true);
+    let first = world.distribution.plan();
+    let counts: Vec<u64> = first.iter().map(|one| one.chunks.count).collect();
+    assert_eq!(counts, vec![2; first.len()]);
+    world.under_way.extend(first);
+    world.run(Vec::new());
+    assert_eq!(world.sent_by_sender, chunks, "the last portion is a smaller one");
+}
+
+#[test]
 fn targets_without_links_get_everything_from_the_sender() {
     let mut world = World::new(3, 500, |_, _| false);
     world.run(Vec::new());

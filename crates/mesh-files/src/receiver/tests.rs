@@ -161,6 +161,23 @@ fn a_lifetime_ends_what_is_not_staged_and_nothing_else() {
     assert_eq!(machine.phase(), Phase::Staged);
 }
 
+#[test]
+fn the_sender_may_end_what_is_not_all_here_and_no_more_than_that() {
+    let stopped = || ReceiverInput::Stopped(problem(PushReason::Cancelled));
+    let mut machine = Machine::new();
+    machine.input(offer());
+    let failed = ReceiverOutput::Result(PushResult::Failed(problem(PushReason::Cancelled)));
+    let ended = [failed, ReceiverOutput::Discard, ReceiverOutput::Finished];
+    assert_eq!(machine.input(stopped()), ended);
+
+    let mut machine = Machine::new();
+    machine.input(offer());
+    machine.input(ReceiverInput::Staged);
+    machine.input(ReceiverInput::Verified(verification()));
+    assert_eq!(machine.input(stopped()), []);
+    assert_eq!(machine.phase(), Phase::Verified);
+}
+
 fn input() -> impl Strategy<Value = ReceiverInput> {
     prop_oneof![
         4 => Just(offer()),

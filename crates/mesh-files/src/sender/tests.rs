@@ -129,14 +129,25 @@ fn a_target_that_has_everything_is_waited_for_beyond_the_lifetime_but_not_foreve
     push.handle_input(SenderInput::Answered(ONE, PushAnswer::Accepted), at(11));
     push.handle_input(SenderInput::Staged(ONE), at(12));
     push.handle_input(SenderInput::Lost(ONE), at(13));
+    let stopped = |wishes: &[SenderOutput]| {
+        let stops = wishes.iter().filter_map(|wish| {
+            let SenderOutput::Stop(target, problem) = wish else { return None };
+            Some((*target, problem.step))
+        });
+        stops.collect::<Vec<_>>()
+    };
+    drain(&mut push, &mut events);
     push.handle_timeout(LIFETIME);
+    assert_eq!(stopped(&drain(&mut push, &mut events)), [(TWO, PushStep::Push)]);
     assert_eq!(push.targets()[&ONE].phase, Phase::Staged);
     assert_eq!(push.targets()[&TWO].phase, Phase::Failed);
     let last = LIFETIME.plus(SenderConfig::default().result_wait);
     assert_eq!(push.poll_timeout(), Some(last));
     push.handle_timeout(last);
     assert_eq!(push.targets()[&ONE].phase, Phase::Failed);
-    assert_eq!(drain(&mut push, &mut events).last(), Some(&SenderOutput::Finished));
+    let wishes = drain(&mut push, &mut events);
+    assert_eq!(stopped(&wishes), [(ONE, PushStep::Confirm)]);
+    assert_eq!(wishes.last(), Some(&SenderOutput::Finished));
 }
 
 #[test]

@@ -33,6 +33,11 @@ demo:
 # Every figure with its ratio to the raw limit of the same run.
 bench:
     cargo bench --workspace
+    cargo figures
+
+# The same on a quiet machine, into docs/performance.md.
+performance: bench
+    cargo figures --write
 
 # Which changes of an engine's code its tests would not notice; needs cargo-mutants. A part of them: just mutants mesh-files 0/8
 mutants CRATE SHARD="0/1":

@@ -1,7 +1,10 @@
 //! Recipes of the workspace that need an `if`.
 //!
 //! `demo [--release] [ARGUMENTS]` builds the agent and its command, then runs `mesh-ctl demo` with the
-//! remaining arguments. `.cargo/config.toml` makes it `cargo demo`.
+//! remaining arguments. `figures [--markdown | --write]` shows what benchmarks found. `.cargo/config.toml` makes
+//! them `cargo demo` and `cargo figures`.
+
+mod figures;
 
 use std::env;
 use std::ffi::OsString;
@@ -14,7 +17,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut arguments = env::args_os().skip(1);
     match arguments.next().as_deref().and_then(|recipe| recipe.to_str()) {
         Some("demo") => demo(arguments.collect()),
-        Some(_) | None => bail!("usage: cargo demo [--release] [ARGUMENTS OF `mesh-ctl demo`]"),
+        Some("figures") => figures::figures(&arguments.collect::<Vec<_>>()),
+        Some(_) | None => bail!(
+            "usage: cargo demo [--release] [ARGUMENTS OF `mesh-ctl demo`], cargo figures [--markdown | --write]"
+        ),
     }
 }
 

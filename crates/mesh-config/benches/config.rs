@@ -5,8 +5,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a benchmark measures with the real clock, prints, and may fail"
+    reason = "a benchmark measures with the real clock, and may fail"
 )]
 
 use std::collections::BTreeMap;
@@ -17,14 +16,19 @@ use mesh_config::{
     Digests, EntryValue, Member, Schema, ValueDigest, agents_edits, export, flatten,
 };
 use mesh_protocol::PeerId;
+use mesh_testkit::Figures;
 use serde_json::{Map, Value, json};
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const RUNS: usize = 21;
 
 fn main() {
     let document = document();
     let flat = flatten(None, &document).expect("keys are short");
-    println!("{} keys, {} bytes of JSON", flat.len(), document.to_string().len());
+    let bytes = format!("{} bytes of JSON", document.to_string().len());
+    FIGURES.add("keys of the document", &flat.len().to_string(), "", bytes.as_str());
 
     measure("compile a user's schema of 100 rules", || Schema::with_users(&users_rules()).is_ok());
     let built_in = Schema::built_in();
@@ -67,7 +71,7 @@ fn measure(what: &str, mut run: impl FnMut() -> bool) {
         .collect();
     times.sort();
     let median = times.get(RUNS / 2).copied().unwrap_or_default();
-    println!("{what}: {:.2} ms", median.as_secs_f64() * 1000.0);
+    FIGURES.add(what, &format!("{:.2} ms", median.as_secs_f64() * 1000.0), "", "");
 }
 
 fn member(number: u8) -> Member {

@@ -2,16 +2,16 @@
 //!
 //! Each figure is the best of five runs over 256 MiB that do not repeat, in pieces of one MiB.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a benchmark measures with the real clock, and prints"
-)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures with the real clock")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use mesh_files::Chunker;
+use mesh_testkit::{Figures, Raw};
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const BYTES: usize = 256 << 20;
 const PIECE: usize = 1 << 20;
@@ -28,7 +28,6 @@ fn main() {
         }
         black_box(hasher.finalize());
     });
-    report("BLAKE3 of the whole, alone", hash, hash);
     let cut = best(|| {
         let mut chunker = Chunker::new(BYTES as u64);
         let mut count = 0_u32;
@@ -53,5 +52,7 @@ fn best(mut run: impl FnMut()) -> Duration {
 fn report(what: &str, took: Duration, floor: Duration) {
     let rate = BYTES as f64 / took.as_secs_f64() / 1e9;
     let ratio = took.as_secs_f64() / floor.as_secs_f64();
-    println!("{what}: {rate:.2} GB/s, {ratio:.2} × the time of hashing alone");
+    let alone = BYTES as f64 / floor.as_secs_f64() / 1e9;
+    let raw = Raw::new(format!("BLAKE3 of the whole {alone:.2} GB/s; times"), ratio);
+    FIGURES.add(what, &format!("{rate:.2} GB/s"), "", raw);
 }

@@ -201,19 +201,8 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     backup::sweep(data_dir.path());
     let mut keyring = Keyring::new(data_dir.keys()?);
     let me = keyring.node_key().peer_id();
-    let (path, tables) = (data_dir.database(), data_dir.tables());
-    // Before the other one is brought to this program's schema: an older program changes neither of them.
-    mesh_tables::refuse_newer(&tables)
-        .await
-        .map_err(|source| StartError::Store { path: tables.clone(), source: Box::new(source) })?;
-    let mut store_config = config.store.clone();
-    store_config.stream_seed = clock::random_u64();
-    let store = Store::open(&path, store_config, tasks.tracker())
-        .await
-        .map_err(|source| StartError::Store { path: path.clone(), source: Box::new(source) })?;
-    let replication = Replication::open(&tables, config.tables.clone(), &tasks)
-        .await
-        .map_err(|source| StartError::Store { path: tables, source: Box::new(source) })?;
+    let path = data_dir.database();
+    let (store, replication) = open_databases(&data_dir, &config, &tasks).await?;
     restore_keys(&store, &mut keyring, &path).await?;
     let membership = restore_membership(&store, &keyring, &path).await?;
     let view = Arc::new(RwLock::new(Arc::new(View::new(me, &membership))));
@@ -267,6 +256,28 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     });
     run(&shared, listeners, &path).await?;
     Ok(shared)
+}
+
+/// Opens both databases. A newer program's is refused before the other one is brought to this program's schema:
+/// an older program changes neither of them.
+async fn open_databases(
+    data_dir: &DataDir,
+    config: &Config,
+    tasks: &Tasks,
+) -> Result<(Store, Replication), StartError> {
+    let (path, tables) = (data_dir.database(), data_dir.tables());
+    mesh_tables::refuse_newer(&tables)
+        .await
+        .map_err(|source| StartError::Store { path: tables.clone(), source: Box::new(source) })?;
+    let mut store_config = config.store.clone();
+    store_config.stream_seed = clock::random_u64();
+    let store = Store::open(&path, store_config, tasks.tracker())
+        .await
+        .map_err(|source| StartError::Store { path, source: Box::new(source) })?;
+    let replication = Replication::open(&tables, config.tables.clone(), tasks)
+        .await
+        .map_err(|source| StartError::Store { path: tables, source: Box::new(source) })?;
+    Ok((store, replication))
 }
 
 /// Everything that needs the shared state to exist: profile, outbox, tasks, control socket.

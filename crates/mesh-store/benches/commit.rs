@@ -4,7 +4,6 @@
 //! Files go to the folder in `MESH_STORE_BENCH_DIR`, or to the system's temporary folder.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-#![expect(clippy::print_stdout, reason = "a benchmark reports to the terminal")]
 
 use std::error::Error;
 use std::future::Future;
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use mesh_protocol::{MessageId, PeerId, UnixMillis};
 use mesh_store::{NewInbox, NewOutbox, OutboxEnd, Store, StoreConfig};
+use mesh_testkit::{Figures, Raw};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqliteConnection};
 use tokio_util::task::TaskTracker;
@@ -25,6 +25,9 @@ const BODY_BYTES: usize = 256;
 const ROUNDS: usize = 9;
 const PER_ROUND: usize = 300;
 const IN_FLIGHT: usize = 64;
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 static NUMBER: AtomicU64 = AtomicU64::new(1);
 
@@ -122,12 +125,12 @@ fn summary(took: &mut [Duration]) -> Summary {
 
 fn report(name: &str, took: &mut [Duration], bare: &Summary) -> Summary {
     let found = summary(took);
-    println!(
-        "{name:<40} median {:>7.0} µs   p99 {:>7.0} µs   {:.2} × bare",
-        found.median,
-        found.p99,
-        found.median / bare.median
-    );
+    let micros = |micros: f64| format!("{micros:.0} µs");
+    let raw =
+        Raw::new(format!("bare autocommit {}", micros(bare.median)), found.median / bare.median);
+    FIGURES.add(&format!("{name}: p50"), &micros(found.median), "", raw);
+    let raw = Raw::new(format!("bare autocommit {}", micros(bare.p99)), found.p99 / bare.p99);
+    FIGURES.add(&format!("{name}: p99"), &micros(found.p99), "", raw);
     found
 }
 
@@ -193,9 +196,8 @@ fn report_rate(name: &str, mut rates: Vec<f64>, one: &Summary) {
     rates.sort_unstable_by(f64::total_cmp);
     let median = rates.get(rates.len() / 2).copied().unwrap_or(0.0);
     let ratio = median / (1e6 / one.median);
-    println!(
-        "{name:<20} {IN_FLIGHT} in flight   {median:>8.0} a second   {ratio:.1} × one in flight"
-    );
+    let raw = Raw::new("one in flight", ratio);
+    FIGURES.add(&format!("{name}, {IN_FLIGHT} in flight"), &format!("{median:.0}/s"), "", raw);
 }
 
 async fn run(folder: &Path) -> Outcome<()> {
@@ -208,7 +210,6 @@ async fn run(folder: &Path) -> Outcome<()> {
     }
     store.close().await?;
     let floor = summary(&mut measured.bare);
-    report("bare autocommit", &mut measured.bare, &floor);
     report("append_outbox", &mut measured.append, &floor);
     let cycle = report("append_outbox and finish_outbox", &mut measured.cycle, &floor);
     let commit = report("commit_inbox", &mut measured.commit, &floor);

@@ -1,17 +1,19 @@
 //! A virtual network for tests: messages travel between numbered nodes on virtual time, under
 //! conditions that a test chooses, and everything that happens follows from one seed.
 //!
-//! Only ever a dev-dependency. Never in here: engines, async, threads, waiting, and outside [`netns`],
-//! which makes a LAN for real processes, no IO. The clock of the machine is read once, for an origin
+//! Only ever a dev-dependency. Never in here: engines, async, threads, waiting, and no IO outside [`netns`],
+//! which makes a LAN for real processes, and [`Figures`], which keeps what benchmarks find. The clock of the machine is read once, for an origin
 //! that nothing depends on, because `Instant` has no other maker.
 //!
 //! Start reading at [`VirtualNetwork`]; [`VirtualMesh`] runs a set of engines on one.
 
 mod conditions;
+mod figures;
 mod mesh;
 pub mod netns;
 mod network;
 
 pub use conditions::Conditions;
+pub use figures::{Figures, Raw};
 pub use mesh::{VirtualMesh, VirtualNode};
 pub use network::{Delivery, NodeId, Traffic, VirtualNetwork, WireSize};

@@ -5,8 +5,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a benchmark measures with the real clock, prints, and may fail"
+    reason = "a benchmark measures with the real clock, and may fail"
 )]
 
 use std::fs::{self, File};
@@ -15,8 +14,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mesh_protocol::{FileDigests, FileEntry, FileTime, PushId, RelativePath};
+use mesh_testkit::{Figures, Raw};
 use mesh_tree::{Plan, Root, RootConfig, Space, Staging};
 use sha2::{Digest as _, Sha256};
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const RUNS: usize = 5;
 const FILES: u64 = 10_000;
@@ -25,14 +28,14 @@ const PIECES: u64 = 1 << 10;
 
 fn main() {
     let small = vec![7; 4096];
-    measure("10,000 x 4 KiB: bare write, one syncfs", |top| {
+    let bare = measure(|top| {
         for number in 0..FILES {
             fs::write(top.join(number.to_string()), &small).expect("it is written");
         }
         sync(top);
     });
     let digests = of(&[&small]);
-    measure("10,000 x 4 KiB: stage, commit", |top| {
+    let ours = measure(|top| {
         let root = Root::open(top, RootConfig::default()).expect("it opens");
         let staging = Staging::open(&root, PushId::from_bytes([1; 16])).expect("it opens");
         let entries: Vec<_> =
@@ -44,13 +47,15 @@ fn main() {
     });
 
     let piece = vec![7; PIECE];
-    measure("1 GiB: bare write, fdatasync", |top| {
+    report("10,000 x 4 KiB: stage, commit", ours, "bare write, one syncfs", bare);
+
+    let bare = measure(|top| {
         let mut file = File::create(top.join("f")).expect("it is made");
         (0..PIECES).for_each(|_| file.write_all(&piece).expect("it is written"));
         file.sync_data().expect("it is synced");
     });
     let digests = of(&vec![piece.as_slice(); 1 << 10]);
-    measure("1 GiB: stage with both digests, commit", |top| {
+    let ours = measure(|top| {
         let root = Root::open(top, RootConfig::default()).expect("it opens");
         let staging = Staging::open(&root, PushId::from_bytes([1; 16])).expect("it opens");
         let entry = entry("f", PIECES << 20);
@@ -59,6 +64,12 @@ fn main() {
         file.finish(&digests).expect("it is right");
         commit(&staging, &[entry]);
     });
+    report("1 GiB: stage with both digests, commit", ours, "bare write, fdatasync", bare);
+}
+
+fn report(what: &str, ours: Duration, plainly: &str, bare: Duration) {
+    let raw = Raw::new(format!("{plainly} {bare:.2?}"), ours.as_secs_f64() / bare.as_secs_f64());
+    FIGURES.add(what, &format!("{ours:.2?}"), "", raw);
 }
 
 fn commit(staging: &Staging, entries: &[FileEntry]) {
@@ -88,7 +99,7 @@ fn sync(top: &Path) {
     rustix::fs::syncfs(&folder).expect("it is synced");
 }
 
-fn measure(what: &str, mut run: impl FnMut(&Path)) {
+fn measure(mut run: impl FnMut(&Path)) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
         .map(|_| {
             let top = tempfile::tempdir().expect("there is room");
@@ -98,6 +109,5 @@ fn measure(what: &str, mut run: impl FnMut(&Path)) {
         })
         .collect();
     times.sort_unstable();
-    let median = times.get(RUNS / 2).copied().unwrap_or_default();
-    println!("{what}: {median:?}");
+    times.get(RUNS / 2).copied().unwrap_or_default()
 }

@@ -7,7 +7,6 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
     clippy::indexing_slicing,
     reason = "a benchmark reports, and gives up when the world breaks"
 )]
@@ -23,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use mesh_control::{ConfigImport, ConfigQuery, ConfigSet, ConfigWatchQuery};
+use mesh_testkit::{Figures, Raw};
 use serde_json::{Map, Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, query};
@@ -31,6 +31,9 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::process::Agent;
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const MIB: f64 = 1024.0 * 1024.0;
 /// Saves and commands that are followed one by one.
@@ -51,12 +54,12 @@ fn folder() -> TempDir {
     tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-fn line(figure: &str, value: &str, aim: &str, bare: &str) {
-    println!("{figure:<52} {value:>24}  {aim:<22} {bare}");
+fn line(figure: &str, value: &str, aim: &str, bare: impl Into<Raw>) {
+    FIGURES.add(figure, value, aim, bare);
 }
 
-fn against(took: Duration, what: &str, bare: Duration) -> String {
-    format!("{what} {bare:.2?}, {:.1} x", took.as_secs_f64() / bare.as_secs_f64())
+fn against(took: Duration, what: &str, bare: Duration) -> Raw {
+    Raw::new(format!("{what} {bare:.2?}"), took.as_secs_f64() / bare.as_secs_f64())
 }
 
 fn middle_and_tail(mut times: Vec<Duration>) -> (Duration, Duration) {
@@ -190,13 +193,13 @@ impl Mesh {
             &format!("{figure}: p50"),
             &format!("{middle:.2?}"),
             "",
-            &against(middle, commit, bare),
+            against(middle, commit, bare),
         );
         line(
             &format!("{figure}: p99"),
             &format!("{tail:.2?}"),
             "≤ 20 ms",
-            &against(tail, commit, bare_tail),
+            against(tail, commit, bare_tail),
         );
     }
 
@@ -228,12 +231,12 @@ impl Mesh {
         let ((middle, tail), (bare, bare_tail)) = (middle_and_tail(seen), middle_and_tail(bare));
         let figure = format!("a save in the files of both others, {keys}");
         let what = "a file replaced";
-        line(&format!("{figure}: p50"), &format!("{middle:.2?}"), "", &against(middle, what, bare));
+        line(&format!("{figure}: p50"), &format!("{middle:.2?}"), "", against(middle, what, bare));
         line(
             &format!("{figure}: p99"),
             &format!("{tail:.2?}"),
             "≤ 500 ms",
-            &against(tail, what, bare_tail),
+            against(tail, what, bare_tail),
         );
     }
 
@@ -286,7 +289,6 @@ impl Mesh {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut mesh = Mesh::start().await;
-    line("figure", "measured", "aim", "the disk alone, ratio");
     mesh.follow_commands("few keys").await;
     mesh.follow_saves("few keys").await;
     mesh.import(0..KEYS).await;

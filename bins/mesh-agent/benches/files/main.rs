@@ -26,11 +26,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use mesh_control::{PushRequest, PushState, PushTargetState, PushView};
+use mesh_testkit::Figures;
 use rand::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
 
 use crate::process::Agent;
 use crate::ssh::{Ssh, Took};
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const MIB: f64 = 1024.0 * 1024.0;
 const LARGE_MIB: usize = 1024;
@@ -46,7 +50,7 @@ fn folder() -> TempDir {
 }
 
 fn line(figure: &str, value: &str, aim: &str, others: &str) {
-    println!("{figure:<52} {value:>16}  {aim:<28} {others}");
+    FIGURES.add(figure, value, aim, others);
 }
 
 /// Bytes that nothing makes smaller, the same ones each time.
@@ -259,7 +263,6 @@ async fn main() {
     if world.ssh.is_none() {
         println!("scp, rsync and sshd are not all installed: nothing to compare with");
     }
-    line("figure", "measured", "aim", "others in the same run");
     let only = std::env::var("MESH_BENCH_PART").ok();
     let is_wanted = |part| only.as_deref().is_none_or(|only| only == part);
     if is_wanted("large") {

@@ -5,11 +5,7 @@
 //! machine's cores, as they would not on three machines. A missed aim is a line to read, not a failure.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a benchmark reports, and gives up when the world breaks"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark reports, and gives up when the world breaks")]
 
 mod bare;
 #[path = "../agent/process.rs"]
@@ -24,11 +20,15 @@ use mesh_control::{
     ChangeOperation, SqlJson, SqlStatement, TableCreate, TransactionRequest, WatchQuery,
 };
 use mesh_protocol::SqlValue;
+use mesh_testkit::{Figures, Raw};
 use tempfile::TempDir;
 
 use crate::bare::{Bare, Reader};
 use crate::process::Agent;
 use crate::shapes::{COLUMNS, INSERT, TABLE};
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const MIB: f64 = 1024.0 * 1024.0;
 /// Inserts that are followed one by one.
@@ -49,13 +49,13 @@ fn folder() -> TempDir {
     tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-fn line(figure: &str, value: &str, aim: &str, bare: &str) {
-    println!("{figure:<52} {value:>24}  {aim:<22} {bare}");
+fn line(figure: &str, value: &str, aim: &str, bare: impl Into<Raw>) {
+    FIGURES.add(figure, value, aim, bare);
 }
 
 /// A figure beside what SQLite alone takes.
-fn against(took: Duration, bare: Duration) -> String {
-    format!("bare {bare:.2?}, {:.2} x", took.as_secs_f64() / bare.as_secs_f64())
+fn against(took: Duration, bare: Duration) -> Raw {
+    Raw::new(format!("bare {bare:.2?}"), took.as_secs_f64() / bare.as_secs_f64())
 }
 
 fn middle_and_tail(mut times: Vec<Duration>) -> (Duration, Duration) {
@@ -146,12 +146,12 @@ impl Mesh {
         }
         let ((middle, tail), (bare, bare_tail)) = (middle_and_tail(seen), middle_and_tail(bare));
         let figure = "one insert visible on both other members";
-        line(&format!("{figure}: p50"), &format!("{middle:.2?}"), "≤ 4 ms", &against(middle, bare));
+        line(&format!("{figure}: p50"), &format!("{middle:.2?}"), "≤ 4 ms", against(middle, bare));
         line(
             &format!("{figure}: p99"),
             &format!("{tail:.2?}"),
             "≤ 15 ms",
-            &against(tail, bare_tail),
+            against(tail, bare_tail),
         );
     }
 
@@ -193,7 +193,7 @@ impl Mesh {
         #[expect(clippy::cast_precision_loss, reason = "a thousand")]
         let rate = SINGLES as f64 / took.as_secs_f64();
         let figure = "1,000 one-row transactions, one client";
-        line(figure, &format!("{rate:.0}/s"), "≥ 1,500/s", &against(took, bare));
+        line(figure, &format!("{rate:.0}/s"), "≥ 1,500/s", against(took, bare));
         line("  until both other members have the last", &format!("{everywhere:.2?}"), "", "");
     }
 
@@ -214,7 +214,7 @@ impl Mesh {
             self.bare.insert(end - rows..end).await;
         }
         let bare = started.elapsed();
-        line(figure, &format!("{took:.2?}"), aim, &against(took, bare));
+        line(figure, &format!("{took:.2?}"), aim, against(took, bare));
         line("  until committed where they were written", &format!("{committed:.2?}"), "", "");
     }
 
@@ -262,7 +262,12 @@ impl Mesh {
         let rows = self.next - 1;
         let figure = format!("a column added to {rows} rows, on all members");
         let grown = after.saturating_sub(before);
-        line(&figure, &format!("{took:.2?}"), "sends no rows", &format!("{grown} bytes in all"));
+        line(
+            &figure,
+            &format!("{took:.2?}"),
+            "sends no rows",
+            format!("{grown} bytes in all").as_str(),
+        );
     }
 }
 
@@ -287,7 +292,7 @@ async fn measure_bookkeeping() {
         "100,000 rows inserted through triggers",
         &format!("{ratio:.2} x"),
         "≤ 3.5 x",
-        &format!("{through:.2?} to {plain:.2?}"),
+        Raw::new(format!("{through:.2?} to {plain:.2?}"), ratio),
     );
     // Sealed, and nobody else needs it: the log shrinks to what is kept for watchers.
     let deadline = Instant::now() + TRIMMED_AFTER;
@@ -305,7 +310,7 @@ async fn measure_bookkeeping() {
         &format!("on disk: {ROWS} rows x {COLUMNS} columns, with bookkeeping"),
         &format!("{:.2} x", with / without),
         "≤ 1.9 x",
-        &format!("{:.1} to {:.1} MiB", with / MIB, without / MIB),
+        Raw::new(format!("{:.1} to {:.1} MiB", with / MIB, without / MIB), with / without),
     );
 }
 

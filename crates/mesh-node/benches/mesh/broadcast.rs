@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use mesh_node::{DeliveryOutcome, Filter, Node};
 
 use crate::bare;
-use crate::report::{Figure, Table, micros, middle};
+use crate::report::{Figure, micros, middle};
 use crate::world::{self, Mesh};
 
 const BYTES: usize = 256;
@@ -34,7 +34,7 @@ async fn broadcasts(node: &Node) -> Vec<Duration> {
     sending.await.unwrap()
 }
 
-pub(crate) async fn measure(table: &mut Table) {
+pub(crate) async fn measure() {
     let started = Instant::now();
     let mesh = Mesh::of(MEMBERS + 1).await;
     println!("{} members are linked after {:.1?}", MEMBERS + 1, started.elapsed());
@@ -53,12 +53,13 @@ pub(crate) async fn measure(table: &mut Table) {
         ours.push(node);
         theirs.push(bare);
     }
-    table.add(Figure {
+    Figure {
         name: format!("live broadcast of 256 B to {MEMBERS}, all acknowledged"),
         ours: micros(middle(&ours)),
         raw: micros(middle(&theirs)),
         ratio: middle(&ratios),
         aim: "≤ 1.2 × as many bare HTTP/2 requests at once",
-    });
+    }
+    .add();
     mesh.stop().await;
 }

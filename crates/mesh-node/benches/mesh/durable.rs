@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::bare;
 use crate::disk::Disk;
-use crate::report::{Figure, Table, micros, middle, percentile};
+use crate::report::{Figure, micros, middle, percentile};
 use crate::world::{self, Mesh};
 
 const BYTES: usize = 256;
@@ -143,7 +143,7 @@ impl Bare {
     }
 }
 
-pub(crate) async fn measure_alone(table: &mut Table) {
+pub(crate) async fn measure_alone() {
     let folder = world::folder();
     let mesh = Mesh::of(2).await;
     let (sender, receiver) = (mesh.node(0), mesh.node(1).peer_id());
@@ -163,40 +163,43 @@ pub(crate) async fn measure_alone(table: &mut Table) {
         sums.push(times.sum);
         in_turn.extend(times.in_turn);
     }
-    table.add(Figure {
+    Figure {
         name: "durable 256 B, one in flight: median".to_owned(),
         ours: micros(middle(&all)),
         raw: micros(middle(&in_turn)),
         ratio: middle(&over_in_turn),
         aim: "≤ 1.5 × (bare commit, TLS there, bare commit, TLS back)",
-    });
+    }
+    .add();
     // No program comes near this one: whoever waits for the other side's disk finds the own one, and
     // the own thread, asleep.
-    table.add(Figure {
+    Figure {
         name: "  over the sum of the parts, each in a loop of its own".to_owned(),
         ours: micros(middle(&all)),
         raw: micros(middle(&sums)),
         ratio: middle(&over_sum),
         aim: "(what waiting for each other costs is left out)",
-    });
+    }
+    .add();
     let figures = [
         ("durable 256 B, one in flight: p99", &all, "≤ 5 × the median"),
         ("  the same of the bare parts in turn", &in_turn, "(the machine's own stalls)"),
     ];
     for (name, times, aim) in figures {
         let slowest = percentile(times, 99);
-        table.add(Figure {
+        Figure {
             name: name.to_owned(),
             ours: micros(slowest),
             raw: format!("{} median", micros(middle(times))),
             ratio: slowest.as_secs_f64() / middle(times).as_secs_f64(),
             aim,
-        });
+        }
+        .add();
     }
     mesh.stop().await;
 }
 
-pub(crate) async fn measure_crowd(table: &mut Table) {
+pub(crate) async fn measure_crowd() {
     let mesh = Mesh::of(2).await;
     let (sender, receiver) = (mesh.node(0), mesh.node(1).peer_id());
     deliveries(sender, receiver, WARM_UP).await;
@@ -209,12 +212,13 @@ pub(crate) async fn measure_crowd(table: &mut Table) {
         alone.push(one);
         crowd.push(many);
     }
-    table.add(Figure {
+    Figure {
         name: format!("durable 256 B, {SENDERS} in flight: messages/s"),
         ours: format!("{:.0}", middle(&crowd)),
         raw: format!("{:.0} alone", middle(&alone)),
         ratio: middle(&ratios),
         aim: "≥ 8 × one in flight; 5,000/s",
-    });
+    }
+    .add();
     mesh.stop().await;
 }

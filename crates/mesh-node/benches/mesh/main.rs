@@ -28,31 +28,27 @@ mod world;
 #[path = "../../../mesh-transport/benches/link/bare.rs"]
 mod bare;
 
-use crate::report::Table;
-
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let is_wanted = |group: &str| wanted.is_empty() || wanted.iter().any(|name| name == group);
-    let mut table = Table::new();
     bare::runtime().block_on(async {
         if is_wanted("durable") {
-            durable::measure_alone(&mut table).await;
+            durable::measure_alone().await;
         }
         if is_wanted("crowd") {
-            durable::measure_crowd(&mut table).await;
+            durable::measure_crowd().await;
         }
         if is_wanted("ping") {
-            ping::measure(&mut table).await;
+            ping::measure().await;
         }
         if is_wanted("live") {
-            live::measure(&mut table).await;
+            live::measure().await;
         }
         if is_wanted("broadcast") {
-            broadcast::measure(&mut table).await;
+            broadcast::measure().await;
         }
         if is_wanted("relay") {
-            relay::measure(&mut table).await;
+            relay::measure().await;
         }
     });
-    table.print();
 }

@@ -6,7 +6,7 @@ use mesh_node::Node;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::bare;
-use crate::report::{Figure, Table, micros, middle};
+use crate::report::{Figure, micros, middle};
 use crate::world::Mesh;
 
 /// Header, nonce and clock of a ping's frame.
@@ -52,7 +52,7 @@ async fn bare_pings() -> Vec<Duration> {
     pinging.await.unwrap()
 }
 
-pub(crate) async fn measure(table: &mut Table) {
+pub(crate) async fn measure() {
     let mesh = Mesh::of(2).await;
     pings(mesh.node(0), "m1").await;
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -63,12 +63,13 @@ pub(crate) async fn measure(table: &mut Table) {
         ours.push(node);
         theirs.push(bare);
     }
-    table.add(Figure {
+    Figure {
         name: "ping over the kept link: median".to_owned(),
         ours: micros(middle(&ours)),
         raw: micros(middle(&theirs)),
         ratio: middle(&ratios),
         aim: "≤ 3 × raw TLS ping-pong",
-    });
+    }
+    .add();
     mesh.stop().await;
 }

@@ -3,7 +3,7 @@
 
 use crate::durable::deliveries;
 use crate::ping::pings;
-use crate::report::{Figure, Table, micros, middle};
+use crate::report::{Figure, micros, middle};
 use crate::world::Mesh;
 
 const BLOCKS: usize = 15;
@@ -11,14 +11,14 @@ const MESSAGES_PER_BLOCK: usize = 60;
 /// More pages than SQLite leaves in the log: while that grows, a commit costs the file system more.
 const WARM_UP: usize = 1_100;
 
-pub(crate) async fn measure(table: &mut Table) {
+pub(crate) async fn measure() {
     let mesh = Mesh::apart().await;
-    measure_ping(&mesh, table).await;
-    measure_durable(&mesh, table).await;
+    measure_ping(&mesh).await;
+    measure_durable(&mesh).await;
     mesh.stop().await;
 }
 
-async fn measure_ping(mesh: &Mesh, table: &mut Table) {
+async fn measure_ping(mesh: &Mesh) {
     let near = mesh.node(0);
     for to in ["m1", "m2"] {
         pings(near, to).await;
@@ -31,16 +31,17 @@ async fn measure_ping(mesh: &Mesh, table: &mut Table) {
         direct.push(over_link);
         routed.push(through);
     }
-    table.add(Figure {
+    Figure {
         name: "ping through another member: median".to_owned(),
         ours: micros(middle(&routed)),
         raw: format!("{} direct", micros(middle(&direct))),
         ratio: middle(&added),
         aim: "≤ 1.5 direct round trips added",
-    });
+    }
+    .add();
 }
 
-async fn measure_durable(mesh: &Mesh, table: &mut Table) {
+async fn measure_durable(mesh: &Mesh) {
     let near = mesh.node(0);
     let (between, far) = (mesh.node(1).peer_id(), mesh.node(2).peer_id());
     for to in [between, far] {
@@ -54,11 +55,12 @@ async fn measure_durable(mesh: &Mesh, table: &mut Table) {
         direct.push(over_link);
         routed.push(through);
     }
-    table.add(Figure {
+    Figure {
         name: "durable 256 B through another member: median".to_owned(),
         ours: micros(middle(&routed)),
         raw: format!("{} direct", micros(middle(&direct))),
         ratio: middle(&ratios),
         aim: "(sealed and signed on top of the hop)",
-    });
+    }
+    .add();
 }

@@ -1,6 +1,8 @@
-//! The table at the end, and the middle of many measurements.
+//! The form of a figure, and the middle of many measurements.
 
 use std::time::Duration;
+
+use mesh_testkit::{Figures, Raw};
 
 /// One line: what was measured, what the bare parts take, and how the two compare.
 pub(crate) struct Figure {
@@ -11,33 +13,15 @@ pub(crate) struct Figure {
     pub(crate) aim: &'static str,
 }
 
-pub(crate) struct Table {
-    figures: Vec<Figure>,
-}
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
-impl Table {
-    pub(crate) const fn new() -> Self {
-        Self { figures: Vec::new() }
+impl Figure {
+    /// Shows and keeps it.
+    pub(crate) fn add(&self) {
+        let Self { name, ours, raw, ratio, aim } = self;
+        FIGURES.add(name, ours, aim, Raw::new(raw.as_str(), *ratio));
     }
-
-    /// Shows the line at once too: the next group may take a while.
-    pub(crate) fn add(&mut self, figure: Figure) {
-        println!("{}", line(&figure));
-        self.figures.push(figure);
-    }
-
-    pub(crate) fn print(&self) {
-        println!();
-        println!("{:<52} {:>16} {:>18} {:>7}  aim", "figure", "node", "bare parts", "ratio");
-        for figure in &self.figures {
-            println!("{}", line(figure));
-        }
-    }
-}
-
-fn line(figure: &Figure) -> String {
-    let Figure { name, ours, raw, ratio, aim } = figure;
-    format!("{name:<52} {ours:>16} {raw:>18} {ratio:>7.2}  {aim}")
 }
 
 /// The value below which so many per cent of all lie.

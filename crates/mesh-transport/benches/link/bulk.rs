@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mesh_protocol::{Frame, LinkPing, Live};
+use mesh_testkit::Raw;
 use mesh_transport::{Lane, Link, StreamReceiver, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{FarSide, ROUNDS, bare, link, median, middle, transport};
+use crate::{FIGURES, FarSide, ROUNDS, bare, link, median, middle, transport};
 
 const PIECE_BYTES: usize = 256 << 10;
 const BULK_BYTES: usize = 1 << 30;
@@ -78,12 +79,9 @@ pub(crate) async fn bench_bulk() {
         ours.push(streamed);
         theirs.push(raw);
     }
-    println!(
-        "1 GiB in pieces of 256 KiB: stream {:.2} GB/s, raw tls {:.2} GB/s, ratio {:.2} (at least 0.8)",
-        middle(ours),
-        middle(theirs),
-        middle(ratios)
-    );
+    let raw = Raw::new(format!("raw TLS {:.2} GB/s", middle(theirs)), middle(ratios));
+    let rate = format!("{:.2} GB/s", middle(ours));
+    FIGURES.add("1 GiB on a stream, pieces of 256 KiB", &rate, "≥ 0.8 x raw TLS", raw);
 }
 
 /// What keeps the link busy while it is pinged.
@@ -153,12 +151,15 @@ pub(crate) async fn bench_ping_beside_streams() {
         middles.push(median(by_streams));
         rates.push(rate);
     }
-    println!(
-        "ping beside two streams that carry {:.2} GB/s: middle {:?}, 99 of 100 within {:?}, \
-         {:.2} times what they take beside a full bulk lane (at most 2)",
-        middle(rates),
-        median(middles),
-        median(slowest),
-        middle(ratios)
+    let streams = format!("two streams carry {:.2} GB/s", middle(rates));
+    let middles = format!("{:.1?}", median(middles));
+    FIGURES.add("ping beside two busy streams: p50", &middles, "", streams.as_str());
+    let raw = Raw::new("beside a full bulk lane", middle(ratios));
+    let slowest = format!("{:.1?}", median(slowest));
+    FIGURES.add(
+        "ping beside two busy streams: p99",
+        &slowest,
+        "≤ 2 x beside a full bulk lane",
+        raw,
     );
 }

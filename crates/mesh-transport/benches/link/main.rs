@@ -10,7 +10,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::wildcard_enum_match_arm,
     reason = "a benchmark reports and gives up"
 )]
@@ -25,6 +24,7 @@ use mesh_protocol::{
     Address, Frame, Hello, LinkPing, Live, LiveResult, MeshId, PeerId, ProtocolVersion,
     VersionRange, Welcome,
 };
+use mesh_testkit::{Figures, Raw};
 use mesh_transport::{Gatekeeper, Incoming, Lane, Link, Transport, TransportConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,9 @@ mod bulk;
 const PINGS: usize = 5_000;
 const LIVE_BYTES: usize = 64 << 10;
 const LIVES: usize = 8_000;
+pub(crate) static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
+
 const LIVES_UNDER_WAY: usize = 128;
 const BROADCAST_BYTES: usize = 256;
 const BROADCAST_LINKS: u8 = 64;
@@ -196,11 +199,12 @@ async fn bench_ping() {
         over_link.push(ours);
         raw.push(tls);
     }
-    println!(
-        "ping, {ping_bytes} bytes: link {:?}, raw tls {:?}, ratio {:.2} (at most 3)",
-        median(over_link),
-        median(raw),
-        middle(ratios)
+    let raw = Raw::new(format!("raw TLS {:.1?}", median(raw)), middle(ratios));
+    FIGURES.add(
+        &format!("ping over a link, {ping_bytes} bytes"),
+        &format!("{:.1?}", median(over_link)),
+        "≤ 3 x raw TLS",
+        raw,
     );
 }
 
@@ -248,12 +252,9 @@ async fn bench_stream() {
         ours.push(linked);
         theirs.push(bare);
     }
-    println!(
-        "64 KiB live messages: link {:.2} GB/s, bare HTTP/2 stream {:.2} GB/s, ratio {:.2} (at least 0.6)",
-        middle(ours),
-        middle(theirs),
-        middle(ratios)
-    );
+    let raw = Raw::new(format!("bare HTTP/2 stream {:.2} GB/s", middle(theirs)), middle(ratios));
+    let rate = format!("{:.2} GB/s", middle(ours));
+    FIGURES.add("64 KiB live messages over a link", &rate, "≥ 0.6 x bare HTTP/2", raw);
 }
 
 /// Broadcasts to all links and waits for all answers, again and again; returns each round's time.
@@ -308,11 +309,12 @@ async fn bench_broadcast() {
         ours.push(linked);
         theirs.push(bare);
     }
-    println!(
-        "broadcast of {BROADCAST_BYTES} bytes to {BROADCAST_LINKS}, all answered: links {:?}, bare HTTP/2 requests {:?}, ratio {:.2} (at most 1.2)",
-        median(ours),
-        median(theirs),
-        middle(ratios)
+    let raw = Raw::new(format!("bare HTTP/2 requests {:.1?}", median(theirs)), middle(ratios));
+    FIGURES.add(
+        &format!("{BROADCAST_BYTES} bytes over {BROADCAST_LINKS} links, all answered"),
+        &format!("{:.1?}", median(ours)),
+        "≤ 1.2 x bare HTTP/2",
+        raw,
     );
 }
 

@@ -99,9 +99,8 @@ pub(super) async fn replay(transcript: &Path, prepare: impl AsyncFnOnce(&Path)) 
     let arrived = tokio::time::timeout(PATIENCE, eventually(PATIENCE * 2, "", complete)).await;
     assert!(arrived.is_ok(), "expected {expected:#}, found {last:#}");
     let listener = listener.lock().unwrap();
-    let outcomes = listener.frames.iter().filter_map(|frame| match frame {
-        Frame::DeliverResult(result) => Some(&result.outcomes),
-        _ => None,
+    let outcomes = listener.frames.iter().filter_map(|frame| {
+        if let Frame::DeliverResult(result) = frame { Some(&result.outcomes) } else { None }
     });
     let outcomes: Vec<&DeliverOutcome> = outcomes.flatten().collect();
     assert!(outcomes.len() >= 6, "{outcomes:?}");

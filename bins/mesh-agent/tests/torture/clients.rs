@@ -18,6 +18,7 @@ use crate::write::Dice;
 
 pub(crate) use messages::take;
 pub(crate) use settings::{OWN_KEYS, SHARED_KEYS, own_key, shared_key};
+pub(crate) use tables::accept;
 
 /// What all clients share.
 pub(crate) struct Office {
@@ -94,7 +95,7 @@ pub(crate) fn set_to_work(
         number += 1;
         settings::set(client, number).await;
     }));
-    tasks.spawn_local(client().goes_on(Duration::from_secs(4), tables::accept));
+    tasks.spawn_local(client().goes_on(Duration::from_secs(4), tables::accept_all));
     let mut story = pushes::Story::default();
     tasks.spawn_local(client().goes_on(Duration::from_secs(5), async move |client| {
         pushes::push(client, &mut story).await;

@@ -46,6 +46,7 @@ async fn until(moment: Instant, is_over: impl Fn() -> bool) {
 pub(crate) async fn disturb(office: Rc<Office>, disturbance: Disturbance, began: Instant) {
     let Disturbance { number, from, to, fault } = disturbance;
     until(began + from, || false).await;
+    eprintln!("{disturbance}");
     let over = async || until(began + to, || office.is_over.get()).await;
     let members = &office.world.members;
     match fault {

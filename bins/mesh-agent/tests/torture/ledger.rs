@@ -52,6 +52,8 @@ pub(crate) struct Read {
     pub(crate) from: PeerId,
     pub(crate) number: u64,
     pub(crate) message_id: MessageId,
+    /// `direct`, or the members that it came through.
+    pub(crate) via: String,
     /// Whether the agent said that it left the inbox.
     pub(crate) is_taken: bool,
 }

@@ -11,7 +11,6 @@
     clippy::panic,
     clippy::print_stderr,
     clippy::indexing_slicing,
-    clippy::string_slice,
     clippy::wildcard_enum_match_arm,
     reason = "a test may fail, and says why"
 )]

@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh_control::{
-    ClientError, ConfigFileState, ConflictQuery, DataState, MemberStatus, PushState, PushesQuery,
-    TableQuery,
+    ClientError, ConfigFileState, ConfigQuery, ConflictQuery, DataState, MemberStatus, PushState,
+    PushesQuery, SqlReply, SqlStatement, TableQuery,
 };
 use mesh_protocol::PeerId;
 
-use crate::clients::{Office, take};
+use crate::clients::{Office, accept, take};
 use crate::idle::held;
 use crate::ledger::Standing;
 use crate::world::Member;
 
 /// Beside those that an idle agent had at the beginning: databases open as many as they are asked for.
 const FILES_MORE_MAX: usize = 24;
+
+/// Told of two that differ.
+const DIFFERENCES_MAX: usize = 8;
 
 /// All pushes of a run.
 const PUSHES_MAX: u64 = 1_000;
@@ -53,13 +56,8 @@ pub(crate) async fn unrest(office: &Office, files_idle: &BTreeMap<usize, usize>)
     let mut states = states.into_iter();
     if let Some((first, expected)) = states.next() {
         for (place, state) in states {
-            for (what, value) in &expected {
-                if state.get(what) != Some(value) {
-                    all.push(format!(
-                        "{what} of machines {first} and {place} differ: {value} and {}",
-                        state.get(what).map_or("nothing", String::as_str)
-                    ));
-                }
+            for what in differences(&expected, &state) {
+                all.push(format!("machines {first} and {place} differ: {what}"));
             }
         }
     }
@@ -104,6 +102,9 @@ async fn of_member(
     );
     check(status.custody.messages == 0, format!("{} messages kept", status.custody.messages));
     check(status.sync.behind == 0, format!("{} members have other records", status.sync.behind));
+    for skew in &status.data.clock_skew {
+        accept(office, member, &skew.hostname).await;
+    }
     let data = status.data;
     let is_quiet = data.state == DataState::Ok && data.parked == 0 && data.behind == 0;
     check(is_quiet, format!("tables: {data:?}"));
@@ -131,23 +132,39 @@ fn staged(member: &Member) -> usize {
     std::fs::read_dir(member.root().join(".mesh-tree/staging")).map_or(0, Iterator::count)
 }
 
-/// What has to be the same everywhere, in words that can be compared.
-async fn state(member: &Member) -> Result<BTreeMap<&'static str, String>, ClientError> {
+/// What has to be the same everywhere, by what it is.
+type State = BTreeMap<String, String>;
+
+/// What only one of two has, or has otherwise; of much only the first.
+fn differences(one: &State, other: &State) -> Vec<String> {
+    let mut keys: Vec<&String> = one.keys().chain(other.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let differ = keys.into_iter().filter(|key| one.get(*key) != other.get(*key));
+    let told = differ.map(|key| format!("{key}: {:?} and {:?}", one.get(key), other.get(key)));
+    told.take(DIFFERENCES_MAX).collect()
+}
+
+async fn state(member: &Member) -> Result<State, ClientError> {
     let client = &member.client;
-    let mut state = BTreeMap::new();
-    let mut names: Vec<_> =
-        client.peers().await?.into_iter().map(|peer| (peer.peer_id, peer.hostname)).collect();
-    names.sort();
-    state.insert("names", format!("{names:?}"));
-    let tables = client.table_list(TableQuery { checksum: true }).await?.into_iter();
-    let tables: Vec<_> = tables.map(|table| (table.name, table.rows, table.checksum)).collect();
-    state.insert("tables", format!("{tables:?}"));
-    let conflicts = client.conflict_list(&ConflictQuery::default()).await?.into_iter();
-    let mut conflicts: Vec<String> = conflicts.map(|conflict| conflict.id).collect();
-    conflicts.sort();
-    let ids = conflicts.concat();
-    state.insert("conflicts", format!("{} ({})", conflicts.len(), blake3::hash(ids.as_bytes())));
-    let config = client.config_get(&mesh_control::ConfigQuery::default()).await?.value;
-    state.insert("configurations", config.to_string());
+    let mut state = State::new();
+    for peer in client.peers().await? {
+        state.insert(format!("name of {}", peer.peer_id), peer.hostname);
+    }
+    for table in client.table_list(TableQuery { checksum: true }).await? {
+        state.insert(format!("table {}", table.name), format!("{:?}", table.checksum));
+    }
+    let sql = String::from("SELECT id, a, b, c FROM cells");
+    let rows = client.sql(&SqlStatement { sql, params: Vec::new() }).await?;
+    if let SqlReply::Rows { rows, .. } = rows {
+        state.extend(rows.into_iter().map(|row| (format!("row {:?}", row[0]), format!("{row:?}"))));
+    }
+    for conflict in client.conflict_list(&ConflictQuery::default()).await? {
+        let told = format!("{:?} {:?}: {:?}", conflict.key, conflict.column, conflict.lost);
+        state.insert(format!("conflict {}", conflict.id), told);
+    }
+    for entry in client.config_get(&ConfigQuery::default()).await?.entries {
+        state.insert(format!("key {}", entry.key), format!("{} ({})", entry.value, entry.version));
+    }
     Ok(state)
 }

@@ -34,7 +34,7 @@ const SHRINK_MINUTES: &str = "TORTURE_SHRINK_MINUTES";
 /// The numbers of the disturbances that take place, with commas; all without it.
 const ONLY: &str = "TORTURE_ONLY";
 
-/// A folder for the logs of a run that failed.
+/// A folder for the logs and databases of a run that failed.
 const KEEP: &str = "TORTURE_KEEP";
 
 /// How long the mesh may take until it is quiet after everything was put right.
@@ -188,7 +188,7 @@ fn passed(ended: Result<(), tokio::task::JoinError>, office: &Office) {
 
 fn keep(office: &Office) {
     if let Some(folder) = std::env::var_os(KEEP) {
-        office.world.keep_logs(Path::new(&folder));
+        office.world.keep(Path::new(&folder));
     }
 }
 

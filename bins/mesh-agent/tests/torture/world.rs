@@ -209,13 +209,16 @@ impl World {
         self.members.iter().map(|member| member.peer_id).collect()
     }
 
-    /// Keeps the logs where somebody wants them.
-    pub(crate) fn keep_logs(&self, folder: &Path) {
-        fs::create_dir_all(folder).unwrap();
-        for entry in fs::read_dir(self.dir.path()).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    /// Keeps logs and databases where somebody wants them.
+    pub(crate) fn keep(&self, folder: &Path) {
+        for member in self.everybody() {
+            let kept = folder.join(&member.name);
+            fs::create_dir_all(&kept).unwrap();
+            let log = self.dir.path().join(format!("{}.log", member.name));
+            fs::copy(log, kept.join("log")).unwrap();
+            for name in ["data.db", "data.db-wal", "mesh.db", "mesh.db-wal"] {
+                // One that does not run may have no log of writes.
+                let _not_there = fs::copy(member.data_dir.join(name), kept.join(name));
             }
         }
     }

@@ -41,8 +41,8 @@ fn judge<'r>(
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let (mut taken, mut ids) = (BTreeSet::new(), BTreeMap::new());
-    let mut latest = 0;
-    for Read { number, message_id, is_taken, .. } in read {
+    let mut latest = (0, "");
+    for Read { number, message_id, via, is_taken, .. } in read {
         if taken.contains(number) {
             wrong.push(format!("message {number} was taken and is there again"));
         }
@@ -62,10 +62,11 @@ fn judge<'r>(
             }
             // Nobody knows when that was sent.
             Some(Told::Nothing) => {}
-            Some(Told::Done) if *number < latest => {
-                wrong.push(format!("message {number} came after {latest}"));
+            Some(Told::Done) if *number < latest.0 => {
+                let (later, before) = latest;
+                wrong.push(format!("message {number} ({via}) came after {later} ({before})"));
             }
-            Some(Told::Done) => latest = *number,
+            Some(Told::Done) => latest = (*number, via),
         }
     }
     let is_missing = |number: &u64, told: &Told| *told == Told::Done && !ids.contains_key(number);
@@ -82,7 +83,13 @@ mod tests {
 
     fn read(number: u64, id: u8, is_taken: bool) -> Read {
         let message_id = mesh_protocol::MessageId::from_bytes([id; 16]);
-        Read { from: PeerId::from_bytes([1; 32]), number, message_id, is_taken }
+        Read {
+            from: PeerId::from_bytes([1; 32]),
+            number,
+            message_id,
+            via: String::from("direct"),
+            is_taken,
+        }
     }
 
     fn judged(read: &[Read]) -> Vec<String> {
@@ -102,7 +109,10 @@ mod tests {
     fn what_is_lost_doubled_out_of_order_or_nobodys_is_told() {
         let all = |found: &[Read]| judged(found).join(", ");
         assert_eq!(all(&[read(3, 3, true)]), "message 1 was acknowledged, and is lost");
-        assert_eq!(all(&[read(3, 3, true), read(1, 1, true)]), "message 1 came after 3");
+        assert_eq!(
+            all(&[read(3, 3, true), read(1, 1, true)]),
+            "message 1 (direct) came after 3 (direct)"
+        );
         let twice = [read(1, 1, false), read(1, 2, true), read(3, 3, true)];
         assert!(all(&twice).starts_with("message 1 is there twice"));
         let again = [read(1, 1, true), read(1, 1, true), read(3, 3, true)];

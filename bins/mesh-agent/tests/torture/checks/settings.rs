@@ -33,7 +33,8 @@ pub(super) async fn wrong(office: &Office) -> Vec<String> {
         let of_key: Vec<&Setting> = settings.iter().filter(|one| one.key == key).collect();
         let value = value(first, &key).await;
         let is_known = of_key.iter().any(|one| one.told != Told::Refused && one.value == value);
-        if !is_known && !(value.is_none() && of_key.iter().all(|one| one.told != Told::Done)) {
+        let may_be_unset = of_key.iter().all(|one| one.told != Told::Done);
+        if !is_known && (value.is_some() || !may_be_unset) {
             wrong.push(format!("{key} is {value:?}, which nobody set"));
         }
         for member in &office.world.members {

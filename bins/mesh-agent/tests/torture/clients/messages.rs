@@ -54,6 +54,7 @@ pub(crate) async fn take(office: &Office, member: &Member) -> Result<usize, Clie
             from: message.from_peer_id,
             number: message.data["number"].as_u64().unwrap(),
             message_id: message.message_id,
+            via: message.via.clone(),
             is_taken: false,
         }));
         first

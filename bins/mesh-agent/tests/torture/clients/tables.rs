@@ -3,7 +3,8 @@
 use mesh_control::{ParkedAccept, SqlReply, SqlStatement};
 use mesh_protocol::SqlValue;
 
-use super::Client;
+use super::{Client, Office};
+use crate::world::Member;
 use crate::write::{Outcome, Write};
 
 /// Rows that all of them write.
@@ -37,12 +38,16 @@ pub(super) async fn write(client: &mut Client) {
 }
 
 /// Takes what members wrote while their clocks were ahead, as their operators would.
-pub(super) async fn accept(client: &mut Client) {
+pub(super) async fn accept_all(client: &mut Client) {
     let Ok(status) = client.member.client.status().await else { return };
     for skew in status.data.clock_skew {
-        // Whoever is not known any more, or cannot be asked, is tried again.
-        let accept = ParkedAccept { host: skew.hostname };
-        let result = client.member.client.parked_accept(&accept).await;
-        client.office.ledger.borrow_mut().note("accept", &result);
+        accept(&client.office, &client.member, &skew.hostname).await;
     }
+}
+
+/// Whoever is not known any more, or cannot be asked, is tried again.
+pub(crate) async fn accept(office: &Office, member: &Member, host: &str) {
+    let accept = ParkedAccept { host: host.to_owned() };
+    let result = member.client.parked_accept(&accept).await;
+    office.ledger.borrow_mut().note("accept", &result);
 }

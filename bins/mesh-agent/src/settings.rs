@@ -5,7 +5,7 @@ mod files;
 mod tables;
 
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU8, NonZeroU16};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use config::RawConfig;
 use files::{RawFiles, RawRepository, RawRoot};
 use mesh_node::{
     Address, DiscoveryConfig, ExchangeConfig, Hostname, LanConfig, Node, NodeBuilder, PushSettings,
-    RepositorySettings, SharedConfigSettings, TablesConfig, TailscaleConfig,
+    REMOVE_QUORUM_MAX, RepositorySettings, SharedConfigSettings, TablesConfig, TailscaleConfig,
 };
 use serde::Deserialize;
 use tables::RawTables;
@@ -94,6 +94,9 @@ pub(crate) struct Flags {
     /// This member's name at its first start [default: the machine's]
     #[arg(long, global = true, value_name = "NAME", env = "MESH_HOSTNAME")]
     hostname: Option<Hostname>,
+    /// How many members have to ask for a removal in the mesh that this agent founds at its first start [default: 1]
+    #[arg(long, global = true, value_name = "N", env = "MESH_REMOVE_QUORUM")]
+    remove_quorum: Option<NonZeroU8>,
     /// Address to listen on; repeatable [default: port 13500 of all addresses]
     #[arg(
         long,
@@ -177,6 +180,9 @@ impl Flags {
         if let Some(hostname) = &self.hostname {
             add("--hostname", hostname.to_string());
         }
+        if let Some(members) = self.remove_quorum {
+            add("--remove-quorum", members.to_string());
+        }
         if let Some(metrics) = self.metrics {
             add("--metrics", metrics.to_string());
         }
@@ -216,6 +222,7 @@ pub(crate) enum LogFormat {
 struct RawFile {
     data_dir: Option<PathBuf>,
     hostname: Option<Hostname>,
+    remove_quorum: Option<NonZeroU8>,
     listen: Vec<SocketAddr>,
     advertise: Vec<Address>,
     socket: Option<PathBuf>,
@@ -270,6 +277,7 @@ impl RawDiscovery {
 pub(crate) struct Settings {
     data_dir: PathBuf,
     hostname: Option<Hostname>,
+    remove_quorum: NonZeroU8,
     listen: Vec<SocketAddr>,
     advertise: Vec<Address>,
     discovery: DiscoveryConfig,
@@ -293,6 +301,15 @@ fn loopback(metrics: Option<SocketAddr>) -> anyhow::Result<Option<SocketAddr>> {
         ),
         taken => Ok(taken),
     }
+}
+
+fn remove_quorum(given: Option<NonZeroU8>) -> anyhow::Result<NonZeroU8> {
+    let members = given.unwrap_or(NonZeroU8::MIN);
+    anyhow::ensure!(
+        members.get() <= REMOVE_QUORUM_MAX,
+        "a removal can be made to need {REMOVE_QUORUM_MAX} members at the most, not {members}"
+    );
+    Ok(members)
 }
 
 fn set<T>(field: &mut T, given: Option<T>) {
@@ -327,6 +344,7 @@ impl Settings {
         Ok(Self {
             data_dir,
             hostname: flags.hostname.or(file.hostname),
+            remove_quorum: remove_quorum(flags.remove_quorum.or(file.remove_quorum))?,
             listen: first_filled(flags.listen, file.listen),
             advertise: first_filled(flags.advertise, file.advertise),
             discovery: file.discovery.join(flags.peer, flags.no_lan, flags.no_tailscale),
@@ -358,7 +376,8 @@ impl Settings {
             .shared_config(self.config.clone())
             .pushes(self.pushes.clone())
             .repositories(self.repositories.clone())
-            .discovery(self.discovery.clone());
+            .discovery(self.discovery.clone())
+            .remove_quorum(self.remove_quorum);
         if let Some(hostname) = &self.hostname {
             builder = builder.hostname(hostname.clone());
         }

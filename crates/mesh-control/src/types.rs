@@ -42,8 +42,8 @@ pub use joining::{
     JoinProgress, JoinRequestBody, JoinStep, TokenCreate, TokenCreated, TokenState, TokenView,
 };
 pub use members::{
-    MemberStatus, PeerRef, PeerState, PeerView, PingReply, PingRequest, RemoveRequest, RenameReply,
-    RenameRequest,
+    MemberStatus, PeerRef, PeerState, PeerView, PendingRemovalView, PingReply, PingRequest,
+    RemoveRequest, RenameReply, RenameRequest,
 };
 pub use messages::{
     DeliveryState, DeliveryView, InboxAck, InboxAckReply, InboxQuery, InboxView, OutboxView,

@@ -47,6 +47,11 @@ impl Membership {
         let acts_max = RECORDS_PER_FRAME_MAX - 1 - usize::from(profile.is_some());
         let mut acts = self.chain_to(peer, &by_subject);
         acts.truncate(acts_max);
+        // Whoever knows of few that have a vote would take fewer votes for enough.
+        acts.extend(self.electorate());
+        let mut listed = BTreeSet::new();
+        acts.retain(|record| listed.insert(record.id()));
+        acts.truncate(acts_max);
         let mut seen: BTreeSet<RecordId> = acts.iter().map(|record| record.id()).collect();
         let mut parties = BTreeSet::from([*peer]);
         let mut queue = VecDeque::from([*peer]);
@@ -65,6 +70,51 @@ impl Membership {
         all.map(|record| record.signed().clone()).collect()
     }
 
+    /// What a removed peer is told: as many of its removals as show it that it is out, one by each that
+    /// asked for it, and nothing else of the mesh.
+    #[must_use]
+    pub fn removals_to_show(&self, peer: &PeerId, count_max: usize) -> Vec<SignedRecord> {
+        let judgement = &self.findings().judgement;
+        let by_subject = self.acts_by_subject();
+        let acts = || by_subject.get(peer).into_iter().flatten();
+        let overridden: BTreeSet<RecordId> = acts()
+            .filter(|record| judgement.counting.contains(&record.id()))
+            .filter_map(|record| match record.record() {
+                Record::Admission(admission) => Some(&admission.overrides),
+                Record::Founding(_) | Record::Profile(_) | Record::Removal(_) => None,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        let mut removals: Vec<_> = acts()
+            .filter(|record| matches!(record.record(), Record::Removal(_)))
+            .map(|record| {
+                let id = record.id();
+                let is_spent = !judgement.counting.contains(&id) || overridden.contains(&id);
+                (is_spent, !judgement.has_vote(&record.record().signer()), record)
+            })
+            .collect();
+        removals.sort_by_key(|(is_spent, has_none, record)| (*is_spent, *has_none, record.id()));
+        let mut signers = BTreeSet::new();
+        removals.retain(|(.., record)| signers.insert(record.record().signer()));
+        removals.iter().take(count_max).map(|(.., record)| record.signed().clone()).collect()
+    }
+
+    /// Admissions by the founder of one peer more than it takes for a removal, as far as there are so many.
+    fn electorate(&self) -> Vec<&VerifiedRecord> {
+        let quorum = usize::from(self.remove_quorum().get());
+        if quorum == 1 {
+            return Vec::new();
+        }
+        let mut subjects = BTreeSet::new();
+        let founder = self.founding().record().signer();
+        let admissions = self.signed_by(&founder).filter(|record| match record.record() {
+            Record::Admission(admission) => subjects.insert(admission.subject),
+            Record::Founding(_) | Record::Profile(_) | Record::Removal(_) => false,
+        });
+        admissions.take(quorum + 1).collect()
+    }
+
     fn acts_by_subject(&self) -> BySubject<'_> {
         let mut by_subject = BySubject::new();
         for record in self.records() {
@@ -81,7 +131,6 @@ impl Membership {
     /// Admissions that count, from one by the founder to one of `peer`.
     fn chain_to<'a>(&self, peer: &PeerId, by_subject: &BySubject<'a>) -> Vec<&'a VerifiedRecord> {
         let judgement = &self.findings().judgement;
-        let removals: &[RecordId] = judgement.removals_of(peer);
         let mut chain = Vec::new();
         let mut next = *peer;
         // The depth of the sponsor shrinks with each step, so this ends at the founder.
@@ -97,9 +146,7 @@ impl Membership {
                     Record::Admission(admission) => Some((admission, *record)),
                     Record::Founding(_) | Record::Profile(_) | Record::Removal(_) => None,
                 })
-                .filter(|(admission, _)| {
-                    !is_first || removals.iter().all(|id| admission.overrides.contains(id))
-                })
+                .filter(|(_, record)| !is_first || judgement.effective.contains(&record.id()))
                 .filter_map(|(admission, record)| {
                     let sponsor_depth = judgement.depths.get(&admission.sponsor)?;
                     Some((*sponsor_depth, record.id(), admission.sponsor, record))

@@ -14,6 +14,17 @@
 //! A peer **belongs** when it is the founder and no removal of it counts, or when an admission of it
 //! counts that overrides every removal of it that counts.
 //!
+//! # Where one removal is not enough
+//! A mesh may be founded with a quorum of N. There a removal that counts is a **vote**, if its signer is the
+//! founder or an admission of it by the founder counts. An act is silenced when the votes of N peers say so,
+//! each by the words above; a peer is out when there are votes of N peers that the admission in question
+//! does not override. What a peer signs about itself is decisive alone. Where fewer than N peers other than
+//! the subject were ever admitted by the founder (itself included), all of them are enough, but one at least.
+//!
+//! - Whom others admit has no vote, so that nobody makes itself more votes: k members that lie have k.
+//! - How many are needed depends on no removal, so no removal makes the next one easier.
+//! - With N = 1 every removal that counts is decisive.
+//!
 //! Where removals silence each other in a circle this leaves a **contest**: acts that wait for one another
 //! and for nothing else. In each contest the most senior signer prevails, of those that have a voice and
 //! are not removed for certain: its admissions in the contest count, or, if it has none there, its
@@ -54,7 +65,7 @@ use mesh_protocol::{PeerId, RecordId, UnixMillis};
 
 pub(crate) use fact::{ActKind, Fact};
 
-use case::{Act, Case, PartyNo, Status};
+use case::{Act, Case, Party, PartyNo, Status};
 
 /// How a member came to belong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +78,15 @@ pub(crate) struct Place {
     pub(crate) sponsor: Option<PeerId>,
 }
 
+/// A removal that too few have asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Who asked for it.
+    pub by: Vec<PeerId>,
+    /// How many it takes.
+    pub needed: usize,
+}
+
 /// What the records say, without the profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Judgement {
@@ -76,14 +96,20 @@ pub(crate) struct Judgement {
     pub(crate) depths: BTreeMap<PeerId, u32>,
     /// Who belongs.
     pub(crate) places: BTreeMap<PeerId, Place>,
+    /// The admissions that count and are not outdone by removals.
+    pub(crate) effective: BTreeSet<RecordId>,
     /// The removals that count, of every peer that has any, whether it came back or not.
     pub(crate) removals: BTreeMap<PeerId, Vec<RecordId>>,
+    /// Of each peer that belongs and whose removal was asked for: by whom, and how many it takes.
+    pub(crate) pending: BTreeMap<PeerId, Pending>,
+    /// Who has a vote on removals; everybody where one is enough.
+    pub(crate) electors: Option<BTreeSet<PeerId>>,
 }
 
 impl Judgement {
-    /// The removals of `peer` that count.
-    pub(crate) fn removals_of(&self, peer: &PeerId) -> &[RecordId] {
-        self.removals.get(peer).map_or(&[], Vec::as_slice)
+    /// Whether a removal that `peer` signs has a say.
+    pub(crate) fn has_vote(&self, peer: &PeerId) -> bool {
+        self.electors.as_ref().is_none_or(|electors| electors.contains(peer))
     }
 
     /// Whether `one` prevails over `other` in a contest.
@@ -97,9 +123,10 @@ impl Judgement {
 pub(crate) fn judge<'a>(
     founder: PeerId,
     founded_at: UnixMillis,
+    remove_quorum: usize,
     facts: impl IntoIterator<Item = Fact<'a>>,
 ) -> Judgement {
-    let mut case = Case::new(founder, facts);
+    let mut case = Case::new(founder, remove_quorum, facts);
     case.settle();
     let depths = case.depths();
     let since = case.since(founded_at);
@@ -108,39 +135,69 @@ pub(crate) fn judge<'a>(
         depths: depths.iter().map(|(party, depth)| (case[*party].id, *depth)).collect(),
         ..Judgement::default()
     };
+    if case.has_quorum {
+        let voters = case.party_numbers().filter(|party| {
+            depths.contains_key(party) && case.has_vote(*party, |status| status == Status::Counts)
+        });
+        judgement.electors = Some(voters.map(|party| case[party].id).collect());
+    }
     for party in case.party_numbers() {
-        let id = case[party].id;
-        if let Some(place) = place(&case, party, &depths, &since) {
-            judgement.places.insert(id, place);
-        }
-        let removals: Vec<RecordId> =
-            case.counting(&case[party].removals).map(|(_, removal)| removal.id).collect();
-        if !removals.is_empty() {
-            judgement.removals.insert(id, removals);
-        }
+        note(&case, party, &depths, &since, &mut judgement);
     }
     judgement
 }
 
-/// The party's place among the members, if it belongs.
-fn place(
+/// Writes down what was found about one party.
+fn note(
     case: &Case,
     party: PartyNo,
     depths: &BTreeMap<PartyNo, u32>,
     since: &BTreeMap<PartyNo, UnixMillis>,
-) -> Option<Place> {
-    let removals: Vec<_> = case.counting(&case[party].removals).map(|(no, _)| no).collect();
-    if party == case.founder() && removals.is_empty() {
-        return Some(Place { depth: 0, joined_at: *since.get(&party)?, sponsor: None });
+    judgement: &mut Judgement,
+) {
+    let Party { id, needed, .. } = case[party];
+    let removals: Vec<RecordId> =
+        case.counting(&case[party].removals).map(|(_, removal)| removal.id).collect();
+    let mut standing: Vec<(Option<&Act>, BTreeSet<PartyNo>)> = Vec::new();
+    if party == case.founder() {
+        standing.extend(case.votes(party, &BTreeSet::new()).map(|votes| (None, votes)));
     }
-    let is_effective =
-        |admission: &Act| removals.iter().all(|removal| admission.references.contains(removal));
+    for (_, admission) in case.counting(&case[party].admissions) {
+        if let Some(votes) = case.votes(party, &admission.references) {
+            judgement.effective.insert(admission.id);
+            standing.push((Some(admission), votes));
+        }
+    }
+    let fewest = standing.iter().map(|(_, votes)| votes).min_by_key(|votes| votes.len());
+    if let Some(votes) = fewest.filter(|votes| !votes.is_empty()) {
+        let by = votes.iter().map(|voter| case[*voter].id).collect();
+        judgement.pending.insert(id, Pending { by, needed });
+    }
+    let admissions: Option<Vec<&Act>> =
+        standing.into_iter().map(|(admission, _)| admission).collect();
+    let place = match admissions {
+        // The founder belongs by the founding record.
+        None => since.get(&party).map(|at| Place { depth: 0, joined_at: *at, sponsor: None }),
+        Some(admissions) => place(case, &admissions, depths, since),
+    };
+    if let Some(place) = place {
+        judgement.places.insert(id, place);
+    }
+    if !removals.is_empty() {
+        judgement.removals.insert(id, removals);
+    }
+}
+
+/// The place among the members that `admissions` of one party give it.
+fn place(
+    case: &Case,
+    admissions: &[&Act],
+    depths: &BTreeMap<PartyNo, u32>,
+    since: &BTreeMap<PartyNo, UnixMillis>,
+) -> Option<Place> {
     let mut least: Option<(UnixMillis, u32, RecordId, PeerId)> = None;
     let mut depth = u32::MAX;
-    for (_, admission) in case.counting(&case[party].admissions) {
-        if !is_effective(admission) {
-            continue;
-        }
+    for admission in admissions {
         let sponsor = admission.signer;
         let (Some(sponsor_depth), Some(sponsor_since)) =
             (depths.get(&sponsor), since.get(&sponsor))

@@ -32,6 +32,7 @@ mod swim;
 mod verdict;
 
 pub use error::{InsertError, RefuseReason};
+pub use judge::Pending;
 pub use links::{LinkConfig, LinkInput, LinkOutput, LinkPlanner, keeps_existing, neighbours};
 pub use liveness::{Liveness, LivenessConfig, LivenessInput, LivenessOutput, MemberState};
 pub use membership::{Inserted, Membership};

@@ -1,6 +1,7 @@
 //! The set of records: what gets in, what gives way, what is refused.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU8;
 use std::sync::OnceLock;
 
 use mesh_protocol::{MeshId, PeerId, Record, RecordId, UnixMillis, VerifiedRecord};
@@ -32,6 +33,7 @@ pub struct Membership {
     founding: VerifiedRecord,
     founder: PeerId,
     founded_at: UnixMillis,
+    remove_quorum: NonZeroU8,
     records: BTreeMap<RecordId, VerifiedRecord>,
     by_signer: BTreeMap<PeerId, BTreeSet<RecordId>>,
     profiles: BTreeMap<PeerId, (u64, RecordId)>,
@@ -58,14 +60,14 @@ impl Membership {
         let Record::Founding(content) = founding.record() else {
             return Err(InsertError::NotFounding { id: founding.id() });
         };
-        let (founder, founded_at) = (content.founder, content.founded_at);
         let mut membership = Self {
-            founder,
-            founded_at,
+            founder: content.founder,
+            founded_at: content.founded_at,
+            remove_quorum: content.remove_quorum,
             records: BTreeMap::new(),
             by_signer: BTreeMap::new(),
             profiles: BTreeMap::new(),
-            known: BTreeSet::from([founder]),
+            known: BTreeSet::from([content.founder]),
             orphans: 0,
             findings: OnceLock::new(),
             founding: founding.clone(),
@@ -78,6 +80,12 @@ impl Membership {
     #[must_use]
     pub const fn mesh_id(&self) -> MeshId {
         self.founding.mesh_id()
+    }
+
+    /// How many members have to ask for a removal before it is one.
+    #[must_use]
+    pub const fn remove_quorum(&self) -> NonZeroU8 {
+        self.remove_quorum
     }
 
     /// Keeps a record, unless it is known, outdated, foreign or one too many.
@@ -141,7 +149,8 @@ impl Membership {
     /// What the records would say if there were one more.
     pub(crate) fn judge_with(&self, extra: Option<Fact<'_>>) -> Judgement {
         let facts = self.records.values().filter_map(Fact::of);
-        judge(self.founder, self.founded_at, facts.chain(extra))
+        let remove_quorum = usize::from(self.remove_quorum.get());
+        judge(self.founder, self.founded_at, remove_quorum, facts.chain(extra))
     }
 
     pub(crate) const fn founding(&self) -> &VerifiedRecord {

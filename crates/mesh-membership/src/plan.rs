@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mesh_protocol::{PeerId, RECORD_REFERENCES_MAX, Record, RecordId, UnixMillis};
 
 use crate::Membership;
-use crate::judge::{ActKind, Fact};
+use crate::judge::{ActKind, Fact, Pending};
 
 /// What a removal should say, and what it would bring about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub struct RemovalPlan {
     /// Whether the removal would have effect: false when the remover does not belong, or when a removal
     /// that the subject signed against the remover prevails.
     pub is_effective: bool,
+    /// Whether the remover has a say; false where one removal is not enough and the founder did not admit
+    /// the remover.
+    pub has_vote: bool,
+    /// What is there without effect: who would have asked for the removal then, the remover among them if
+    /// its word counts, and how many it takes.
+    pub pending: Option<Pending>,
     /// Whether the subject is senior to the remover: whoever has its key can contest the removal, so a
     /// stolen key is better removed from a more senior machine.
     pub is_contestable: bool,
@@ -34,7 +40,13 @@ impl Membership {
             .signed_by(subject)
             .filter(|record| judgement.counting.contains(&record.id()))
             .filter_map(Fact::of)
-            .filter(|fact| fact.kind == ActKind::Admission || fact.subject != *remover)
+            .filter(|fact| match fact.kind {
+                ActKind::Admission => true,
+                // A vote of the subject that has led to nothing must not lead to anything later.
+                ActKind::Removal => {
+                    fact.subject != *remover && !judgement.pending.contains_key(&fact.subject)
+                }
+            })
             .map(|fact| {
                 let is_needed = fact.kind == ActKind::Admission && verdict.is_member(&fact.subject);
                 (!is_needed, fact.id)
@@ -58,6 +70,8 @@ impl Membership {
         RemovalPlan {
             lost,
             is_effective: !after.places.contains_key(subject),
+            has_vote: judgement.has_vote(remover),
+            pending: after.pending.get(subject).cloned(),
             is_contestable: judgement.is_senior(subject, remover),
             standing,
         }

@@ -8,7 +8,7 @@ use mesh_protocol::{
 };
 
 use crate::MEMBERS_MAX;
-use crate::judge::{Judgement, Place};
+use crate::judge::{Judgement, Pending, Place};
 use crate::names::{Claim, assign_names};
 
 /// Fewest digits of a peer id that are taken for an abbreviation.
@@ -76,6 +76,7 @@ pub struct Verdict {
     names: BTreeMap<Hostname, PeerId>,
     former: BTreeMap<Hostname, Vec<(UnixMillis, PeerId)>>,
     removals: BTreeMap<PeerId, Removal>,
+    pending: BTreeMap<PeerId, Pending>,
 }
 
 impl Verdict {
@@ -124,6 +125,9 @@ impl Verdict {
                 verdict.removals.insert(*peer, removal.clone());
             }
         }
+        let pending = judgement.pending.iter();
+        let pending = pending.filter(|(peer, _)| verdict.members.contains_key(peer));
+        verdict.pending = pending.map(|(peer, pending)| (*peer, pending.clone())).collect();
         verdict
     }
 
@@ -149,6 +153,12 @@ impl Verdict {
     #[must_use]
     pub fn removal_of(&self, peer: &PeerId) -> Option<&Removal> {
         self.removals.get(peer)
+    }
+
+    /// The removal of a member that too few have asked for.
+    #[must_use]
+    pub fn pending_removal_of(&self, peer: &PeerId) -> Option<&Pending> {
+        self.pending.get(peer)
     }
 
     /// Finds the member that `name` stands for: a hostname in any case, a full peer id in hexadecimal, a

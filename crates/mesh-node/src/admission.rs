@@ -19,7 +19,7 @@ use crate::shared::{Shared, lock};
 use crate::view::View;
 
 /// Removals that a removed peer is shown at the most.
-const OWN_REMOVALS_MAX: usize = 16;
+const OWN_REMOVALS_MAX: usize = mesh_protocol::REMOVE_QUORUM_MAX as usize;
 
 /// Signer, signature and lengths of a record, rounded up.
 const RECORD_OVERHEAD_BYTES: usize = 128;
@@ -224,12 +224,7 @@ impl Shared {
 
     /// What a removed peer is told: its own removals, so that it knows, and nothing else of the mesh.
     fn own_removals(&self, peer: &PeerId) -> Option<Frame> {
-        let core = lock(&self.core);
-        let removals = core.membership().records().filter(|record| {
-            matches!(record.record(), Record::Removal(removal) if removal.subject == *peer)
-        });
-        let records: Vec<SignedRecord> =
-            removals.map(|record| record.signed().clone()).take(OWN_REMOVALS_MAX).collect();
+        let records = lock(&self.core).membership().removals_to_show(peer, OWN_REMOVALS_MAX);
         (!records.is_empty()).then_some(Frame::Records(Records { records }))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -124,6 +125,14 @@ impl NodeBuilder {
         self
     }
 
+    /// How many members have to ask for a removal before it is one, in the mesh that this node founds at
+    /// its first start. A mesh keeps what it was founded with; one unless this is called.
+    #[must_use]
+    pub fn remove_quorum(mut self, members: NonZeroU8) -> Self {
+        self.config.remove_quorum = members;
+        self
+    }
+
     /// Shows figures in Prometheus' format on this loopback address; without it there are none.
     #[must_use]
     pub fn metrics(mut self, address: SocketAddr) -> Self {
@@ -204,7 +213,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
     let path = data_dir.database();
     let (store, replication) = open_databases(&data_dir, &config, &tasks).await?;
     restore_keys(&store, &mut keyring, &path).await?;
-    let membership = restore_membership(&store, &keyring, &path).await?;
+    let membership = restore_membership(&store, &keyring, &path, config.remove_quorum).await?;
     let view = Arc::new(RwLock::new(Arc::new(View::new(me, &membership))));
     let doorkeeper = Doorkeeper { me, view: Arc::clone(&view) };
     let transport = Transport::new(
@@ -456,6 +465,7 @@ async fn restore_membership(
     store: &Store,
     keyring: &Keyring,
     path: &std::path::Path,
+    remove_quorum: NonZeroU8,
 ) -> Result<Membership, StartError> {
     let failed = |source: mesh_store::StoreError| StartError::Store {
         path: path.to_owned(),
@@ -473,6 +483,7 @@ async fn restore_membership(
             founder: keyring.node_key().peer_id(),
             founded_at: clock::now().wall,
             nonce,
+            remove_quorum,
         };
         let record = keyring
             .node_key()

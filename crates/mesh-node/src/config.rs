@@ -1,6 +1,7 @@
 //! What a node can be told. Everything has a default.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub(crate) struct Config {
     pub(crate) advertise: Vec<Address>,
     pub(crate) socket: Option<PathBuf>,
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) remove_quorum: NonZeroU8,
     pub(crate) delivery: DeliveryConfig,
     pub(crate) links: LinkConfig,
     pub(crate) liveness: LivenessConfig,
@@ -78,6 +80,7 @@ impl Config {
             advertise: Vec::new(),
             socket: None,
             metrics: None,
+            remove_quorum: NonZeroU8::MIN,
             delivery: DeliveryConfig::default(),
             links: LinkConfig::default(),
             liveness: LivenessConfig::default(),

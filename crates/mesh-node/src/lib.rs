@@ -54,6 +54,7 @@ mod reach;
 mod receipts;
 mod records;
 mod relay;
+mod removal;
 mod send;
 mod shared;
 mod shared_config;
@@ -83,7 +84,8 @@ pub use mesh_files::{DistributionConfig, SenderConfig};
 pub use mesh_membership::{LinkConfig, LivenessConfig};
 pub use mesh_protocol::{
     Address, CustomJson, ErrorCode, Hostname, HybridClock, JsonText, MediaStream, MediaType,
-    MeshId, MeshMessage, MessageId, OriginId, Payload, PeerId, RootName, SqlValue, UnixMillis,
+    MeshId, MeshMessage, MessageId, OriginId, Payload, PeerId, REMOVE_QUORUM_MAX,
+    RootName, SqlValue, UnixMillis,
 };
 pub use mesh_store::StoreConfig;
 pub use mesh_sync::ExchangeConfig;

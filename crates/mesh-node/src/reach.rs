@@ -164,6 +164,12 @@ impl Shared {
     /// Removes a member that nobody has seen for longer than the mesh waits.
     pub(crate) async fn forget_member(self: Arc<Self>, peer: PeerId, last_seen_at: UnixMillis) {
         let hostname = self.view().label(&peer);
+        // Where one word is not enough, words are given by people: what an agent says by itself would stand
+        // against a member that has come back since.
+        if lock(&self.core).membership().remove_quorum().get() > 1 {
+            tracing::debug!(peer = %peer.short(), %hostname, "a member has been away for long");
+            return;
+        }
         let away = clock::now().wall.since(last_seen_at);
         tracing::warn!(peer = %peer.short(), %hostname, days = away.as_secs() / 86_400, "removing a member that has been away for too long");
         let reason = format!("not seen since {last_seen_at}");

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use mesh_crypto::{Verifier, digest};
 use mesh_membership::Member;
 use mesh_protocol::{
-    Admission, ErrorCode, FormerHostname, Frame, Hostname, PeerId, Profile, RECORDS_PER_FRAME_MAX,
-    Record, RecordId, RecordIds, Records, Removal, SignedRecord, TokenId, UnixMillis,
-    VerifiedRecord, VersionRange,
+    ErrorCode, FormerHostname, Frame, Hostname, PeerId, Profile, RECORDS_PER_FRAME_MAX, Record,
+    RecordId, RecordIds, Records, SignedRecord, UnixMillis, VerifiedRecord, VersionRange,
 };
 use mesh_store::{AuditRow, PeerRow, PeerStatus, StoredRecord};
 use mesh_transport::Lane;
@@ -206,6 +205,12 @@ impl Shared {
                         tracing::warn!(peer = %subject.short(), %hostname, "peer removed");
                         let detail = json!({ "peer_id": subject, "hostname": hostname, "by": before.label(&removal.remover), "by_peer_id": removal.remover, "reason": removal.reason });
                         self.emit_audited(now, "peer_removed", Some(removal.remover), detail);
+                    } else if let Some(pending) = after.verdict.pending_removal_of(&subject) {
+                        let hostname = after.label(&subject);
+                        let (asked, needed) = (pending.by.len(), pending.needed);
+                        tracing::warn!(peer = %subject.short(), %hostname, asked, needed, "a removal was asked for");
+                        let detail = json!({ "peer_id": subject, "hostname": hostname, "by": after.label(&removal.remover), "by_peer_id": removal.remover, "reason": removal.reason, "asked": asked, "needed": needed });
+                        self.emit_audited(now, "removal_asked", Some(removal.remover), detail);
                     }
                 }
                 Record::Profile(_) => {
@@ -376,72 +381,6 @@ impl Shared {
         }
         self.refresh_profile(Some(hostname)).await?;
         Ok((before, self.links().len()))
-    }
-
-    /// Expels a member.
-    pub(crate) async fn remove_peer(
-        self: &Arc<Self>,
-        name: &str,
-        reason: String,
-    ) -> Result<Member, NodeError> {
-        let now = clock::now().wall;
-        let view = self.view();
-        view.check_member()?;
-        let peer = view.resolve(name, now)?.peer;
-        if peer == self.me {
-            return Err(NodeError::new(
-                ErrorCode::BadRequest,
-                "an agent cannot remove itself; nothing was done",
-            )
-            .with_hint("run `mesh-ctl peers remove` on another member"));
-        }
-        if reason.len() > mesh_protocol::TEXT_BYTES_MAX {
-            return Err(NodeError::new(
-                ErrorCode::BadRequest,
-                "the reason is longer than 1,024 bytes; nothing was done",
-            ));
-        }
-        let Some(member) = view.verdict.member(&peer).cloned() else {
-            return Err(NodeError::new(ErrorCode::UnknownPeer, "the peer is no member any more"));
-        };
-        let (plan, lost, removed_at) = {
-            let core = lock(&self.core);
-            let membership = core.membership();
-            let plan = membership.plan_removal(&peer, &self.me);
-            let lost =
-                plan.lost.iter().map(|subject| (*subject, membership.plan_admission(subject)));
-            let lost: Vec<(PeerId, Vec<RecordId>)> = lost.collect();
-            (plan, lost, membership.date_for(&self.me, now))
-        };
-        if !plan.is_effective {
-            return Err(NodeError::new(
-                ErrorCode::NotAMember,
-                format!("a removal by {name} outranks one by this agent; nothing was done"),
-            )
-            .with_hint("remove it on a member that is closer to the mesh's founder"));
-        }
-        // A removal can name only so many admissions that stand; the rest are vouched for anew.
-        let mut records = Vec::with_capacity(lost.len() + 1);
-        for (subject, overrides) in lost {
-            records.push(self.sign(&Record::Admission(Admission {
-                mesh_id: view.mesh_id,
-                subject,
-                sponsor: self.me,
-                token_id: TokenId::from_bytes([0; TokenId::LEN]),
-                admitted_at: removed_at,
-                overrides,
-            }))?);
-        }
-        records.push(self.sign(&Record::Removal(Removal {
-            mesh_id: view.mesh_id,
-            subject: peer,
-            remover: self.me,
-            removed_at,
-            reason,
-            standing: plan.standing,
-        }))?);
-        self.insert_verified(records, None).await?;
-        Ok(member)
     }
 
     /// Signs a record of this node.

@@ -46,6 +46,13 @@ impl View {
         self.verdict.members().values().filter(|member| member.peer_id != self.me)
     }
 
+    /// Labels of the members whose removal too few have asked for.
+    pub(crate) fn pending_removals(&self) -> Vec<String> {
+        let members = self.verdict.members().values();
+        let asked = members.filter(|m| self.verdict.pending_removal_of(&m.peer_id).is_some());
+        asked.map(|member| member.hostname.to_string()).collect()
+    }
+
     /// The label of a peer; its id when it is no member.
     pub(crate) fn label(&self, peer: &PeerId) -> String {
         self.verdict

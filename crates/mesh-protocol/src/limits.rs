@@ -46,6 +46,10 @@ pub const FORMER_HOSTNAMES_MAX: usize = 8;
 /// Most record ids named by a removal or admission (standing records, overridden removals).
 pub const RECORD_REFERENCES_MAX: usize = 128;
 
+/// Most members whose word a mesh may want for a removal: their removals, and the admissions that give
+/// them a vote, fit in one frame with everything else that proves a membership.
+pub const REMOVE_QUORUM_MAX: u8 = 16;
+
 /// Longest application type of a custom JSON message.
 pub const APP_TYPE_BYTES_MAX: usize = 128;
 

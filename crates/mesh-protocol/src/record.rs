@@ -3,13 +3,15 @@
 //! A [`SignedRecord`] is what travels and is stored. It becomes a [`VerifiedRecord`] only through
 //! [`SignedRecord::verify`], so nothing that was not checked can reach the verdict.
 
+use std::num::NonZeroU8;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{ByteCount, check_count, decode, encode, list};
 use crate::{
     ADDRESSES_MAX, Address, DecodeError, EncodeError, FORMER_HOSTNAMES_MAX, Hostname, MeshId,
-    PeerId, RECORD_BYTES_MAX, RECORD_REFERENCES_MAX, RecordError, RecordId, SealingPublicKey,
-    Signature, TEXT_BYTES_MAX, TokenId, UnixMillis, VersionRange,
+    PeerId, RECORD_BYTES_MAX, RECORD_REFERENCES_MAX, REMOVE_QUORUM_MAX, RecordError, RecordId,
+    SealingPublicKey, Signature, TEXT_BYTES_MAX, TokenId, UnixMillis, VersionRange,
 };
 
 /// Creates a mesh. The mesh's id is the digest of this record, so nobody can found the same mesh twice.
@@ -21,6 +23,15 @@ pub struct Founding {
     pub founded_at: UnixMillis,
     /// Random bytes: two meshes of one founder differ.
     pub nonce: [u8; 32],
+    /// How many members have to ask for a removal before it is one; at most 16. It is in the mesh's id, so nobody can
+    /// change it. Written only where it is not one: in a kind that programs which do not know it refuse,
+    /// because they would come to another verdict.
+    #[serde(skip, default = "one")]
+    pub remove_quorum: NonZeroU8,
+}
+
+const fn one() -> NonZeroU8 {
+    NonZeroU8::MIN
 }
 
 /// A member vouches for a newcomer.
@@ -117,6 +128,7 @@ mod kind {
     pub(super) const ADMISSION: u16 = 2;
     pub(super) const PROFILE: u16 = 3;
     pub(super) const REMOVAL: u16 = 4;
+    pub(super) const QUORUM_FOUNDING: u16 = 5;
 }
 
 impl Record {
@@ -148,7 +160,12 @@ impl Record {
     /// [`EncodeError`] when a bound is exceeded.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
         let (kind, body) = match self {
-            Self::Founding(body) => (kind::FOUNDING, encode(body, RECORD_BYTES_MAX)?),
+            Self::Founding(body) if body.remove_quorum == NonZeroU8::MIN => {
+                (kind::FOUNDING, encode(body, RECORD_BYTES_MAX)?)
+            }
+            Self::Founding(body) => {
+                (kind::QUORUM_FOUNDING, encode(&(body, body.remove_quorum), RECORD_BYTES_MAX)?)
+            }
             Self::Admission(body) => (kind::ADMISSION, encode(body, RECORD_BYTES_MAX)?),
             Self::Profile(body) => (kind::PROFILE, encode(body, RECORD_BYTES_MAX)?),
             Self::Removal(body) => (kind::REMOVAL, encode(body, RECORD_BYTES_MAX)?),
@@ -180,6 +197,14 @@ impl Record {
             kind::ADMISSION => Self::Admission(decode(WHAT, body, false)?),
             kind::PROFILE => Self::Profile(decode(WHAT, body, false)?),
             kind::REMOVAL => Self::Removal(decode(WHAT, body, false)?),
+            kind::QUORUM_FOUNDING => {
+                let (founding, remove_quorum): (Founding, NonZeroU8) = decode(WHAT, body, false)?;
+                // One form for one content: a quorum of one is said by the other kind.
+                if remove_quorum == NonZeroU8::MIN {
+                    return Err(DecodeError::Malformed { what: WHAT });
+                }
+                Self::Founding(Founding { remove_quorum, ..founding })
+            }
             other => return Err(DecodeError::UnknownKind { kind: other }),
         };
         record.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
@@ -189,7 +214,10 @@ impl Record {
     /// Names the field that breaks its bound, if one does.
     fn check_bounds(&self) -> Result<(), &'static str> {
         match self {
-            Self::Founding(_) => Ok(()),
+            Self::Founding(founding) => {
+                let members = usize::from(founding.remove_quorum.get());
+                check_count("founding", members, usize::from(REMOVE_QUORUM_MAX))
+            }
             Self::Admission(admission) => {
                 check_count("admission", admission.overrides.len(), RECORD_REFERENCES_MAX)
             }

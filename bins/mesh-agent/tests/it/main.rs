@@ -31,6 +31,8 @@ mod old_and_new;
 mod outsiders;
 mod proxy;
 mod pushes;
+mod promises;
+mod quorum;
 mod raw;
 mod relaying;
 mod renaming;

@@ -1,6 +1,7 @@
 //! Strangers and members that were removed: nothing of the mesh is open to them.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::path::Path;
 
 use mesh_control::{RenameRequest, TokenCreate};
@@ -125,7 +126,7 @@ fn frames_of_members(mesh_id: MeshId) -> Vec<Frame> {
 
 fn own_mesh(stranger: &Stranger) -> Vec<SignedRecord> {
     let founding =
-        Founding { founder: stranger.peer_id(), founded_at: UnixMillis(1), nonce: [1; 32] };
+        Founding { founder: stranger.peer_id(), founded_at: UnixMillis(1), nonce: [1; 32], remove_quorum: NonZeroU8::MIN };
     vec![stranger.sign(Record::Founding(founding))]
 }
 

@@ -1,11 +1,11 @@
 use clap::{Args, Subcommand};
-use mesh_control::{MemberStatus, PeerView, RemoveRequest};
+use mesh_control::{MemberStatus, PeerView, PendingRemovalView, RemoveRequest};
 
 use super::Context;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::progress::patiently;
-use crate::text::{Columns, DIM, NORMAL, ago, millis, or_dash, plain};
+use crate::text::{Columns, DIM, NORMAL, ODD, ago, millis, or_dash, plain, styled};
 
 pub(crate) const EXAMPLE: &str = "\
 Examples:
@@ -21,7 +21,7 @@ pub(crate) struct PeersArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Expels a member everywhere; it can come back with a new token only
+    /// Expels a member everywhere, or asks for it where others have to agree; it can come back with a new token only
     #[command(after_help = "Example:\n  mesh-ctl peers remove oak --reason 'sold'")]
     Remove {
         /// Hostname, peer id, or the first eight or more digits of it
@@ -43,13 +43,32 @@ pub(crate) async fn run(args: PeersArgs, context: &Context) -> Result<Exit, Fail
             let request = RemoveRequest { host, reason };
             let removed = client.peer_remove(&request);
             let removed = patiently("telling the members", removed).await?;
-            context.output.show(&removed, |peer| {
-                let hostname = plain(&peer.hostname);
-                format!("{hostname} ({}) is a member no more.\n", peer.peer_id.short())
-            })?;
+            context.output.show(&removed, outcome)?;
         }
     }
     Ok(Exit::Done)
+}
+
+/// What asking for a removal came to.
+fn outcome(peer: &PeerView) -> String {
+    let hostname = plain(&peer.hostname);
+    match &peer.removal {
+        None => format!("{hostname} ({}) is a member no more.\n", peer.peer_id.short()),
+        Some(removal) => format!(
+            "{}; run `mesh-ctl peers remove {hostname}` on another member.\n",
+            asked(&hostname, removal)
+        ),
+    }
+}
+
+/// How far a removal has come.
+fn asked(hostname: &str, removal: &PendingRemovalView) -> String {
+    let PendingRemovalView { asked_by, needed } = removal;
+    let names = plain(&asked_by.join(", "));
+    format!(
+        "{hostname} stays a member: {} of {needed} members have asked for its removal ({names})",
+        asked_by.len()
+    )
 }
 
 /// The way to a member, in words.
@@ -102,5 +121,12 @@ pub(super) fn render(peers: &[PeerView]) -> String {
             ],
         );
     }
-    columns.render()
+    let mut text = columns.render();
+    for peer in peers {
+        if let Some(removal) = &peer.removal {
+            text.push_str(&styled(ODD, &asked(&plain(&peer.hostname), removal)));
+            text.push_str(".\n");
+        }
+    }
+    text
 }

@@ -58,6 +58,13 @@ fn render(status: &StatusView) -> String {
         text.push_str(&styled(ODD, &skew));
         text.push('\n');
     }
+    if !status.pending_removals.is_empty() {
+        let names = plain(&status.pending_removals.join(", "));
+        let pending =
+            format!("Removals that others have to ask for as well: {names} (`mesh-ctl peers`).");
+        text.push_str(&styled(ODD, &pending));
+        text.push('\n');
+    }
     if status.removed {
         text.push_str(&styled(BAD, "This agent was expelled from its mesh."));
         text.push('\n');

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 
 use crate::harness::{FIXED, Machine};
 
-const COMMANDS: [(&str, &[&str]); 50] = [
+const COMMANDS: [(&str, &[&str]); 51] = [
     ("status", &["status"]),
     ("token_create", &["token", "create", "--ttl", "1h", "--note", "for mint"]),
     ("token_list", &["token", "list"]),
@@ -13,6 +13,7 @@ const COMMANDS: [(&str, &[&str]); 50] = [
     ("join", &["join", "TOKEN"]),
     ("peers", &["peers"]),
     ("peers_remove", &["peers", "remove", "oak", "--reason", "sold"]),
+    ("peers_remove_asked", &["peers", "remove", "mint"]),
     ("hostname", &["hostname", "elm"]),
     ("ping", &["ping", "mint", "-c", "2", "--interval-ms", "1"]),
     ("ping_relayed", &["ping", "oak"]),

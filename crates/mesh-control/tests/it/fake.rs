@@ -18,9 +18,10 @@ use mesh_control::{
     ApiError, CheckView, ConfigFileState, ConfigStatusView, ControlApi, DeliveryState,
     DeliveryView, EventView, InboxAck, InboxAckReply, InboxQuery, InboxView, JoinProgress,
     JoinRequestBody, JoinStep, MemberStatus, OutboxView, PeerCounts, PeerRef, PeerState, PeerView,
-    PingReply, PingRequest, QueueView, RemoveRequest, RenameReply, RenameRequest, RouteCounts,
-    SendReply, SendRequest, StatusView, SyncProgress, SyncReply, SyncRequest, SyncStep,
-    SyncStepView, SyncView, TableSyncView, TokenCreate, TokenCreated, TokenState, TokenView,
+    PendingRemovalView, PingReply, PingRequest, QueueView, RemoveRequest, RenameReply,
+    RenameRequest, RouteCounts, SendReply, SendRequest, StatusView, SyncProgress, SyncReply,
+    SyncRequest, SyncStep, SyncStepView, SyncView, TableSyncView, TokenCreate, TokenCreated,
+    TokenState, TokenView,
 };
 use mesh_protocol::{ErrorCode, MeshId, MessageId, PeerId, TokenId, UnixMillis};
 use serde_json::json;
@@ -121,6 +122,10 @@ impl FakeAgent {
             version: "0.1.0".to_owned(),
             rtt_ms: (number == 2).then_some(0.412),
             is_self: number == 1,
+            removal: (number == 3).then(|| PendingRemovalView {
+                asked_by: vec!["baulder".to_owned(), HOSTILE.to_owned()],
+                needed: 3,
+            }),
         };
         vec![
             view(1, "baulder", Some(65)),
@@ -233,6 +238,7 @@ impl ControlApi for FakeAgent {
                 version: 17,
                 file: Some(ConfigFileState::InStep),
             },
+            pending_removals: vec!["oak".to_owned(), HOSTILE.to_owned()],
             removed: false,
         };
         self.answer("status".to_owned(), status)
@@ -333,7 +339,10 @@ impl ControlApi for FakeAgent {
     }
 
     async fn peer_remove(&self, request: RemoveRequest) -> Result<PeerView, ApiError> {
-        self.answer(format!("{request:?}"), self.peer_views().swap_remove(2))
+        let place = if request.host == "oak" { 2 } else { 1 };
+        let removal = self.peer_views().swap_remove(2).removal.filter(|_| place == 1);
+        let view = PeerView { removal, ..self.peer_views().swap_remove(place) };
+        self.answer(format!("{request:?}"), view)
     }
 
     async fn rename(&self, request: RenameRequest) -> Result<RenameReply, ApiError> {

@@ -1,3 +1,5 @@
+use std::num::NonZeroU8;
+
 use mesh_crypto::{
     Domain, NodeKey, PairSecret, SealingKey, Verifier, digest, peer_id_from_spki, records_digest,
     sealing_key_id, spki_der, verify,
@@ -78,7 +80,7 @@ fn a_key_of_small_order_signs_nothing() {
 }
 
 fn founding(founder: PeerId) -> Record {
-    Record::Founding(Founding { founder, founded_at: UnixMillis(1), nonce: [7; 32] })
+    Record::Founding(Founding { founder, founded_at: UnixMillis(1), nonce: [7; 32], remove_quorum: NonZeroU8::MIN })
 }
 
 #[test]

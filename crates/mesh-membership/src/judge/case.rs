@@ -47,7 +47,11 @@ pub(super) struct Party {
     pub(super) id: PeerId,
     pub(super) signed: Vec<ActNo>,
     pub(super) admissions: Vec<ActNo>,
+    /// The removals of it that could have a say. Where one is enough these are all; else those that it
+    /// signed itself, and those by peers whom the founder admitted at some time.
     pub(super) removals: Vec<ActNo>,
+    /// How many peers have to ask for its removal.
+    pub(super) needed: usize,
 }
 
 /// Whether a party's acts can count at all.
@@ -62,6 +66,8 @@ enum Voice {
 #[derive(Debug)]
 pub(super) struct Case {
     founder: PartyNo,
+    /// Whether one removal is not enough.
+    pub(super) has_quorum: bool,
     parties: Vec<Party>,
     acts: Vec<Act>,
     /// Depths of the parties; forgotten when an admission comes to count.
@@ -103,7 +109,11 @@ impl IndexMut<ActNo> for Case {
 }
 
 impl Case {
-    pub(super) fn new<'a>(founder: PeerId, facts: impl IntoIterator<Item = Fact<'a>>) -> Self {
+    pub(super) fn new<'a>(
+        founder: PeerId,
+        remove_quorum: usize,
+        facts: impl IntoIterator<Item = Fact<'a>>,
+    ) -> Self {
         let facts: BTreeMap<RecordId, Fact<'a>> =
             facts.into_iter().map(|fact| (fact.id, fact)).collect();
         let mut party_numbers = BTreeMap::from([(founder, PartyNo(0))]);
@@ -116,17 +126,20 @@ impl Case {
         }
         let act_numbers: BTreeMap<RecordId, ActNo> =
             facts.keys().enumerate().map(|(index, id)| (*id, ActNo(index))).collect();
-        let new_party = |id: &PeerId| Party {
-            id: *id,
-            signed: Vec::new(),
-            admissions: Vec::new(),
-            removals: Vec::new(),
+        let electors = electors(founder, facts.values());
+        let new_party = |id: &PeerId| {
+            let others = electors.len() - usize::from(electors.contains(id));
+            let needed = remove_quorum.min(others).max(1);
+            let (signed, admissions, removals) = (Vec::new(), Vec::new(), Vec::new());
+            Party { id: *id, signed, admissions, removals, needed }
         };
         // Every peer looked up was inserted above; the founder stands in for what cannot happen.
         let founder = party_numbers.get(&founder).copied().unwrap_or(PartyNo(0));
         let number_of = |peer: &PeerId| party_numbers.get(peer).copied().unwrap_or(founder);
+        let has_quorum = remove_quorum > 1;
         let mut case = Self {
             founder,
+            has_quorum,
             parties: party_numbers.keys().map(new_party).collect(),
             acts: Vec::with_capacity(facts.len()),
             depths: None,
@@ -147,7 +160,12 @@ impl Case {
             case[act.signer].signed.push(number);
             match act.kind {
                 ActKind::Admission => case[act.subject].admissions.push(number),
-                ActKind::Removal => case[act.subject].removals.push(number),
+                ActKind::Removal => {
+                    let is_own = fact.signer == fact.subject;
+                    if !has_quorum || is_own || electors.contains(&fact.signer) {
+                        case[act.subject].removals.push(number);
+                    }
+                }
             }
             case.acts.push(act);
         }
@@ -201,6 +219,40 @@ impl Case {
     ) -> impl Iterator<Item = (ActNo, &'a Act)> {
         let known = acts.iter().map(|number| (*number, &self[*number]));
         known.filter(|(_, act)| act.status == Status::Counts)
+    }
+
+    /// The admissions of `party` by the founder: whoever has one that counts has a vote on removals.
+    pub(super) fn franchise(&self, party: PartyNo) -> impl Iterator<Item = ActNo> {
+        let admissions = self[party].admissions.iter().copied();
+        admissions.filter(|number| self[*number].signer == self.founder)
+    }
+
+    /// Whether `party` has a vote on removals, going by the admissions that `is_taken` takes for good.
+    pub(super) fn has_vote(&self, party: PartyNo, is_taken: impl Fn(Status) -> bool) -> bool {
+        party == self.founder || self.franchise(party).any(|number| is_taken(self[number].status))
+    }
+
+    /// Who asks for the removal of `party` and was not answered by `overridden`; none when the party
+    /// itself does, or when that many are enough anyway.
+    pub(super) fn votes(
+        &self,
+        party: PartyNo,
+        overridden: &BTreeSet<ActNo>,
+    ) -> Option<BTreeSet<PartyNo>> {
+        let mut votes = BTreeSet::new();
+        for (number, removal) in self.counting(&self[party].removals) {
+            if overridden.contains(&number) {
+                continue;
+            }
+            if removal.signer == party {
+                return None;
+            }
+            if !self.has_quorum || self.has_vote(removal.signer, |status| status == Status::Counts)
+            {
+                votes.insert(removal.signer);
+            }
+        }
+        (votes.len() < self[party].needed).then_some(votes)
     }
 
     /// Decides every act.
@@ -314,9 +366,15 @@ impl Case {
         for (number, status) in decisions.drain(..) {
             let act = &mut self[number];
             act.status = status;
-            touched.insert(act.subject);
-            if act.kind == ActKind::Admission && status == Status::Counts {
+            let (kind, signer, subject) = (act.kind, act.signer, act.subject);
+            touched.insert(subject);
+            if kind == ActKind::Admission && status == Status::Counts {
                 self.depths = None;
+            }
+            if kind == ActKind::Admission && self.has_quorum && signer == self.founder {
+                let asked = self[subject].signed.iter().map(|number| &self[*number]);
+                let removals = asked.filter(|act| act.kind == ActKind::Removal);
+                touched.extend(removals.map(|removal| removal.subject));
             }
         }
         touched
@@ -360,4 +418,11 @@ impl Case {
         }
         since
     }
+}
+
+/// Who could ever have a vote on removals: the founder, and whom it admitted. Whether those admissions
+/// count is asked later; a removal of somebody must not make the next one easier.
+fn electors<'a>(founder: PeerId, facts: impl Iterator<Item = &'a Fact<'a>>) -> BTreeSet<PeerId> {
+    let by_founder = facts.filter(|fact| fact.kind == ActKind::Admission && fact.signer == founder);
+    by_founder.map(|fact| fact.subject).chain([founder]).collect()
 }

@@ -19,6 +19,15 @@ pub(super) struct Visit {
     is_pending: bool,
 }
 
+/// How much of what an act may wait for was looked at before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    admissions: usize,
+    removals: usize,
+    /// Of the present removal: itself, and the admissions that give its signer a vote.
+    votes: usize,
+}
+
 impl Case {
     /// Parts the acts of `open` into groups that wait for each other, those first that others wait for
     /// (Tarjan's strongly connected components). Without recursion: a hostile chain must not exhaust the
@@ -32,14 +41,14 @@ impl Case {
             if self.is_met(*root) {
                 continue;
             }
-            let mut path: Vec<(ActNo, usize)> = vec![(*root, 0)];
+            let mut path: Vec<(ActNo, Asked)> = vec![(*root, Asked::default())];
             self.meet(*root, &mut met, &mut pending);
             while let Some((act, asked)) = path.last_mut() {
                 let act = *act;
                 if let Some(awaited) = self.next_awaited(act, asked) {
                     if !self.is_met(awaited) {
                         self.meet(awaited, &mut met, &mut pending);
-                        path.push((awaited, 0));
+                        path.push((awaited, Asked::default()));
                     } else if self[awaited].visit.is_pending {
                         let order = self[awaited].visit.order;
                         self.join(act, order);
@@ -84,23 +93,39 @@ impl Case {
     }
 
     /// The next of the open acts that may change what becomes of an open act: admissions of its signer
-    /// (voice, seniority, rejoin) and removals of its signer that do not list it. `asked` is how many of
-    /// the signer's were looked at before.
-    fn next_awaited(&self, number: ActNo, asked: &mut usize) -> Option<ActNo> {
+    /// (voice, seniority, rejoin), removals of its signer that do not list it, and where it takes several of
+    /// these, what gives those who signed them a vote.
+    fn next_awaited(&self, number: ActNo, asked: &mut Asked) -> Option<ActNo> {
         let signer = &self[self[number].signer];
-        let concerns = |other: ActNo| {
-            let act = &self[other];
-            let is_spared = act.kind == ActKind::Removal && act.references.contains(&number);
-            act.status == Status::Open && !is_spared
-        };
-        loop {
-            let removal = || signer.removals.get(*asked - signer.admissions.len());
-            let other = *signer.admissions.get(*asked).or_else(removal)?;
-            *asked += 1;
-            if concerns(other) {
-                return Some(other);
+        let is_open = |other: &ActNo| self[*other].status == Status::Open;
+        while let Some(admission) = signer.admissions.get(asked.admissions).copied() {
+            asked.admissions += 1;
+            if is_open(&admission) {
+                return Some(admission);
             }
         }
+        while let Some(number_of_removal) = signer.removals.get(asked.removals).copied() {
+            let removal = &self[number_of_removal];
+            if !removal.references.contains(&number) {
+                if asked.votes == 0 {
+                    asked.votes = 1;
+                    if is_open(&number_of_removal) {
+                        return Some(number_of_removal);
+                    }
+                }
+                if self.has_quorum && removal.signer != removal.subject {
+                    for vote in self.franchise(removal.signer).skip(asked.votes - 1) {
+                        asked.votes += 1;
+                        if is_open(&vote) {
+                            return Some(vote);
+                        }
+                    }
+                }
+            }
+            asked.removals += 1;
+            asked.votes = 0;
+        }
+        None
     }
 
     fn is_met(&self, act: ActNo) -> bool {

@@ -1,6 +1,7 @@
 //! Records with signatures that nobody checks.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::num::NonZeroU8;
 
 use mesh_protocol::{
     Admission, Founding, MeshId, PeerId, Profile, Record, RecordId, RecordVerifier, Removal,
@@ -44,7 +45,12 @@ pub(crate) fn peer(number: u32) -> PeerId {
 }
 
 fn founding() -> VerifiedRecord {
-    let founding = Founding { founder: peer(0), founded_at: UnixMillis(0), nonce: [0; 32] };
+    let founding = Founding {
+        founder: peer(0),
+        founded_at: UnixMillis(0),
+        nonce: [0; 32],
+        remove_quorum: NonZeroU8::MIN,
+    };
     sign(&Record::Founding(founding))
 }
 

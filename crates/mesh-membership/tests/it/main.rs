@@ -13,6 +13,7 @@ mod members;
 mod names;
 mod planning;
 mod properties;
+mod quorum;
 mod reference;
 mod swim;
 mod world;

@@ -112,19 +112,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, max_global_rejects: 1 << 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_verdict_follows_the_rule((tree, steps, _) in records_and_order()) {
-        let world = World::new(6);
+    fn the_verdict_follows_the_rule((tree, steps, _) in records_and_order(), quorum in 1_u8..4) {
+        let world = World::with_quorum(6, quorum);
         let mut records = base(&world, &tree);
         play(&world, &mut records, &steps);
         let membership = membership(&world, &records);
         let members: Vec<PeerId> = membership.verdict().members().keys().copied().collect();
-        let expected: Vec<PeerId> = reference::members(world.id(0), &records).into_iter().collect();
+        let expected: Vec<PeerId> = reference::members(world.id(0), quorum, &records).into_iter().collect();
         prop_assert_eq!(members, expected);
     }
 
     #[test]
-    fn order_and_repetition_do_not_matter((tree, steps, order) in records_and_order()) {
-        let world = World::new(6);
+    fn order_and_repetition_do_not_matter(
+        (tree, steps, order) in records_and_order(), quorum in 1_u8..4,
+    ) {
+        let world = World::with_quorum(6, quorum);
         let mut records = base(&world, &tree);
         play(&world, &mut records, &steps);
         let straight = membership(&world, &records);
@@ -141,8 +143,10 @@ proptest! {
     }
 
     #[test]
-    fn two_halves_agree_once_they_have_exchanged((tree, steps, order) in records_and_order()) {
-        let world = World::new(6);
+    fn two_halves_agree_once_they_have_exchanged(
+        (tree, steps, order) in records_and_order(), quorum in 1_u8..4,
+    ) {
+        let world = World::with_quorum(6, quorum);
         let mut records = base(&world, &tree);
         play(&world, &mut records, &steps);
         let half = |parity| -> Vec<VerifiedRecord> {
@@ -221,8 +225,10 @@ proptest! {
     }
 
     #[test]
-    fn a_proof_is_enough_to_see_that_a_member_belongs(tree in tree(), steps in steps(16)) {
-        let world = World::new(6);
+    fn a_proof_is_enough_to_see_that_a_member_belongs(
+        tree in tree(), steps in steps(16), quorum in 1_u8..4,
+    ) {
+        let world = World::with_quorum(6, quorum);
         let mut records = base(&world, &tree);
         play(&world, &mut records, &steps);
         let membership = membership(&world, &records);
@@ -237,8 +243,9 @@ proptest! {
     #[test]
     fn a_planned_removal_does_what_it_says(
         tree in tree(), steps in steps(10), remover in 0..PEERS, subject in 0..PEERS,
+        quorum in 1_u8..4,
     ) {
-        let world = World::new(6);
+        let world = World::with_quorum(6, quorum);
         let mut records = base(&world, &tree);
         play(&world, &mut records, &steps);
         let mut membership = membership(&world, &records);
@@ -255,8 +262,9 @@ proptest! {
     #[test]
     fn a_planned_admission_brings_a_removed_member_back(
         tree in tree(), steps in steps(10), sponsor in 0..PEERS, subject in 0..PEERS,
+        quorum in 1_u8..4,
     ) {
-        let world = World::new(6);
+        let world = World::with_quorum(6, quorum);
         let mut records = base(&world, &tree);
         play_orderly(&world, &mut records, &steps);
         let mut membership = membership(&world, &records);

@@ -19,6 +19,7 @@ type Set = BTreeSet<RecordId>;
 
 struct Rule<'a> {
     founder: PeerId,
+    quorum: usize,
     acts: BTreeMap<RecordId, Act<'a>>,
 }
 
@@ -31,9 +32,35 @@ impl<'a> Rule<'a> {
         self.all().filter(|act| set.contains(&act.id)).copied().collect()
     }
 
+    /// The founder and whom it admitted, if the admissions in `taken` are those that count.
+    fn electors(&self, taken: &Set) -> BTreeSet<PeerId> {
+        let admissions = self.in_set(taken).into_iter().filter(|act| act.is_admission);
+        let by_founder = admissions.filter(|act| act.signer == self.founder);
+        by_founder.map(|act| act.subject).chain([self.founder]).collect()
+    }
+
+    /// How many have to ask for the removal of `subject`.
+    fn needed(&self, subject: PeerId) -> usize {
+        let ever = self.electors(&self.acts.keys().copied().collect());
+        let others = ever.iter().filter(|elector| **elector != subject).count();
+        self.quorum.min(others).max(1)
+    }
+
+    /// Whether `removals`, of one subject, are enough when those in `taken` count.
+    fn are_enough(&self, subject: PeerId, removals: &[Act<'_>], taken: &Set) -> bool {
+        let electors = self.electors(taken);
+        let mut votes: BTreeSet<PeerId> = removals.iter().map(|removal| removal.signer).collect();
+        if votes.contains(&subject) || self.quorum == 1 && !votes.is_empty() {
+            return true;
+        }
+        votes.retain(|voter| electors.contains(voter));
+        votes.len() >= self.needed(subject)
+    }
+
     /// Whether `act` is silenced when exactly `removals` count and exactly `rejoins` may bring back.
     fn is_silenced(&self, act: &Act<'_>, removals: &Set, rejoins: &Set) -> bool {
-        self.in_set(removals).iter().any(|removal| {
+        let mut silencing = self.in_set(removals);
+        silencing.retain(|removal| {
             let concerns = !removal.is_admission && removal.subject == act.signer;
             let is_forgiven = self.in_set(rejoins).iter().any(|rejoin| {
                 rejoin.is_admission
@@ -45,7 +72,8 @@ impl<'a> Rule<'a> {
                 && removal.id != act.id
                 && !removal.references.contains(&act.id)
                 && !is_forgiven
-        })
+        });
+        self.are_enough(act.signer, &silencing, removals)
     }
 
     /// The least set in which each act has a signer with a voice and is not silenced when exactly
@@ -85,14 +113,27 @@ impl<'a> Rule<'a> {
     }
 
     fn awaits(&self, act: &Act<'_>, open: &Set) -> Set {
-        let others = self.in_set(open).into_iter().filter(|other| other.subject == act.signer);
-        others
-            .filter(|other| {
+        let ever = self.electors(&self.acts.keys().copied().collect());
+        let about = || self.all().filter(|other| other.subject == act.signer);
+        let admissions = about().filter(|other| other.is_admission);
+        let removals = || {
+            about().filter(|other| {
                 let is_listed = other.references.contains(&act.id) || other.id == act.id;
-                other.is_admission || !is_listed
+                let may_matter = self.quorum == 1
+                    || other.signer == other.subject
+                    || ever.contains(&other.signer);
+                !other.is_admission && !is_listed && may_matter
             })
-            .map(|other| other.id)
-            .collect()
+        };
+        let voters: BTreeSet<PeerId> = removals()
+            .filter(|removal| self.quorum > 1 && removal.signer != removal.subject)
+            .map(|removal| removal.signer)
+            .collect();
+        let votes = self.all().filter(|other| {
+            other.is_admission && other.signer == self.founder && voters.contains(&other.subject)
+        });
+        let awaited = admissions.chain(removals()).chain(votes).map(|other| other.id);
+        awaited.filter(|id| open.contains(id)).collect()
     }
 
     fn reach(&self, from: RecordId, open: &Set) -> Set {
@@ -155,7 +196,7 @@ impl<'a> Rule<'a> {
 }
 
 /// Who belongs, by the rule.
-pub(crate) fn members(founder: PeerId, records: &[VerifiedRecord]) -> BTreeSet<PeerId> {
+pub(crate) fn members(founder: PeerId, quorum: u8, records: &[VerifiedRecord]) -> BTreeSet<PeerId> {
     let acts = records.iter().filter_map(|record| match record.record() {
         Record::Founding(_) | Record::Profile(_) => None,
         Record::Admission(admission) => Some(Act {
@@ -175,17 +216,22 @@ pub(crate) fn members(founder: PeerId, records: &[VerifiedRecord]) -> BTreeSet<P
             references: &removal.standing,
         }),
     });
-    let rule = Rule { founder, acts: acts.map(|act| (act.id, act)).collect() };
-    let counting = rule.in_set(&rule.counting());
+    let acts = acts.map(|act| (act.id, act)).collect();
+    let rule = Rule { founder, quorum: usize::from(quorum), acts };
+    let taken = rule.counting();
+    let counting = rule.in_set(&taken);
     let mut peers: BTreeSet<PeerId> = rule.all().map(|act| act.subject).collect();
     peers.insert(founder);
     peers.retain(|peer| {
         let of_peer = || counting.iter().filter(|act| act.subject == *peer);
-        let removals: Vec<RecordId> =
-            of_peer().filter(|act| !act.is_admission).map(|act| act.id).collect();
-        let is_effective =
-            |admission: &&Act<'_>| removals.iter().all(|id| admission.references.contains(id));
-        let is_founder = *peer == founder && removals.is_empty();
+        let is_out = |overridden: &[RecordId]| {
+            let mut removals: Vec<Act<'_>> =
+                of_peer().filter(|act| !act.is_admission).copied().collect();
+            removals.retain(|removal| !overridden.contains(&removal.id));
+            rule.are_enough(*peer, &removals, &taken)
+        };
+        let is_effective = |admission: &&Act<'_>| !is_out(admission.references);
+        let is_founder = *peer == founder && !is_out(&[]);
         is_founder || of_peer().filter(|act| act.is_admission).any(|act| is_effective(&act))
     });
     peers

@@ -1,5 +1,7 @@
 //! Peers with real keys and the records that they sign. Peer 0 founds; a smaller number is a smaller id.
 
+use std::num::NonZeroU8;
+
 use mesh_crypto::NodeKey;
 use mesh_membership::{Inserted, Membership, Verdict};
 use mesh_protocol::{
@@ -22,6 +24,15 @@ impl World {
 
     /// The same peers with another mesh.
     pub(crate) fn with_nonce(peers: u16, nonce: u8) -> Self {
+        Self::founded(peers, nonce, 1)
+    }
+
+    /// Peers of a mesh in which so many have to ask for a removal.
+    pub(crate) fn with_quorum(peers: u16, remove_quorum: u8) -> Self {
+        Self::founded(peers, 0, remove_quorum)
+    }
+
+    fn founded(peers: u16, nonce: u8, remove_quorum: u8) -> Self {
         let key = |number: u16| {
             let mut secret = Zeroizing::new([7; 32]);
             secret[..2].copy_from_slice(&number.to_le_bytes());
@@ -33,6 +44,7 @@ impl World {
             founder: keys[0].peer_id(),
             founded_at: UnixMillis(FOUNDED_AT),
             nonce: [nonce; 32],
+            remove_quorum: NonZeroU8::new(remove_quorum).unwrap(),
         };
         let founding = keys[0].sign_record(&Record::Founding(founding)).unwrap();
         Self { keys, founding }

@@ -79,5 +79,20 @@ fn signer_and_subject_are_those_that_the_kind_demands() {
     let peers: Vec<_> =
         samples::records().iter().map(|(_, record)| (record.signer(), record.subject())).collect();
     let (baulder, mint) = (samples::BAULDER, samples::MINT);
-    assert_eq!(peers, [(baulder, baulder), (baulder, mint), (mint, mint), (baulder, mint)]);
+    let founding = (baulder, baulder);
+    assert_eq!(peers, [founding, (baulder, mint), (mint, mint), (baulder, mint), founding]);
+}
+
+#[test]
+fn a_quorum_is_in_the_bytes_of_a_founding_record_only_where_it_is_not_one() {
+    let [(_, one), _, _, _, (_, two)] = &samples::records()[..] else { panic!("five samples") };
+    let (one, two) = (one.encode().unwrap(), two.encode().unwrap());
+    assert_eq!((one[0], two[0], two.len()), (1, 5, one.len() + 1));
+    assert_eq!(one[2..], two[2..one.len()]);
+    for quorum in [0, 1, 17] {
+        let forged = [&two[..one.len()], &[quorum]].concat();
+        assert!(Record::decode(&forged).is_err(), "a quorum of {quorum}");
+    }
+    let cut = Record::decode(&two[..one.len()]);
+    assert!(cut.is_err() && Record::decode(&[&two[..], &[0]].concat()).is_err());
 }

@@ -4,6 +4,8 @@ pub(super) mod config;
 pub(super) mod files;
 pub(super) mod tables;
 
+use std::num::NonZeroU8;
+
 use crate::{
     Ack, Admission, ConfigUpdate, Custody, CustodyResult, CustomJson, DatabaseOperation,
     DatabaseSync, Deliver, DeliverItem, DeliverOutcome, DeliverResult, Encryption, Envelope,
@@ -147,7 +149,13 @@ pub(super) fn envelope() -> Envelope {
 
 /// Every record kind under the name of its golden file.
 pub(super) fn records() -> Vec<(&'static str, Record)> {
-    let founding = Founding { founder: BAULDER, founded_at: NOON, nonce: [0x0f; 32] };
+    let founding = Founding {
+        founder: BAULDER,
+        founded_at: NOON,
+        nonce: [0x0f; 32],
+        remove_quorum: NonZeroU8::MIN,
+    };
+    let of_two = Founding { remove_quorum: NonZeroU8::MIN.saturating_add(1), ..founding.clone() };
     let admission = Admission {
         mesh_id: MESH,
         subject: MINT,
@@ -169,6 +177,7 @@ pub(super) fn records() -> Vec<(&'static str, Record)> {
         ("admission", Record::Admission(admission)),
         ("profile", Record::Profile(profile())),
         ("removal", Record::Removal(removal)),
+        ("founding_quorum", Record::Founding(of_two)),
     ]
 }
 

@@ -4,6 +4,8 @@ mod config;
 mod routing;
 pub(super) mod tables;
 
+use std::num::NonZeroU8;
+
 use proptest::array::uniform32;
 use proptest::collection::vec;
 use proptest::option;
@@ -290,8 +292,14 @@ fn profile() -> impl Strategy<Value = Profile> {
 }
 
 pub(super) fn record() -> impl Strategy<Value = Record> {
-    let founding = (peer_id(), time(), array32())
-        .prop_map(|(founder, founded_at, nonce)| Founding { founder, founded_at, nonce });
+    let founding = (peer_id(), time(), array32(), 1..=crate::REMOVE_QUORUM_MAX).prop_map(
+        |(founder, founded_at, nonce, remove_quorum)| Founding {
+            founder,
+            founded_at,
+            nonce,
+            remove_quorum: NonZeroU8::new(remove_quorum).unwrap(),
+        },
+    );
     let token_id = array16().prop_map(TokenId::from_bytes);
     let admission = (mesh_id(), peer_id(), peer_id(), token_id, time(), record_ids()).prop_map(
         |(mesh_id, subject, sponsor, token_id, admitted_at, overrides)| Admission {

@@ -1,6 +1,7 @@
 //! Who belongs, by records whose signatures nobody checks.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::num::NonZeroU8;
 
 use mesh_membership::Membership;
 use mesh_protocol::{
@@ -55,6 +56,7 @@ fn founding() -> VerifiedRecord {
         founder: peer(0),
         founded_at: UnixMillis(0),
         nonce: [0; 32],
+        remove_quorum: NonZeroU8::MIN,
     }))
 }
 

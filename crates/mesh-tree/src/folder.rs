@@ -70,10 +70,15 @@ impl Folder {
         if seen.kind != Kind::File {
             return Ok(Err(seen.kind));
         }
-        let file = folder.beneath(name, SAFE | OFlags::RDONLY, Mode::empty())?;
+        let (file, facts) = folder.seen_file(name)?;
+        Ok(if facts.kind == Kind::File { Ok((file, facts)) } else { Err(facts.kind) })
+    }
+
+    /// Opens what was a regular file when it was looked at; says what stands there.
+    pub(crate) fn seen_file(&self, path: &[u8]) -> Result<(File, Facts), Errno> {
+        let file = self.beneath(path, SAFE | OFlags::RDONLY, Mode::empty())?;
         let facts = Facts::of(&rustix::fs::fstat(&file)?);
-        let is_file = facts.kind == Kind::File;
-        Ok(if is_file { Ok((file.into(), facts)) } else { Err(facts.kind) })
+        Ok((file.into(), facts))
     }
 
     /// Opens or creates a file of ours for reading and writing.
@@ -82,6 +87,13 @@ impl Folder {
         let is_made = flags.contains(OFlags::CREATE);
         let mode = if is_made { Mode::RUSR | Mode::WUSR } else { Mode::empty() };
         self.beneath(name, SAFE | OFlags::RDWR | flags, mode).map(File::from)
+    }
+
+    /// Makes a file of ours, of at most that mode.
+    pub(crate) fn new_file(&self, name: &[u8], mode: u32) -> Result<File, Errno> {
+        let flags = SAFE | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let mode = Mode::from_raw_mode(mode as rustix::fs::RawMode);
+        self.beneath(name, flags, mode).map(File::from)
     }
 
     pub(crate) fn make(&self, name: &[u8], mode: u32) -> Result<(), Errno> {
@@ -233,6 +245,26 @@ impl Folder {
         }
         let from = at.as_ref().map_or(self.0.as_fd(), AsFd::as_fd);
         open_beneath(from, rest, flags, mode)
+    }
+}
+
+/// The folder that was looked into last, which stays open. What becomes of it meanwhile is not noticed.
+#[derive(Debug, Default)]
+pub(crate) struct Nearest(Option<(Vec<u8>, Folder)>);
+
+impl Nearest {
+    /// As [`Folder::parent`] of `top`, which is the same one each time.
+    pub(crate) fn parent(&mut self, top: &Folder, path: Option<&[u8]>) -> Result<&Folder, Errno> {
+        let wanted = path.unwrap_or_default();
+        let open = match self.0.take().filter(|(open, _)| open == wanted) {
+            Some(open) => open,
+            None => (wanted.to_vec(), top.parent(path)?),
+        };
+        Ok(&self.0.insert(open).1)
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.0 = None;
     }
 }
 

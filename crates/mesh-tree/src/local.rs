@@ -8,10 +8,10 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use crate::folder::Folder;
-use crate::path::shown;
+use crate::folder::{Folder, Nearest};
+use crate::path::{shown, split};
 use crate::root::not_a_file;
-use crate::{Facts, TreeError};
+use crate::{Facts, Kind, TreeError};
 
 /// A regular file, open for reading. Every call blocks.
 #[derive(Debug)]
@@ -32,6 +32,48 @@ impl LocalFile {
         let opened = top.file(place).map_err(&at)?;
         let (file, facts) = opened.map_err(|kind| not_a_file(path, kind))?;
         Ok(Self { file, path: path.to_vec(), facts })
+    }
+
+    /// Opens the file at `path`. It is looked at in the folder that is near, but opened from `top` on: whatever became
+    /// of that folder since it was opened leads nowhere else.
+    pub(crate) fn open_near(
+        top: &Folder,
+        nearest: &mut Nearest,
+        path: &[u8],
+    ) -> Result<Self, TreeError> {
+        let at = TreeError::at(path);
+        let (folder, name) = split(path);
+        let seen = match nearest.parent(top, folder).and_then(|folder| folder.look(name)) {
+            Ok(Some(seen)) => seen,
+            // Another folder may have come there.
+            Ok(None) => {
+                nearest.leave();
+                nearest.parent(top, folder).and_then(|folder| folder.facts(name)).map_err(&at)?
+            }
+            Err(error) => return Err(at(error)),
+        };
+        if seen.kind != Kind::File {
+            return Err(not_a_file(path, seen.kind));
+        }
+        let (file, facts) = top.seen_file(path).map_err(&at)?;
+        if facts.kind != Kind::File {
+            return Err(not_a_file(path, facts.kind));
+        }
+        Ok(Self { file, path: path.to_vec(), facts })
+    }
+
+    /// Opens a file that was looked at, of which this was seen.
+    pub(crate) fn open_seen(top: &Folder, path: &[u8], seen: &Facts) -> Result<Self, TreeError> {
+        if seen.kind != Kind::File {
+            return Err(not_a_file(path, seen.kind));
+        }
+        let (file, facts) = top.seen_file(path).map_err(TreeError::at(path))?;
+        let is_same = facts.is_untouched(seen);
+        if is_same {
+            Ok(Self { file, path: path.to_vec(), facts })
+        } else {
+            Err(TreeError::changed(path))
+        }
     }
 
     /// Returns what it was when it was opened.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mesh_protocol::RelativePath;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, Nearest};
 use crate::local::LocalFile;
 use crate::path::split;
 use crate::{Refusal, Source, TreeError};
@@ -15,14 +15,23 @@ use crate::{Refusal, Source, TreeError};
 /// followed.
 #[derive(Debug)]
 pub struct Sources {
-    sources: Vec<(Source, Option<Folder>)>,
+    sources: Vec<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    source: Source,
+    top: Option<Folder>,
+    /// Where the last file was: the next one mostly lies there, too.
+    nearest: Nearest,
 }
 
 impl Sources {
     /// Nothing is opened yet.
     #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
-        Self { sources: sources.into_iter().map(|source| (source, None)).collect() }
+        let opened = |source| Opened { source, top: None, nearest: Nearest::default() };
+        Self { sources: sources.into_iter().map(opened).collect() }
     }
 
     /// Opens the file that has this place, for reading.
@@ -32,10 +41,10 @@ impl Sources {
     /// system's.
     pub fn open(&mut self, place: &RelativePath) -> Result<LocalFile, TreeError> {
         let refused = || TreeError::refused(place.as_bytes(), Refusal::Root);
-        let (source, top) = self
+        let Opened { source, top, nearest } = self
             .sources
             .iter_mut()
-            .find(|(source, _)| place.starts_with(&source.name))
+            .find(|opened| place.starts_with(&opened.source.name))
             .ok_or_else(refused)?;
         let path = source.path.as_os_str().as_bytes();
         let rest = place.as_bytes().get(source.name.as_bytes().len()..).unwrap_or_default();
@@ -54,7 +63,7 @@ impl Sources {
             Some(top) => top,
             None => top.insert(open(source, &source.path)?),
         };
-        LocalFile::open(top, rest)
+        LocalFile::open_near(top, nearest, rest)
     }
 }
 

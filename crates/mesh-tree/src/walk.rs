@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mesh_protocol::RelativePath;
 
-use crate::folder::{Folder, link_target, lstat};
+use crate::folder::{Folder, Nearest, link_target, lstat};
 use crate::local::LocalFile;
 use crate::path::{shown, split};
 use crate::root::OWN;
@@ -67,9 +67,7 @@ impl Walked {
     /// # Errors
     /// [`TreeError::Changed`] when it is not the file that was walked over any more.
     pub fn open(&self) -> Result<LocalFile, TreeError> {
-        let file = LocalFile::open(&self.top, &self.within)?;
-        let is_same = file.facts().is_untouched(&self.facts);
-        if is_same { Ok(file) } else { Err(TreeError::changed(&self.within)) }
+        LocalFile::open_seen(&self.top, &self.within, &self.facts)
     }
 }
 
@@ -90,6 +88,8 @@ struct Open {
     source: Source,
     top: Arc<Folder>,
     entries: ignore::Walk,
+    /// Where the last entry lies: the next one mostly lies there, too.
+    nearest: Nearest,
     /// Why the rules of a folder are not read.
     unread: Unread,
 }
@@ -129,7 +129,13 @@ impl Walk {
             }
             let unread = Unread::default();
             let entries = walk_of(&source.path, self.config, Arc::clone(&unread));
-            self.open = Some(Open { source, top: Arc::new(top), entries, unread });
+            self.open = Some(Open {
+                source,
+                top: Arc::new(top),
+                entries,
+                nearest: Nearest::default(),
+                unread,
+            });
             return Ok(None);
         }
         let bytes = source.path.as_os_str().as_bytes();
@@ -143,7 +149,7 @@ impl Walk {
             Some(folder) => Path::new(std::ffi::OsStr::from_bytes(folder)),
         };
         let top = open(&source, folder)?;
-        walked(Arc::new(top), name.to_vec(), source.name).map(Some)
+        walked(Arc::new(top), &mut Nearest::default(), name.to_vec(), source.name).map(Some)
     }
 
     fn go_on(&mut self) -> Option<Result<Walked, TreeError>> {
@@ -173,7 +179,7 @@ impl Walk {
         }
         let path = RelativePath::parse(&within).and_then(|path| open.source.name.join(&path));
         Some(match path {
-            Ok(path) => walked(Arc::clone(&open.top), within, path),
+            Ok(path) => walked(Arc::clone(&open.top), &mut open.nearest, within, path),
             Err(error) => Err(TreeError::refused(&within, Refusal::Path(error))),
         })
     }
@@ -208,19 +214,28 @@ impl Iterator for Walk {
     }
 }
 
-fn walked(top: Arc<Folder>, within: Vec<u8>, path: RelativePath) -> Result<Walked, TreeError> {
-    let (facts, target) = look_at(&top, &within)?;
+fn walked(
+    top: Arc<Folder>,
+    nearest: &mut Nearest,
+    within: Vec<u8>,
+    path: RelativePath,
+) -> Result<Walked, TreeError> {
+    let (facts, target) = look_at(&top, nearest, &within)?;
     Ok(Walked { path, facts, target, top, within })
 }
 
-fn look_at(top: &Folder, within: &[u8]) -> Result<(Facts, Option<Vec<u8>>), TreeError> {
+fn look_at(
+    top: &Folder,
+    nearest: &mut Nearest,
+    within: &[u8],
+) -> Result<(Facts, Option<Vec<u8>>), TreeError> {
     let at = TreeError::at(within);
     let (folder, name) = split(within);
-    let folder = top.parent(folder).map_err(&at)?;
+    let folder = nearest.parent(top, folder).map_err(&at)?;
     let facts = folder.facts(name).map_err(&at)?;
     let target = match facts.kind {
         Kind::File | Kind::Folder => None,
-        Kind::Link => Some(link_target(&folder, name).map_err(&at)?),
+        Kind::Link => Some(link_target(folder, name).map_err(&at)?),
         Kind::Pipe | Kind::Socket | Kind::Device => {
             return Err(TreeError::refused(within, Refusal::Special(facts.kind)));
         }

@@ -114,22 +114,21 @@ impl<'a> Runner<'a> {
         let at = TreeError::at(&record.path);
         let item = item.name();
         let kept = number.to_string().into_bytes();
-        let Some(there) = self.items.look(&item).map_err(&at)? else { return Ok(()) };
-        let (_, name) = split(&record.path);
         let Some(old) = &record.old else {
             return self.move_in(number, record, &item);
         };
+        let Some(there) = self.items.look(&item).map_err(&at)? else { return Ok(()) };
+        let (_, name) = split(&record.path);
         if there.inode != facts.inode {
             return self.shelve(number, &item, record, old, &kept);
         }
         if !self.backup.has(&kept).map_err(&at)? {
-            let folder = self.place(&record.path).map_err(&at)?;
+            let folder = place(&mut self.folder, self.root, &record.path).map_err(&at)?;
             let found = folder.look(name).map_err(&at)?;
             if !found.is_some_and(|found| found.is_untouched(old)) {
                 return Err(TreeError::changed(&record.path));
             }
-            let folder = folder.again().map_err(&at)?;
-            match self.items.exchange(&item, &folder, name) {
+            match self.items.exchange(&item, folder, name) {
                 Ok(Some(())) => {
                     self.step(number);
                     return self.shelve(number, &item, record, old, &kept);
@@ -149,13 +148,14 @@ impl<'a> Runner<'a> {
         self.move_in(number, record, &item)
     }
 
-    /// Moves an item to where nothing stands.
+    /// Moves an item to where nothing stands, unless that was done before.
     fn move_in(&mut self, number: u64, record: &Record, item: &[u8]) -> Result<(), TreeError> {
         let at = TreeError::at(&record.path);
         let (_, name) = split(&record.path);
-        let folder = self.place(&record.path).and_then(Folder::again).map_err(&at)?;
-        match self.items.rename_new(item, &folder, name) {
+        let folder = place(&mut self.folder, self.root, &record.path);
+        match folder.and_then(|folder| self.items.rename_new(item, folder, name)) {
             Ok(()) => self.step(number),
+            Err(_) if !self.items.has(item).map_err(&at)? => {}
             Err(Errno::EXIST) => return Err(self.root.taken(&record.path)),
             Err(error) => return Err(at(error)),
         }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use mesh_protocol::{FileDigests, FileEntry, FileTime};
 use rustix::fs::{FallocateFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
@@ -20,6 +20,8 @@ use crate::{Kind, TreeError, Usage};
 const PIECE_BYTES: usize = 1 << 20;
 /// A file with less bytes is not worth more than one note.
 const SMALL_BYTES: u64 = 64 << 10;
+/// What its owner has to be allowed while a file is put together.
+const OWN_MODE: u32 = 0o600;
 /// So many zeros that were copied are worth a hole.
 const HOLE_BYTES_MIN: u64 = 64 << 10;
 
@@ -30,6 +32,8 @@ pub enum Space {
     Allocated,
     /// Only where something is written.
     Sparse,
+    /// None before all its bytes are written, at once.
+    AtOnce,
 }
 
 /// A file that is being put together. Every call blocks; calls from several threads may overlap.
@@ -83,7 +87,9 @@ impl Staging {
         let name = number.to_string().into_bytes();
         let more = Usage { bytes: entry.bytes, files: 1 };
         self.0.root.reserve(entry.path.as_bytes(), more)?;
-        let file = self.0.items.own_file(&name, OFlags::CREATE | OFlags::EXCL).map_err(&at)?;
+        // Who may read it in the end is settled when it is finished; mostly it is right from the beginning.
+        let mode = new_mode(self.0.root.0.config.file_mode, false) | OWN_MODE;
+        let file = self.0.items.new_file(&name, mode).map_err(&at)?;
         if let Err(error) = make_room(&file, entry.bytes, space) {
             drop(file);
             self.0.items.unlink(&name).map_err(&at)?;
@@ -103,7 +109,7 @@ impl Staging {
         digests: &FileDigests,
         bytes: &[u8],
     ) -> Result<(), TreeError> {
-        let file = self.file(number, entry, Space::Sparse)?;
+        let file = self.file(number, entry, Space::AtOnce)?;
         file.put(0, bytes)?;
         file.finish(digests)
     }
@@ -139,7 +145,9 @@ impl Staging {
             return Err(mismatch());
         }
         let file = self.0.items.own_file(&name, OFlags::empty()).map_err(&at)?;
-        StagedFile { staging: self.clone(), number, entry: entry.clone(), file }.compare(digests)
+        StagedFile { staging: self.clone(), number, entry: entry.clone(), file }
+            .compare(digests)
+            .map(drop)
     }
 
     fn is_known(&self, number: u64) -> bool {
@@ -241,10 +249,12 @@ impl StagedFile {
     /// [`TreeError::Mismatch`] when the bytes are not those that were announced: nothing of the file counts
     /// as verified any more.
     pub fn finish(self, digests: &FileDigests) -> Result<(), TreeError> {
-        self.compare(digests)?;
+        let found = self.compare(digests)?;
         let at = TreeError::at(self.entry.path.as_bytes());
         let mode = new_mode(self.staging.0.root.0.config.file_mode, self.entry.is_executable);
-        set_mode(&self.file, mode).map_err(&at)?;
+        if found != mode {
+            set_mode(&self.file, mode).map_err(&at)?;
+        }
         rustix::fs::futimens(&self.file, &times(self.entry.modified)).map_err(&at)?;
         // Where not everything can be synced at once, each file is.
         #[cfg(not(target_os = "linux"))]
@@ -252,8 +262,9 @@ impl StagedFile {
         self.staging.note(Note { number: self.number, what: Noted::Finished })
     }
 
-    /// Reads all of it. When it is not what was announced, nothing of it counts as verified any more.
-    fn compare(&self, digests: &FileDigests) -> Result<(), TreeError> {
+    /// Reads all of it, and returns its mode. When it is not what was announced, nothing of it counts as verified any
+    /// more.
+    fn compare(&self, digests: &FileDigests) -> Result<u32, TreeError> {
         let mut blake3 = blake3::Hasher::new();
         let mut sha256 = Sha256::new();
         let read = self.read(0..self.entry.bytes, |piece| {
@@ -265,12 +276,12 @@ impl StagedFile {
             Err(TreeError::Mismatch { .. }) => false,
             read => read.map(|()| true)?,
         };
-        let size = self.file.metadata().map_err(|error| self.io(error))?.len();
+        let facts = self.file.metadata().map_err(|error| self.io(error))?;
         let is_same = is_whole
-            && size == self.entry.bytes
+            && facts.len() == self.entry.bytes
             && blake3.finalize() == digests.blake3
             && sha256.finalize().as_slice() == digests.sha256;
-        if is_same { Ok(()) } else { Err(self.forget()?) }
+        if is_same { Ok(facts.mode() & 0o7777) } else { Err(self.forget()?) }
     }
 
     fn forget(&self) -> Result<TreeError, TreeError> {
@@ -327,6 +338,9 @@ fn piece_of(bytes: u64) -> usize {
 }
 
 fn make_room(file: &File, bytes: u64, space: Space) -> Result<(), Errno> {
+    if space == Space::AtOnce {
+        return Ok(());
+    }
     rustix::fs::ftruncate(file, bytes)?;
     if space == Space::Sparse || bytes == 0 {
         return Ok(());

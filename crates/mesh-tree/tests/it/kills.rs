@@ -10,8 +10,8 @@ use mesh_tree::{Recovered, Root, Space, Staging, Step};
 use rustix::process::{Resource, Rlimit};
 
 use crate::support::{
-    Entry, Home, Seeded, Seen, commit, entry, file, folder, link, open, path, plan, program, push,
-    roll_back, tree,
+    Entry, Home, Seeded, Seen, commit, digests, entry, file, folder, link, open, path, plan,
+    program, push, roll_back, tree,
 };
 
 /// Names the root to a child process; without it the child's test does nothing.
@@ -348,4 +348,22 @@ fn what_was_verified_before_a_kill_still_is_and_nothing_else() {
         }
         assert!(root.file(&path("big")).is_err());
     }
+}
+
+#[test]
+fn a_file_of_which_only_a_part_was_written_at_once_begins_anew() {
+    let home = Home::new();
+    let root = home.open();
+    let (name, text) = (entry("f", 9), "some text");
+    let staging = Staging::open(&root, push(1)).unwrap();
+    drop(staging.file(0, &name, Space::AtOnce).unwrap());
+    drop(staging);
+    home.write(&format!(".mesh-tree/staging/{}/items/0", push(1)), "some");
+    let staging = Staging::open(&root, push(1)).unwrap();
+    let begun = staging.file(0, &name, Space::AtOnce).unwrap();
+    assert_eq!(begun.next_missing(0), Some(0..9));
+    drop(begun);
+    staging.whole(0, &name, &digests(text.as_bytes()), text.as_bytes()).unwrap();
+    commit(&root, push(1), &[file("f", text)]).unwrap();
+    assert_eq!(home.read("f"), text);
 }

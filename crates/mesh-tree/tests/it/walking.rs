@@ -115,6 +115,29 @@ fn files_are_found_again_by_their_places_and_through_no_link() {
 }
 
 #[test]
+fn files_are_found_in_a_folder_that_took_the_place_of_the_one_before() {
+    let home = Home::new();
+    home.write("d/f", "one");
+    let source = Source { path: home.path().to_owned(), name: path(""), beneath: None };
+    let mut sources = Sources::new(vec![source]);
+    let mut text = [0; 3];
+    sources.open(&path("d/f")).unwrap();
+    fs::rename(home.at("d"), home.at("old")).unwrap();
+    home.write("d/f", "two");
+    home.write("d/g", "two");
+    for place in ["d/f", "d/g"] {
+        sources.open(&path(place)).unwrap().read_at(&mut text, 0).unwrap();
+        assert_eq!(&text, b"two", "{place}");
+    }
+    fs::remove_dir_all(home.at("old")).unwrap();
+    fs::remove_file(home.at("d/f")).unwrap();
+    let gone = sources.open(&path("d/f")).unwrap_err();
+    assert!(
+        matches!(&gone, TreeError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    );
+}
+
+#[test]
 fn a_source_beneath_a_folder_is_reached_through_no_link_from_there() {
     let (home, outside) = (Home::new(), Home::new());
     home.write("root/d/e/f", "one");

@@ -16,12 +16,14 @@ use super::manifest_file::ManifestFile;
 use super::roots::refuses;
 use crate::error::chain;
 
+mod crew;
 mod digests;
 mod reading;
 mod scanning;
 
+use crew::{Crew, Taken};
 use reading::{FileRead, Reader};
-use scanning::Scanning;
+use scanning::{Scanners, Scanning};
 
 /// How often a file that changes while it is read is read.
 const READS_MAX: u32 = 3;
@@ -64,14 +66,17 @@ pub(super) fn problem(reason: PushReason, detail: impl Into<String>) -> PushProb
 /// # Errors
 /// Why it must not or cannot be pushed.
 pub(super) fn prepare(job: &PrepareJob, watch: &PrepareWatch) -> Result<Prepared, PushProblem> {
+    let file = ManifestFile::create(&job.data_dir, job.push_id).map_err(|e| unstored(&e))?;
+    let scanners = Scanners::new(&job.sources, job.now)?;
     std::thread::scope(|scope| {
-        let file = ManifestFile::create(&job.data_dir, job.push_id).map_err(|e| unstored(&e))?;
         let work = Work {
             job,
             watch,
             sources: Sources::new(job.sources.clone()),
+            crew: Crew::new(scope, &scanners),
             reader: Reader::new(scope),
-            scanning: Scanning::new(&job.sources, job.now)?,
+            scanners: &scanners,
+            scanning: Scanning::default(),
             builder: ManifestBuilder::new(job.destination.clone()),
             file,
             bytes: 0,
@@ -116,11 +121,15 @@ pub(super) fn unread(error: &TreeError) -> PushProblem {
     problem(reason, chain(error))
 }
 
-struct Work<'w> {
-    job: &'w PrepareJob,
-    watch: &'w PrepareWatch,
+struct Work<'scope, 'env> {
+    job: &'env PrepareJob,
+    watch: &'env PrepareWatch,
     sources: Sources,
+    /// Reads small files beside the walk.
+    crew: Crew<'scope, 'env>,
+    /// Reads what it could not, and large files.
     reader: Reader,
+    scanners: &'env Scanners,
     scanning: Scanning,
     builder: ManifestBuilder,
     file: ManifestFile,
@@ -128,12 +137,12 @@ struct Work<'w> {
     bytes: u64,
 }
 
-impl Work<'_> {
+impl Work<'_, '_> {
     fn run(mut self) -> Result<Prepared, PushProblem> {
         let config = WalkConfig { has_rules: self.job.has_rules, ..WalkConfig::default() };
         let walk = Walk::new(self.job.sources.clone(), config).map_err(|error| unread(&error))?;
         for walked in walk {
-            self.take(walked.map_err(|error| unread(&error))?)?;
+            self.come_to(walked.map_err(|error| unread(&error))?)?;
             if self.watch.is_cancelled.load(Ordering::Relaxed) {
                 return Err(problem(PushReason::Cancelled, "it was given up"));
             }
@@ -141,6 +150,7 @@ impl Work<'_> {
                 break;
             }
         }
+        self.settle()?;
         self.scanning.finish()?;
         let built = self.builder.finish().map_err(|error| refused(&error))?;
         if built.totals.entries == 0 {
@@ -153,13 +163,39 @@ impl Work<'_> {
         Ok(Prepared { totals: built.totals, manifest: built.digest })
     }
 
-    fn take(&mut self, walked: Walked) -> Result<(), PushProblem> {
-        let Walked { path, facts, target, .. } = walked;
-        match facts.kind {
-            Kind::File => {
-                self.count(facts.size)?;
-                self.take_file(path)
+    /// Comes to the next entry. A large file is read when everything before it is done.
+    fn come_to(&mut self, walked: Walked) -> Result<(), PushProblem> {
+        let facts = &walked.facts;
+        if facts.kind == Kind::File {
+            self.count(facts.size)?;
+            if facts.size > WHOLE_FILE_BYTES_MAX {
+                self.settle()?;
+                return self.take_file(walked.path);
             }
+        }
+        let done = self.crew.take(walked);
+        done.into_iter().try_for_each(|taken| self.take(taken))
+    }
+
+    /// Takes everything that was come to.
+    fn settle(&mut self) -> Result<(), PushProblem> {
+        loop {
+            let done = self.crew.settle();
+            if done.is_empty() {
+                return Ok(());
+            }
+            done.into_iter().try_for_each(|taken| self.take(taken))?;
+        }
+    }
+
+    fn take(&mut self, taken: Taken) -> Result<(), PushProblem> {
+        let Walked { path, facts, target, .. } = taken.walked;
+        match facts.kind {
+            Kind::File => match taken.read {
+                Some(Ok(read)) => self.add_file(path, read),
+                Some(Err(error)) if !is_changed(&error) => Err(of_file(&path, &error)),
+                Some(Err(_)) | None => self.take_file(path),
+            },
             Kind::Folder => {
                 let modified = facts.modified;
                 let is_listable = is_listable(&facts);
@@ -196,8 +232,12 @@ impl Work<'_> {
                 Ok(Some(read)) => break read,
             }
         };
-        let FileRead { facts, digests, chunks, findings } = read;
-        self.scanning.found(findings);
+        self.add_file(path, read)
+    }
+
+    fn add_file(&mut self, path: RelativePath, read: FileRead) -> Result<(), PushProblem> {
+        let FileRead { facts, digests, chunks, scanned } = read;
+        self.scanning.scanned(scanned);
         let entry = FileEntry {
             path,
             bytes: facts.size,
@@ -221,7 +261,7 @@ impl Work<'_> {
             }
             opened => opened?,
         };
-        let scan = self.scanning.begin(path);
+        let scan = self.scanners.begin(path);
         self.reader.read(&file, scan, self.watch)
     }
 
@@ -230,6 +270,22 @@ impl Work<'_> {
             self.file.append(page.id, &page.bytes).map_err(|error| unstored(&error))?;
         }
         Ok(())
+    }
+}
+
+/// Whether a file is not the one that was come across, or changed while it was read: it is read again.
+fn is_changed(error: &TreeError) -> bool {
+    match error {
+        TreeError::Changed { .. } => true,
+        TreeError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        TreeError::Refused { .. }
+        | TreeError::Mismatch { .. }
+        | TreeError::Quota { .. }
+        | TreeError::Full { .. }
+        | TreeError::Busy { .. }
+        | TreeError::Push { .. }
+        | TreeError::Order { .. }
+        | TreeError::Damaged { .. } => false,
     }
 }
 

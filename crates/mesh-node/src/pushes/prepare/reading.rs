@@ -6,12 +6,11 @@ use std::thread::Scope;
 
 use mesh_files::Chunker;
 use mesh_protocol::{ChunkRef, FileDigests, WHOLE_FILE_BYTES_MAX};
-use mesh_secrets::Finding;
 use mesh_tree::{Facts, LocalFile, TreeError};
 
 use super::PrepareWatch;
 use super::digests::{Digester, PIECE_BYTES, digests_of};
-use super::scanning::Scan;
+use super::scanning::{Scan, Scanned};
 
 /// What a file is.
 pub(super) struct FileRead {
@@ -19,7 +18,7 @@ pub(super) struct FileRead {
     pub(super) digests: FileDigests,
     /// None for a file that is one chunk.
     pub(super) chunks: Vec<ChunkRef>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) scanned: Scanned,
 }
 
 /// Reads files, one after the other.
@@ -44,24 +43,10 @@ impl Reader {
         watch: &PrepareWatch,
     ) -> Result<Option<FileRead>, TreeError> {
         if file.facts().size <= WHOLE_FILE_BYTES_MAX {
-            self.read_small(file, scan).map(Some)
+            read_small(file, &mut self.small, scan).map(Some)
         } else {
             self.read_large(file, scan, watch)
         }
-    }
-
-    fn read_small(&mut self, file: &LocalFile, mut scan: Scan) -> Result<FileRead, TreeError> {
-        let facts = *file.facts();
-        self.small.resize(usize::try_from(facts.size).unwrap_or(0), 0);
-        let bytes = self.small.as_mut_slice();
-        let count = file.read_at(bytes, 0)?;
-        file.check_unchanged()?;
-        if count < bytes.len() {
-            return Err(changed());
-        }
-        scan.feed(bytes);
-        let digests = digests_of(bytes, *blake3::hash(bytes).as_bytes());
-        Ok(FileRead { facts, digests, chunks: Vec::new(), findings: scan.finish() })
     }
 
     fn read_large(
@@ -103,8 +88,30 @@ impl Reader {
         chunker.finish(|found, _| chunks.push(found.chunk));
         let digests = self.digester.finish().ok_or_else(changed)?;
         file.check_unchanged()?;
-        Ok(Some(FileRead { facts, digests, chunks, findings: scan.finish() }))
+        Ok(Some(FileRead { facts, digests, chunks, scanned: scan.finish() }))
     }
+}
+
+/// Reads a file that is one chunk, or none.
+///
+/// # Errors
+/// [`TreeError::Changed`] when it changed meanwhile: it can be read again.
+pub(super) fn read_small(
+    file: &LocalFile,
+    buffer: &mut Vec<u8>,
+    mut scan: Scan,
+) -> Result<FileRead, TreeError> {
+    let facts = *file.facts();
+    buffer.resize(usize::try_from(facts.size).unwrap_or(0), 0);
+    let bytes = buffer.as_mut_slice();
+    let count = file.read_at(bytes, 0)?;
+    file.check_unchanged()?;
+    if count < bytes.len() {
+        return Err(changed());
+    }
+    scan.feed(bytes);
+    let digests = digests_of(bytes, *blake3::hash(bytes).as_bytes());
+    Ok(FileRead { facts, digests, chunks: Vec::new(), scanned: scan.finish() })
 }
 
 /// Its name is known to the caller.

@@ -17,15 +17,20 @@ const NAMED_MAX: usize = 5;
 const FOUND_MAX: usize = 100;
 
 /// What looks for secrets in the files of one push.
-pub(super) struct Scanning {
-    scanners: Vec<(Source, Scanner)>,
+pub(super) struct Scanners {
+    each: Vec<(Source, Scanner)>,
     now: i64,
+}
+
+/// What was found in them.
+#[derive(Default)]
+pub(super) struct Scanning {
     findings: Vec<Finding>,
     /// Why something was not judged.
     failure: Option<String>,
 }
 
-impl Scanning {
+impl Scanners {
     /// Reads the list of what is allowed that lies in each source, or beside a source that is a file. Its names are
     /// those beneath the folder that it lies in. None counts in a folder that others look into: whoever may push
     /// there would say what leaves this machine.
@@ -41,13 +46,13 @@ impl Scanning {
             let allow = folder.map_or_else(|| Ok(AllowList::default()), allow_list)?;
             Ok((source.clone(), Scanner::new(allow)))
         };
-        let scanners = sources.iter().map(scanner).collect::<Result<_, _>>()?;
-        Ok(Self { scanners, now, findings: Vec::new(), failure: None })
+        let each = sources.iter().map(scanner).collect::<Result<_, _>>()?;
+        Ok(Self { each, now })
     }
 
     /// Begins with the file that has this place. Its name is what it is called here.
-    pub(super) fn begin(&mut self, place: &RelativePath) -> Scan {
-        let found = self.scanners.iter().find(|(source, _)| place.starts_with(&source.name));
+    pub(super) fn begin(&self, place: &RelativePath) -> Scan {
+        let found = self.each.iter().find(|(source, _)| place.starts_with(&source.name));
         let scan = found.map(|(source, scanner)| {
             let beneath = place.as_bytes().get(source.name.as_bytes().len()..).unwrap_or_default();
             let beneath = beneath.strip_prefix(b"/").unwrap_or(beneath);
@@ -56,22 +61,22 @@ impl Scanning {
             // A name that is not text is shown as what can be read of it.
             scanner.file_scan(&String::from_utf8_lossy(name), self.now)
         });
-        match scan {
-            Some(Ok(scan)) => Scan { scan: Some(scan), is_text: None },
-            Some(Err(error)) => {
-                self.failure.get_or_insert(format!("{place} was not judged: {error}"));
-                Scan { scan: None, is_text: Some(false) }
-            }
-            None => {
-                self.failure.get_or_insert(format!("{place} belongs to no source"));
-                Scan { scan: None, is_text: Some(false) }
-            }
-        }
+        let scan = match scan {
+            Some(Ok(scan)) => Ok(scan),
+            Some(Err(error)) => Err(format!("{place} was not judged: {error}")),
+            None => Err(format!("{place} belongs to no source")),
+        };
+        Scan { scan, is_text: None }
     }
+}
 
-    /// Takes what was found in a file.
-    pub(super) fn found(&mut self, findings: Vec<Finding>) {
-        self.findings.extend(findings);
+impl Scanning {
+    /// Takes what came of a file.
+    pub(super) fn scanned(&mut self, scanned: Scanned) {
+        match scanned {
+            Ok(findings) => self.findings.extend(findings),
+            Err(failure) => self.failure = Some(self.failure.take().unwrap_or(failure)),
+        }
     }
 
     /// Whether more findings would change nothing.
@@ -115,9 +120,12 @@ fn allow_list(folder: &Path) -> Result<AllowList, PushProblem> {
     AllowList::parse(&text).map_err(|error| refused(error.to_string()))
 }
 
+/// What was found in a file, or why it was not judged.
+pub(super) type Scanned = Result<Vec<Finding>, String>;
+
 /// One file that is looked at, piece by piece.
 pub(super) struct Scan {
-    scan: Option<FileScan>,
+    scan: Result<FileScan, String>,
     /// None before the first piece.
     is_text: Option<bool>,
 }
@@ -125,13 +133,16 @@ pub(super) struct Scan {
 impl Scan {
     pub(super) fn feed(&mut self, piece: &[u8]) {
         let is_text = *self.is_text.get_or_insert_with(|| is_text(piece));
-        if let Some(scan) = self.scan.as_mut().filter(|scan| is_text && !scan.is_full()) {
+        if let Ok(scan) = &mut self.scan
+            && is_text
+            && !scan.is_full()
+        {
             scan.feed(piece);
         }
     }
 
-    pub(super) fn finish(self) -> Vec<Finding> {
-        self.scan.map(FileScan::finish).unwrap_or_default()
+    pub(super) fn finish(self) -> Scanned {
+        self.scan.map(FileScan::finish)
     }
 }
 

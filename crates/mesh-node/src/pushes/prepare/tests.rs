@@ -117,6 +117,51 @@ fn the_same_files_make_the_same_manifest() {
 }
 
 #[test]
+fn many_small_files_come_in_their_order_with_large_ones_between_them() {
+    let dir = home();
+    let mut bytes_of = std::collections::BTreeMap::new();
+    for number in 0..1000_usize {
+        let name = format!("{}/{number:04}", number / 300);
+        let bytes =
+            if number % 170 == 169 { noise(100_000) } else { name.as_bytes().repeat(number) };
+        write(dir.path(), &name, &bytes);
+        bytes_of.insert(name, bytes);
+    }
+    let prepared = prepare(&job(dir.path(), ""), &PrepareWatch::default()).unwrap();
+    let mut names = Vec::new();
+    let mut ends = Vec::new();
+    for piece in pieces(dir.path(), prepared) {
+        match piece {
+            Piece::Entry { item: ManifestItem::Folder(_), .. } => {}
+            Piece::Entry { item, .. } => names.push(item.path().unwrap().to_string()),
+            Piece::FileEnd { digests, .. } => ends.push(digests),
+            Piece::Chunk { .. } => {}
+        }
+    }
+    assert!(names.iter().eq(bytes_of.keys()));
+    for ((name, bytes), digests) in bytes_of.iter().zip(ends) {
+        assert_eq!(digests.blake3, *blake3::hash(bytes).as_bytes(), "{name}");
+        assert_eq!(digests.sha256, <[u8; 32]>::from(Sha256::digest(bytes)), "{name}");
+    }
+}
+
+#[test]
+fn a_secret_among_many_files_is_found_wherever_it_is() {
+    let dir = home();
+    let secret = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
+    for number in 0..400 {
+        write(dir.path(), &format!("{number:03}"), b"nothing to see here");
+    }
+    for name in ["070", "399"] {
+        write(dir.path(), name, secret.as_bytes());
+    }
+    let (reason, detail) = fails(&job(dir.path(), ""));
+    assert_eq!(reason, PushReason::SecretFound);
+    let places = ["070:1:", "399:1:"].map(|place| detail.find(place));
+    assert!(places[0].is_some() && places[0] < places[1], "{detail}");
+}
+
+#[test]
 fn a_secret_stops_the_push_with_file_line_and_rule_and_without_the_value() {
     let dir = home();
     let secret = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");

@@ -5,6 +5,7 @@
 
 mod files;
 mod pages;
+mod standing;
 
 use bytes::Bytes;
 use mesh_files::{CopyFrom, ManifestLimits, ManifestReader, Piece, Plan, PlanOutput};
@@ -203,10 +204,7 @@ impl<'a> Receive<'a> {
         match output {
             PlanOutput::Need(need) => self.report(Report::Say(PushMessage::Need(need))),
             PlanOutput::Look(looks) => {
-                let mut answers = Vec::with_capacity(looks.len());
-                for look in looks {
-                    answers.push((look.number, self.files.look(&look.place)?));
-                }
+                let answers = self.files.look(&looks)?;
                 self.plan.looked(answers);
                 Ok(())
             }

@@ -3,7 +3,7 @@
 mod leftovers;
 mod support;
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::time::Duration;
 
 use mesh_files::Phase;
@@ -102,6 +102,36 @@ async fn a_file_that_looks_the_same_and_is_not_is_replaced() {
     assert_eq!(pair.confirmed(push_id).await.replaced, 2);
     assert_eq!(std::fs::read(pair.root.join("same")).unwrap(), bytes);
     assert_eq!(std::fs::read(pair.root.join("small")).unwrap(), b"one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_files_that_look_the_same_those_that_are_not_are_replaced() {
+    let pair = Pair::start(root("site")).await;
+    let names: Vec<String> = (0..300).map(|number| format!("d/f{number:03}")).collect();
+    for name in &names {
+        // Some have the same bytes.
+        let bytes = name.as_bytes().repeat(20)[..60].to_vec();
+        let bytes = if name.ends_with('7') { vec![7; 60] } else { bytes };
+        write_all(&pair.source, &[(name, &bytes)]);
+    }
+    let first = pair.push(push("site")).await;
+    pair.confirmed(first).await;
+    let inode = |name: &str| std::fs::metadata(pair.root.join(name)).unwrap().ino();
+    let before: Vec<u64> = names.iter().map(|name| inode(name)).collect();
+    let damaged = ["d/f000", "d/f007", "d/f150", "d/f299"];
+    for name in damaged {
+        let file = std::fs::File::options().write(true).open(pair.root.join(name)).unwrap();
+        let time = file.metadata().unwrap().modified().unwrap();
+        file.write_at(b"!", 30).unwrap();
+        file.set_modified(time).unwrap();
+    }
+    let second = pair.push(push("site")).await;
+    assert_eq!(pair.confirmed(second).await.replaced, 4);
+    for (name, before) in names.iter().zip(before) {
+        let of_source = std::fs::read(pair.source.join(name)).unwrap();
+        assert_eq!(std::fs::read(pair.root.join(name)).unwrap(), of_source, "{name}");
+        assert_eq!(inode(name) == before, !damaged.contains(&name.as_str()), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,9 @@
 //! The files that are being put together, from the page that begins one to its last chunk.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
-use mesh_files::{Place, RangeSet};
+use mesh_files::{LookUp, Place, RangeSet};
 use mesh_protocol::{
     ChunkRange, FileDigests, FileEntry, PushStep, RelativePath, WHOLE_FILE_BYTES_MAX,
 };
@@ -13,6 +14,7 @@ use super::super::finisher::{Complete, Finisher};
 use super::super::manifest::{beneath, looks_same};
 use super::super::sources::{Source, Sources};
 use super::super::work::Task;
+use super::standing::{Standing, compare_each};
 
 /// Staged files that stay open: chunks come about in order.
 const OPEN_MAX: usize = 16;
@@ -45,6 +47,8 @@ enum State {
     Finished,
     /// It looks like one that stands in the root. These bytes of that one are right.
     InPlace(RangeSet),
+    /// It stands in the root, and was compared with its digests.
+    Compared,
     /// It is put together in staging.
     Staged,
 }
@@ -149,7 +153,7 @@ impl<'a> Files<'a> {
                 self.handle(number)?;
                 self.handles.pop_back().map(|(_, file)| file)
             }
-            Some(State::Finished | State::InPlace(_)) | None => None,
+            Some(State::Finished | State::Compared | State::InPlace(_)) | None => None,
         };
         let Some(open) = self.open.remove(&number) else { return Ok(()) };
         self.paths_bytes = self.paths_bytes.saturating_sub(open.entry.path.as_bytes().len());
@@ -161,12 +165,37 @@ impl<'a> Files<'a> {
             (State::InPlace(_), _, Some(digests)) => {
                 self.finisher.finish(Complete::InPlace(open.entry, digests), bytes)
             }
-            (State::Finished | State::Staged | State::InPlace(_), _, _) => Ok(()),
+            (State::Finished | State::Compared | State::Staged | State::InPlace(_), _, _) => Ok(()),
         }
     }
 
-    /// Looks for a chunk.
-    pub(super) fn look(&mut self, place: &Place) -> Result<Option<Found>, Failure> {
+    /// Looks for chunks.
+    pub(super) fn look(&mut self, looks: &[LookUp]) -> Result<Vec<(u64, Option<Found>)>, Failure> {
+        self.compare_standing(looks);
+        looks.iter().map(|look| Ok((look.number, self.look_for(&look.place)?))).collect()
+    }
+
+    /// Compares the files that are one chunk and seem to stand where they belong. What becomes of one that is another is
+    /// said chunk by chunk.
+    fn compare_standing(&mut self, looks: &[LookUp]) {
+        let standing = looks.iter().filter_map(|LookUp { place, .. }| {
+            let open = self.open.get(&place.entry)?;
+            let is_one_chunk = open.entry.bytes == u64::from(place.chunk.bytes);
+            match (&open.state, open.digests) {
+                (State::InPlace(_), Some(digests)) if is_one_chunk => {
+                    Some(Standing { number: place.entry, entry: open.entry.clone(), digests })
+                }
+                _ => None,
+            }
+        });
+        for number in compare_each(&self.root, &standing.collect::<Vec<_>>()) {
+            if let Some(open) = self.open.get_mut(&number) {
+                open.state = State::Compared;
+            }
+        }
+    }
+
+    fn look_for(&mut self, place: &Place) -> Result<Option<Found>, Failure> {
         if self.is_here(place)? {
             return Ok(Some(Found::Here));
         }
@@ -180,7 +209,7 @@ impl<'a> Files<'a> {
         let end = place.offset.saturating_add(u64::from(place.chunk.bytes));
         let Some(open) = self.open.get_mut(&place.entry) else { return Ok(false) };
         match &mut open.state {
-            State::Finished => Ok(true),
+            State::Finished | State::Compared => Ok(true),
             State::Staged if self.is_resumed => {
                 Ok(self.handle(place.entry)?.is_verified(place.offset..end))
             }
@@ -238,7 +267,7 @@ impl<'a> Files<'a> {
             return Ok(true);
         }
         let file = self.open.get(&from.entry).map(|open| match open.state {
-            State::InPlace(_) => self.root.file(&open.entry.path),
+            State::Compared | State::InPlace(_) => self.root.file(&open.entry.path),
             State::Finished | State::Staged => self.staging.open_file(from.entry, &open.entry),
         });
         // Of a file that is complete nothing is remembered: the chunk is asked for once more.
@@ -281,8 +310,12 @@ impl<'a> Files<'a> {
             }
             None => {
                 let entry = &self.open.get(&number).ok_or_else(lost)?.entry;
-                let is_small = entry.bytes <= WHOLE_FILE_BYTES_MAX;
-                let space = if is_small { Space::Sparse } else { Space::Allocated };
+                let space = match entry.bytes.cmp(&WHOLE_FILE_BYTES_MAX) {
+                    Ordering::Less => Space::AtOnce,
+                    // A chunk of so many zeros becomes a hole.
+                    Ordering::Equal => Space::Sparse,
+                    Ordering::Greater => Space::Allocated,
+                };
                 let file = self.staging.file(number, entry, space).map_err(failed)?;
                 if self.handles.len() >= OPEN_MAX {
                     self.handles.pop_front();

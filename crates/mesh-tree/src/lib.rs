@@ -15,6 +15,7 @@
 
 mod backup;
 mod commit;
+mod digests;
 mod error;
 mod facts;
 mod folder;
@@ -34,5 +35,5 @@ pub use local::LocalFile;
 pub use root::{Root, RootConfig, RootReader, Usage};
 pub use rules::read_rules;
 pub use sources::Sources;
-pub use staging::{Space, StagedFile, Staging, View};
+pub use staging::{Followed, Space, StagedFile, Staging, View};
 pub use walk::{Source, Walk, WalkConfig, Walked};

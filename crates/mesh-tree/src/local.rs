@@ -5,9 +5,11 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
+use mesh_protocol::FileDigests;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
+use crate::digests::{Prefix, digests_of};
 use crate::folder::{Folder, Nearest};
 use crate::path::{shown, split};
 use crate::root::not_a_file;
@@ -114,6 +116,16 @@ impl LocalFile {
         Ok(Some(start..end.min(self.facts.size)).filter(|data| !data.is_empty()))
     }
 
+    /// Reads all of it. None when it has become shorter meanwhile; whether it is as it was otherwise is another
+    /// [question](Self::check_unchanged).
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn digests(&self) -> Result<Option<FileDigests>, TreeError> {
+        digests_of(&self.file, self.facts.size, Prefix::default())
+            .map_err(|error| TreeError::from_io(&self.path, error))
+    }
+
     /// Fails unless the file is, to its last change of anything, what it was when it was opened.
     ///
     /// Whether it still stands at its path is not asked: its bytes are those of one moment.
@@ -131,6 +143,7 @@ impl LocalFile {
 ///
 /// It begins where a line of the processor's cache does, but not where a page does: processors that copy by
 /// strings take several times as long when both sides begin at about the same place of a page.
+#[derive(Default)]
 pub(crate) struct Piece {
     bytes: Vec<u8>,
     skipped: usize,
@@ -148,6 +161,14 @@ impl Piece {
         let is_at_page = start.align_offset(PAGE_BYTES) == at_line;
         let skipped = if is_at_page { at_line + LINE_BYTES } else { at_line };
         Self { bytes, skipped: skipped.min(2 * LINE_BYTES), len }
+    }
+
+    /// The same buffer for so many bytes, whatever they are, or a larger one.
+    pub(crate) fn of(&mut self, len: usize) -> &mut [u8] {
+        if self.len < len {
+            *self = Self::new(len);
+        }
+        self.as_mut().get_mut(..len).unwrap_or_default()
     }
 
     pub(crate) fn as_mut(&mut self) -> &mut [u8] {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mesh_protocol::{FileEntry, PushId};
 
 use crate::folder::Folder;
+use crate::local::Piece;
 use crate::path::{name_of, push_of};
 use crate::{LocalFile, Root, TreeError};
 
@@ -19,7 +20,7 @@ mod log;
 mod ranges;
 mod view;
 
-pub use file::{Space, StagedFile};
+pub use file::{Followed, Space, StagedFile};
 pub(crate) use file::{new_mode, set_mode, times};
 use log::Log;
 use ranges::Ranges;
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     /// Whether nothing was staged when it was opened.
     is_fresh: bool,
     state: Mutex<State>,
+    /// What copies pass through: made for each of them, it would cost as much as copying.
+    scratch: Mutex<Piece>,
 }
 
 /// What is known of the files: a number is in one of them at most.
@@ -88,7 +91,8 @@ impl Staging {
         state.log.begin()?;
         let is_fresh = items.is_empty().map_err(&at)?;
         let state = Mutex::new(state);
-        let inner = Inner { root: root.clone(), push, folder, items, is_fresh, state };
+        let (root, scratch) = (root.clone(), Mutex::default());
+        let inner = Inner { root, push, folder, items, is_fresh, state, scratch };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -138,7 +142,9 @@ impl Staging {
         let end = self.state().log.end();
         let at = TreeError::at(ITEMS);
         self.0.items.sync_all().map_err(&at)?;
-        self.state().log.mark_durable(end)
+        let log = self.state().log.mark_durable(end)?;
+        // Others note meanwhile what they verified.
+        log.sync_data().map_err(log::io)
     }
 
     /// Removes all of it.
@@ -161,6 +167,15 @@ impl Staging {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_scratch(&self) -> Piece {
+        let mut scratch = self.0.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *scratch)
+    }
+
+    fn keep_scratch(&self, piece: Piece) {
+        *self.0.scratch.lock().unwrap_or_else(PoisonError::into_inner) = piece;
     }
 
     fn note(&self, note: Note) -> Result<(), TreeError> {

@@ -4,19 +4,20 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::sync::Arc;
 
 use mesh_protocol::{FileDigests, FileEntry, FileTime};
 use rustix::fs::{FallocateFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::{Note, Noted, Staging};
+use crate::digests::{Prefix, digests_of};
 use crate::facts::{is_as_given, timespec};
-use crate::local::{LocalFile, Piece, read_full};
+use crate::local::LocalFile;
 use crate::path::shown;
 use crate::{Kind, TreeError, Usage};
 
-/// How much is read at a time.
+/// How many zeros are written at a time.
 const PIECE_BYTES: usize = 1 << 20;
 /// A file with less bytes is not worth more than one note.
 const SMALL_BYTES: u64 = 64 << 10;
@@ -36,14 +37,18 @@ pub enum Space {
     AtOnce,
 }
 
-/// A file that is being put together. Every call blocks; calls from several threads may overlap.
-#[derive(Debug)]
+/// A file that is being put together. Cheap to clone. Every call blocks; calls from several threads may overlap.
+#[derive(Clone, Debug)]
 pub struct StagedFile {
     staging: Staging,
     number: u64,
     entry: FileEntry,
-    file: File,
+    file: Arc<File>,
 }
+
+/// The beginning of a staged file, read back and taken into SHA-256 while the rest is still to come.
+#[derive(Debug, Default)]
+pub struct Followed(Prefix);
 
 impl Staging {
     /// Opens the file that is called `number` in this push, which goes on where it stopped.
@@ -60,8 +65,7 @@ impl Staging {
     ) -> Result<StagedFile, TreeError> {
         let at = TreeError::at(entry.path.as_bytes());
         let name = number.to_string().into_bytes();
-        let opened =
-            |file| StagedFile { staging: self.clone(), number, entry: entry.clone(), file };
+        let opened = |file| self.opened(number, entry, file);
         // Where nothing was before, looking first would cost as much as making it.
         if self.0.is_fresh && !self.is_known(number) {
             match self.begin(number, entry, space) {
@@ -145,9 +149,11 @@ impl Staging {
             return Err(mismatch());
         }
         let file = self.0.items.own_file(&name, OFlags::empty()).map_err(&at)?;
-        StagedFile { staging: self.clone(), number, entry: entry.clone(), file }
-            .compare(digests)
-            .map(drop)
+        self.opened(number, entry, file).compare(digests, Prefix::default()).map(drop)
+    }
+
+    fn opened(&self, number: u64, entry: &FileEntry, file: File) -> StagedFile {
+        StagedFile { staging: self.clone(), number, entry: entry.clone(), file: Arc::new(file) }
     }
 
     fn is_known(&self, number: u64) -> bool {
@@ -157,6 +163,12 @@ impl Staging {
 }
 
 impl StagedFile {
+    /// Returns what it is called in its push.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Returns the first stretch from `offset` on that is not verified; none when there is none.
     #[must_use]
     pub fn next_missing(&self, offset: u64) -> Option<Range<u64>> {
@@ -228,19 +240,44 @@ impl StagedFile {
         blake3: &[u8; 32],
     ) -> Result<bool, TreeError> {
         let range = self.range(offset, count)?;
-        let mut piece = Piece::new(usize::try_from(count).unwrap_or(usize::MAX));
-        let piece = piece.as_mut();
-        if source.read_at(piece, from)? < piece.len() || blake3::hash(piece) != *blake3 {
+        let mut scratch = self.staging.take_scratch();
+        let bytes = scratch.of(usize::try_from(count).unwrap_or(usize::MAX));
+        let copied = self.copy_through(bytes, source, from, &range, blake3);
+        self.staging.keep_scratch(scratch);
+        copied
+    }
+
+    fn copy_through(
+        &self,
+        bytes: &mut [u8],
+        source: &LocalFile,
+        from: u64,
+        to: &Range<u64>,
+        blake3: &[u8; 32],
+    ) -> Result<bool, TreeError> {
+        if source.read_at(bytes, from)? < bytes.len() || blake3::hash(bytes) != *blake3 {
             return Ok(false);
         }
-        if count >= HOLE_BYTES_MIN && piece.iter().all(|byte| *byte == 0) {
+        let count = to.end - to.start;
+        if count >= HOLE_BYTES_MIN && bytes.iter().all(|byte| *byte == 0) {
             // Whatever the source was: holes stay holes, wherever their chunks came from.
-            self.put_zeros(offset, count)?;
+            self.put_zeros(to.start, count)?;
         } else {
-            self.file.write_all_at(piece, range.start).map_err(|error| self.io(error))?;
-            self.verified(range)?;
+            self.file.write_all_at(bytes, to.start).map_err(|error| self.io(error))?;
+            self.verified(to.clone())?;
         }
         Ok(true)
+    }
+
+    /// Reads back what became verified behind `followed`, up to the first stretch that is not.
+    ///
+    /// # Errors
+    /// [`TreeError::Mismatch`] when somebody has cut the file off; otherwise the system's.
+    pub fn follow(&self, followed: &mut Followed) -> Result<(), TreeError> {
+        let end = self.next_missing(followed.0.end());
+        let end = end.map_or(self.entry.bytes, |missing| missing.start);
+        let is_whole = followed.0.read(&self.file, end).map_err(|error| self.io(error))?;
+        if is_whole { Ok(()) } else { Err(self.mismatch()) }
     }
 
     /// Reads what is on disk once more, compares it, and gives the file its mode and time.
@@ -249,7 +286,20 @@ impl StagedFile {
     /// [`TreeError::Mismatch`] when the bytes are not those that were announced: nothing of the file counts
     /// as verified any more.
     pub fn finish(self, digests: &FileDigests) -> Result<(), TreeError> {
-        let found = self.compare(digests)?;
+        self.finish_followed(digests, Followed::default())
+    }
+
+    /// The same, but for SHA-256 of what was [followed](Self::follow). All of it is read once more for BLAKE3: bytes
+    /// that became others since they were followed are found like any others.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_followed(
+        self,
+        digests: &FileDigests,
+        followed: Followed,
+    ) -> Result<(), TreeError> {
+        let found = self.compare(digests, followed.0)?;
         let at = TreeError::at(self.entry.path.as_bytes());
         let mode = new_mode(self.staging.0.root.0.config.file_mode, self.entry.is_executable);
         if found != mode {
@@ -264,45 +314,18 @@ impl StagedFile {
 
     /// Reads all of it, and returns its mode. When it is not what was announced, nothing of it counts as verified any
     /// more.
-    fn compare(&self, digests: &FileDigests) -> Result<u32, TreeError> {
-        let mut blake3 = blake3::Hasher::new();
-        let mut sha256 = Sha256::new();
-        let read = self.read(0..self.entry.bytes, |piece| {
-            blake3.update(piece);
-            sha256.update(piece);
-        });
-        let is_whole = match read {
-            // Somebody has cut it off.
-            Err(TreeError::Mismatch { .. }) => false,
-            read => read.map(|()| true)?,
-        };
+    fn compare(&self, digests: &FileDigests, prefix: Prefix) -> Result<u32, TreeError> {
+        let found = digests_of(&self.file, self.entry.bytes, prefix);
+        let found = found.map_err(|error| self.io(error))?;
         let facts = self.file.metadata().map_err(|error| self.io(error))?;
-        let is_same = is_whole
-            && facts.len() == self.entry.bytes
-            && blake3.finalize() == digests.blake3
-            && sha256.finalize().as_slice() == digests.sha256;
+        // Somebody may have cut it off.
+        let is_same = facts.len() == self.entry.bytes && found.as_ref() == Some(digests);
         if is_same { Ok(facts.mode() & 0o7777) } else { Err(self.forget()?) }
     }
 
     fn forget(&self) -> Result<TreeError, TreeError> {
         self.staging.note(Note { number: self.number, what: Noted::Forgotten })?;
         Ok(self.mismatch())
-    }
-
-    fn read(&self, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<(), TreeError> {
-        let mut piece = Piece::new(piece_of(range.end - range.start));
-        let mut at = range.start;
-        while at < range.end {
-            let wanted = piece_of(range.end - at);
-            let piece = piece.as_mut().get_mut(..wanted).unwrap_or_default();
-            let read = read_full(&self.file, piece, at).map_err(|error| self.io(error))?;
-            if read < wanted {
-                return Err(self.mismatch());
-            }
-            take(piece);
-            at += read as u64;
-        }
-        Ok(())
     }
 
     fn range(&self, offset: u64, count: u64) -> Result<Range<u64>, TreeError> {

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
@@ -27,7 +28,7 @@ const BOOT: u64 = 4;
 const DURABLE: u64 = 5;
 
 pub(super) struct Log {
-    file: File,
+    file: Arc<File>,
     end: u64,
     /// Up to where notes count that a former process left.
     believed: u64,
@@ -37,6 +38,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn open(folder: &Folder) -> Result<Self, TreeError> {
         let file = folder.own_file(NAME, OFlags::CREATE).map_err(TreeError::at(NAME))?;
+        let file = Arc::new(file);
         let mut log = Self { file, end: 0, believed: 0, boot: boot_id() };
         let end;
         (end, log.believed) = log.scan()?;
@@ -84,10 +86,10 @@ impl Log {
         })
     }
 
-    /// Says, durably, that everything noted before `end` was synced.
-    pub(super) fn mark_durable(&mut self, end: u64) -> Result<(), TreeError> {
+    /// Says that everything noted before `end` was synced, which holds once what is returned is synced, too.
+    pub(super) fn mark_durable(&mut self, end: u64) -> Result<Arc<File>, TreeError> {
         self.append([DURABLE, end, 0, 0])?;
-        self.file.sync_data().map_err(io)
+        Ok(Arc::clone(&self.file))
     }
 
     fn append(&mut self, fields: [u64; 4]) -> Result<(), TreeError> {
@@ -189,6 +191,6 @@ fn boot_id() -> [u64; 2] {
     }
 }
 
-fn io(error: io::Error) -> TreeError {
+pub(super) fn io(error: io::Error) -> TreeError {
     TreeError::from_io(NAME, error)
 }

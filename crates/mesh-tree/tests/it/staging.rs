@@ -1,10 +1,11 @@
 //! Putting a push together: ranges, sparse files, copies, quotas, full disks.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use mesh_protocol::PushId;
-use mesh_tree::{Plan, Refusal, Root, RootConfig, Space, Staging, TreeError};
+use mesh_tree::{Followed, Plan, Refusal, Root, RootConfig, Space, StagedFile, Staging, TreeError};
 
 use crate::support::{Home, commit, config, digests, entry, file, open, path, push, why};
 
@@ -85,6 +86,60 @@ fn a_flipped_byte_on_disk_is_found_and_nothing_of_the_file_counts_any_more() {
     let half = mesh_protocol::FileDigests { sha256: [0; 32], ..digests(&bytes) };
     assert!(matches!(file.finish(&half), Err(TreeError::Mismatch { .. })));
     assert!(!staging.is_finished(0));
+}
+
+#[test]
+fn a_file_is_followed_while_it_comes_and_a_byte_that_flips_behind_that_is_found() {
+    let home = Home::new();
+    let root = home.open();
+    let staging = Staging::open(&root, push(1)).unwrap();
+    let bytes: Vec<u8> = (0..20 << 20).map(|at: u32| at.to_le_bytes()[1]).collect();
+    let entry = entry("d/big", bytes.len() as u64);
+    let staged = home.at(&format!(".mesh-tree/staging/{}/items/0", push(1)));
+    let put = |file: &StagedFile, range: Range<usize>| {
+        file.put(range.start as u64, &bytes[range]).unwrap();
+    };
+    let flipped = [None, Some(3_000_000), Some(9_500_000), Some(19_000_000)];
+    for flipped in flipped {
+        let file = staging.file(0, &entry, Space::Allocated).unwrap();
+        let mut followed = Followed::default();
+        file.follow(&mut followed).unwrap();
+        put(&file, 0..1 << 20);
+        put(&file, 2 << 20..9 << 20);
+        file.clone().follow(&mut followed).unwrap();
+        put(&file, 1 << 20..2 << 20);
+        file.follow(&mut followed).unwrap();
+        put(&file, 9 << 20..20 << 20);
+        if let Some(at) = flipped {
+            let disk = fs::File::options().write(true).open(&staged).unwrap();
+            disk.write_all_at(&[bytes[at] ^ 1], at as u64).unwrap();
+        }
+        let finished = file.finish_followed(&digests(&bytes), followed);
+        match flipped {
+            None => finished.unwrap(),
+            Some(_) => assert!(matches!(finished, Err(TreeError::Mismatch { .. }))),
+        }
+        assert_eq!(staging.is_finished(0), flipped.is_none());
+    }
+    // What was followed is no less compared than the rest.
+    for announced in [
+        mesh_protocol::FileDigests { sha256: [0; 32], ..digests(&bytes) },
+        mesh_protocol::FileDigests { blake3: [0; 32], ..digests(&bytes) },
+    ] {
+        let file = staging.file(0, &entry, Space::Allocated).unwrap();
+        put(&file, 0..20 << 20);
+        let mut followed = Followed::default();
+        file.follow(&mut followed).unwrap();
+        let finished = file.finish_followed(&announced, followed);
+        assert!(matches!(finished, Err(TreeError::Mismatch { .. })));
+    }
+    // Somebody cuts it off.
+    let file = staging.file(0, &entry, Space::Allocated).unwrap();
+    put(&file, 0..20 << 20);
+    fs::File::options().write(true).open(&staged).unwrap().set_len(5 << 20).unwrap();
+    let mut followed = Followed::default();
+    assert!(matches!(file.follow(&mut followed), Err(TreeError::Mismatch { .. })));
+    assert!(matches!(file.finish(&digests(&bytes)), Err(TreeError::Mismatch { .. })));
 }
 
 #[test]

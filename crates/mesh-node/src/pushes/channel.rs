@@ -55,7 +55,13 @@ enum Outlet {
 #[derive(Debug)]
 pub(crate) struct PushReader {
     stream: Inlet,
-    buffer: BytesMut,
+    /// What came and was not looked at.
+    came: Bytes,
+    /// The beginning of a header.
+    head: BytesMut,
+    /// The message that is coming, and what came of it: its bytes are copied once, into room of their own. What came keeps
+    /// whole buffers of the link alive, however little of it is of use.
+    coming: Option<(PushHeader, BytesMut)>,
     /// Bytes that came, headers and all.
     pub(crate) bytes: u64,
 }
@@ -89,7 +95,8 @@ fn here() -> (PushReader, PushWriter) {
 
 impl PushReader {
     fn new(stream: Inlet) -> Self {
-        Self { stream, buffer: BytesMut::new(), bytes: 0 }
+        let (came, head) = (Bytes::new(), BytesMut::new());
+        Self { stream, came, head, coming: None, bytes: 0 }
     }
 
     /// Waits for the next message; none when the other side has finished. Kinds that are not known are skipped.
@@ -99,22 +106,13 @@ impl PushReader {
     /// [`ChannelError`]: the stream is of no more use.
     pub(crate) async fn recv(&mut self) -> Result<Option<Received>, ChannelError> {
         loop {
-            let Some(header) = self.header()? else {
-                if !self.more().await? {
-                    return if self.buffer.is_empty() { Ok(None) } else { Err(ChannelError::Cut) };
+            let Some((header, mut message)) = self.next()? else {
+                if self.more().await? {
+                    continue;
                 }
-                continue;
+                let is_between = self.head.is_empty() && self.coming.is_none();
+                return if is_between { Ok(None) } else { Err(ChannelError::Cut) };
             };
-            let whole = PUSH_HEADER_BYTES + header.body_bytes;
-            if self.buffer.len() < whole {
-                self.buffer.reserve(whole - self.buffer.len());
-                if !self.more().await? {
-                    return Err(ChannelError::Cut);
-                }
-                continue;
-            }
-            let mut message = self.buffer.split_to(whole).freeze();
-            message.advance(PUSH_HEADER_BYTES);
             if header.is_chunk() {
                 let (head, _) = ChunkHead::decode(&message)?;
                 message.advance(CHUNK_HEAD_BYTES);
@@ -128,8 +126,25 @@ impl PushReader {
         }
     }
 
-    fn header(&self) -> Result<Option<PushHeader>, DecodeError> {
-        self.buffer.first_chunk::<PUSH_HEADER_BYTES>().map(PushHeader::decode).transpose()
+    /// The next message, if all of it came; otherwise everything that came was looked at.
+    fn next(&mut self) -> Result<Option<(PushHeader, Bytes)>, DecodeError> {
+        let (header, mut body) = match self.coming.take() {
+            Some(coming) => coming,
+            None => {
+                take(&mut self.came, PUSH_HEADER_BYTES, &mut self.head);
+                let Some(head) = self.head.first_chunk() else { return Ok(None) };
+                let header = PushHeader::decode(head)?;
+                self.head.clear();
+                // No header names more than its kind may have.
+                (header, BytesMut::with_capacity(header.body_bytes))
+            }
+        };
+        take(&mut self.came, header.body_bytes, &mut body);
+        if body.len() < header.body_bytes {
+            self.coming = Some((header, body));
+            return Ok(None);
+        }
+        Ok(Some((header, body.freeze())))
     }
 
     async fn more(&mut self) -> Result<bool, StreamError> {
@@ -141,11 +156,17 @@ impl PushReader {
             None => Ok(false),
             Some(bytes) => {
                 self.bytes += bytes.len() as u64;
-                self.buffer.extend_from_slice(&bytes);
+                self.came = bytes;
                 Ok(true)
             }
         }
     }
+}
+
+/// Moves bytes from one to the other, until that has `wanted`.
+fn take(from: &mut Bytes, wanted: usize, to: &mut BytesMut) {
+    let lacking = wanted.saturating_sub(to.len()).min(from.len());
+    to.extend_from_slice(&from.split_to(lacking));
 }
 
 impl PushWriter {
@@ -206,3 +227,6 @@ impl PushWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

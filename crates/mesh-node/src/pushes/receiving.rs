@@ -16,6 +16,7 @@ mod push;
 mod rollback;
 mod serve;
 mod sources;
+mod syncer;
 mod test_command;
 mod verify;
 mod work;

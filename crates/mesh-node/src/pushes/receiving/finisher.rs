@@ -1,12 +1,11 @@
-//! A thread beside the one that takes chunks: it compares files with their digests as they are complete, so that this is
-//! done when the last chunk is there.
+//! A thread beside the one that takes chunks: it compares files with their digests as they are complete, and reads large ones
+//! while they come, so that little is left to be done when the last chunk is there.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use mesh_protocol::{FileDigests, FileEntry, PushReason, PushStep};
-use mesh_tree::{Root, RootReader, StagedFile, TreeError};
-use sha2::{Digest as _, Sha256};
+use mesh_tree::{Followed, Root, RootReader, StagedFile, TreeError};
 
 use super::failure::Failure;
 
@@ -16,7 +15,11 @@ const BATCH_MAX: usize = 32;
 const LARGE_BYTES: u64 = 1 << 20;
 /// Batches that wait.
 const WAITING_MAX: usize = 2;
-const PIECE_BYTES: usize = 1 << 20;
+/// A file with so many bytes is read while it comes, and so many bytes of it at a time.
+const FOLLOWED_BYTES_MIN: u64 = 8 << 20;
+const TOLD_BYTES: u64 = 1 << 20;
+/// Files that are read while they come: mostly one comes after the other.
+const FOLLOWED_MAX: usize = 16;
 
 /// A file whose chunks are all there.
 pub(super) enum Complete {
@@ -26,18 +29,30 @@ pub(super) enum Complete {
     InPlace(FileEntry, FileDigests),
 }
 
+/// What the thread is told.
+enum Step {
+    /// These are complete.
+    Complete(Vec<Complete>),
+    /// A large file begins to come.
+    Begun(StagedFile),
+    /// More came of those that were begun.
+    More,
+}
+
 /// Hands files over to the thread.
 pub(super) struct Finisher<'scope> {
-    sender: Option<SyncSender<Vec<Complete>>>,
+    sender: Option<SyncSender<Step>>,
     batch: Vec<Complete>,
+    /// Bytes of large files that the thread was not told of.
+    untold: u64,
     thread: Option<ScopedJoinHandle<'scope, Result<(), Failure>>>,
 }
 
 impl<'scope> Finisher<'scope> {
     pub(super) fn start(scope: &'scope Scope<'scope, '_>, root: Root) -> Self {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        let thread = scope.spawn(move || finish_each(&root, &receiver));
-        Self { sender: Some(sender), batch: Vec::new(), thread: Some(thread) }
+        let thread = scope.spawn(move || run(&root, &receiver));
+        Self { sender: Some(sender), batch: Vec::new(), untold: 0, thread: Some(thread) }
     }
 
     /// Takes a file of so many bytes; the failure is one of those before it.
@@ -47,13 +62,32 @@ impl<'scope> Finisher<'scope> {
         if is_due { self.hand_over() } else { Ok(()) }
     }
 
+    /// A file begins to come. A large one is read while it does.
+    pub(super) fn begun(&mut self, file: &StagedFile, bytes: u64) -> Result<(), Failure> {
+        if bytes < FOLLOWED_BYTES_MIN { Ok(()) } else { self.tell(Step::Begun(file.clone())) }
+    }
+
+    /// So many bytes of a file that is not complete came.
+    pub(super) fn more(&mut self, bytes: u64) {
+        self.untold = self.untold.saturating_add(bytes);
+        if self.untold >= TOLD_BYTES {
+            self.untold = 0;
+            // A thread that is busy sees by itself what came meanwhile, and one that failed says so at the next file.
+            let _told = self.sender.as_ref().map(|sender| sender.try_send(Step::More));
+        }
+    }
+
     /// Hands over what was taken: nothing more may come for a while.
     pub(super) fn hand_over(&mut self) -> Result<(), Failure> {
         if self.batch.is_empty() {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
-        let is_taken = self.sender.as_ref().is_some_and(|sender| sender.send(batch).is_ok());
+        self.tell(Step::Complete(batch))
+    }
+
+    fn tell(&mut self, step: Step) -> Result<(), Failure> {
+        let is_taken = self.sender.as_ref().is_some_and(|sender| sender.send(step).is_ok());
         if is_taken { Ok(()) } else { self.join() }
     }
 
@@ -73,16 +107,52 @@ impl<'scope> Finisher<'scope> {
     }
 }
 
-fn finish_each(root: &Root, batches: &Receiver<Vec<Complete>>) -> Result<(), Failure> {
+fn run(root: &Root, steps: &Receiver<Step>) -> Result<(), Failure> {
     let mut root = root.reader();
-    for file in batches.iter().flatten() {
-        let finished = match file {
-            Complete::Staged(file, digests) => file.finish(&digests),
-            Complete::InPlace(entry, digests) => compare(&mut root, &entry, &digests),
-        };
-        finished.map_err(|error| Failure::tree(PushStep::Verify, &error))?;
+    let mut following = Following::default();
+    for step in steps {
+        match step {
+            Step::Complete(files) => {
+                for file in files {
+                    let finished = match file {
+                        Complete::Staged(file, digests) => {
+                            let followed = following.end(&file);
+                            file.finish_followed(&digests, followed)
+                        }
+                        Complete::InPlace(entry, digests) => compare(&mut root, &entry, &digests),
+                    };
+                    finished.map_err(|error| Failure::tree(PushStep::Verify, &error))?;
+                }
+            }
+            Step::Begun(file) => following.begin(file),
+            Step::More => following.go_on(),
+        }
     }
     Ok(())
+}
+
+/// Large files that are coming: when the last chunk is there, little is left to be read of them.
+#[derive(Default)]
+struct Following(Vec<(StagedFile, Followed)>);
+
+impl Following {
+    fn begin(&mut self, file: StagedFile) {
+        let is_known = self.0.iter().any(|(other, _)| other.number() == file.number());
+        // What is not followed is read when it is complete.
+        if !is_known && self.0.len() < FOLLOWED_MAX {
+            self.0.push((file, Followed::default()));
+        }
+    }
+
+    fn go_on(&mut self) {
+        // What cannot be read is told when the file is complete.
+        self.0.retain_mut(|(file, followed)| file.follow(followed).is_ok());
+    }
+
+    fn end(&mut self, file: &StagedFile) -> Followed {
+        let at = self.0.iter().position(|(other, _)| other.number() == file.number());
+        at.map(|at| self.0.swap_remove(at).1).unwrap_or_default()
+    }
 }
 
 /// Reads a file of the root and compares it with what was announced.
@@ -91,24 +161,9 @@ pub(super) fn compare(
     entry: &FileEntry,
     digests: &FileDigests,
 ) -> Result<(), TreeError> {
-    let changed = || TreeError::Changed { path: entry.path.to_string() };
     let file = root.file(&entry.path)?;
-    let (mut blake3, mut sha256) = (blake3::Hasher::new(), Sha256::new());
-    let mut piece = vec![0; usize::try_from(entry.bytes).unwrap_or(PIECE_BYTES).min(PIECE_BYTES)];
-    let mut offset = 0;
-    while offset < entry.bytes {
-        let read = file.read_at(&mut piece, offset)?;
-        if read == 0 {
-            return Err(changed());
-        }
-        let read_bytes = piece.get(..read).unwrap_or_default();
-        blake3.update(read_bytes);
-        sha256.update(read_bytes);
-        offset += read as u64;
-    }
+    let found = file.digests()?;
     file.check_unchanged()?;
-    let is_same = blake3.finalize() == digests.blake3
-        && sha256.finalize().as_slice() == digests.sha256
-        && file.facts().size == entry.bytes;
-    if is_same { Ok(()) } else { Err(changed()) }
+    let is_same = found.as_ref() == Some(digests) && file.facts().size == entry.bytes;
+    if is_same { Ok(()) } else { Err(TreeError::Changed { path: entry.path.to_string() }) }
 }

@@ -7,6 +7,8 @@ mod files;
 mod pages;
 mod standing;
 
+use std::thread::Scope;
+
 use bytes::Bytes;
 use mesh_files::{CopyFrom, ManifestLimits, ManifestReader, Piece, Plan, PlanOutput};
 use mesh_protocol::{
@@ -19,6 +21,7 @@ use zstd::bulk::Decompressor;
 use super::failure::Failure;
 use super::finisher::Finisher;
 use super::sources::{Earlier, Sources};
+use super::syncer::Syncer;
 use super::work::{Intake, Report, Task, Weighed};
 use crate::pushes::manifest_file::ManifestFile;
 use crate::pushes::roots::OpenRoot;
@@ -27,8 +30,6 @@ use crate::shared::lock;
 use files::{Files, Found};
 use pages::Pages;
 
-/// What is written between two moments at which everything survives a loss of power.
-const SYNC_BYTES: u64 = 64 << 20;
 /// Chunks that are stored before others are told, unless there is a pause.
 const TELL_CHUNKS: u32 = 512;
 /// A range of chunks is looked through as far as this.
@@ -41,10 +42,7 @@ pub(super) fn receive(
     reporter: &mpsc::Sender<Report>,
 ) -> Result<(), Failure> {
     let open = task.root(PushStep::Push)?;
-    std::thread::scope(|scope| {
-        let finisher = Finisher::start(scope, open.root.clone());
-        Receive::new(task, &open, finisher, input, reporter)?.run()
-    })
+    std::thread::scope(|scope| Receive::new(task, &open, scope, input, reporter)?.run())
 }
 
 struct Receive<'a> {
@@ -54,8 +52,8 @@ struct Receive<'a> {
     plan: Plan<Found>,
     files: Files<'a>,
     staging: Staging,
+    syncer: Syncer<'a>,
     unpack: Decompressor<'static>,
-    unsynced: u64,
     untold: u32,
     input: mpsc::Receiver<Weighed>,
     reporter: &'a mpsc::Sender<Report>,
@@ -65,7 +63,7 @@ impl<'a> Receive<'a> {
     fn new(
         task: &'a Task,
         open: &OpenRoot,
-        finisher: Finisher<'a>,
+        scope: &'a Scope<'a, '_>,
         input: mpsc::Receiver<Weighed>,
         reporter: &'a mpsc::Sender<Report>,
     ) -> Result<Self, Failure> {
@@ -74,6 +72,8 @@ impl<'a> Receive<'a> {
         let (offer, data_dir) = (&task.offer, task.data_dir());
         let is_resumed = Staging::list(root).map_err(failed)?.contains(&offer.push_id);
         let staging = Staging::open(root, offer.push_id).map_err(failed)?;
+        let finisher = Finisher::start(scope, root.clone());
+        let syncer = Syncer::start(scope, staging.clone());
         let earlier = task.earlier.iter().filter_map(|(push_id, destination)| {
             let pages = ManifestFile::open(&data_dir, *push_id).ok()?;
             Some(Earlier { destination: destination.clone(), pages })
@@ -93,8 +93,8 @@ impl<'a> Receive<'a> {
             plan: Plan::new(mesh_files::RangeSet::default()),
             files: Files::new(task, root, &staging, is_resumed, sources, finisher),
             staging,
+            syncer,
             unpack,
-            unsynced: 0,
             untold: 0,
             input,
             reporter,
@@ -209,6 +209,7 @@ impl<'a> Receive<'a> {
                 Ok(())
             }
             PlanOutput::Copy { number, from, to } => {
+                let is_written = !matches!(from, CopyFrom::Found(Found::Here));
                 let is_there = match from {
                     CopyFrom::Found(found) => self.files.copy(&found, &to)?,
                     CopyFrom::Staged(place) => self.files.copy_staged(&place, &to)?,
@@ -216,6 +217,9 @@ impl<'a> Receive<'a> {
                 if !is_there {
                     self.plan.copy_failed(number);
                     return Ok(());
+                }
+                if is_written {
+                    self.syncer.wrote(u64::from(to.chunk.bytes))?;
                 }
                 self.stored(number, &to)
             }
@@ -246,10 +250,7 @@ impl<'a> Receive<'a> {
             });
         }
         self.files.put(&place, raw)?;
-        self.unsynced += u64::from(place.chunk.bytes);
-        if self.unsynced >= SYNC_BYTES {
-            self.sync()?;
-        }
+        self.syncer.wrote(u64::from(place.chunk.bytes))?;
         self.stored(head.number, &place)
     }
 
@@ -287,16 +288,13 @@ impl<'a> Receive<'a> {
         lacking
     }
 
-    fn sync(&mut self) -> Result<(), Failure> {
-        self.unsynced = 0;
-        self.staging.sync().map_err(|error| Failure::tree(PushStep::Push, &error))
-    }
-
     fn end(mut self) -> Result<(), Failure> {
         self.tell()?;
+        self.syncer.last()?;
         self.files.end()?;
         self.pages.sync()?;
-        self.sync()
+        self.syncer.end()?;
+        self.staging.sync().map_err(|error| Failure::tree(PushStep::Push, &error))
     }
 
     fn report(&self, report: Report) -> Result<(), Failure> {

@@ -138,6 +138,7 @@ impl<'a> Files<'a> {
     pub(super) fn stored(&mut self, place: &Place) -> Result<(), Failure> {
         if let Some(open) = self.open.get_mut(&place.entry) {
             open.left = open.left.saturating_sub(1);
+            self.finisher.more(u64::from(place.chunk.bytes));
         }
         self.complete(place.entry)
     }
@@ -317,6 +318,7 @@ impl<'a> Files<'a> {
                     Ordering::Greater => Space::Allocated,
                 };
                 let file = self.staging.file(number, entry, space).map_err(failed)?;
+                self.finisher.begun(&file, entry.bytes)?;
                 if self.handles.len() >= OPEN_MAX {
                     self.handles.pop_front();
                 }

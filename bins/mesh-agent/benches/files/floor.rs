@@ -95,6 +95,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Took {
     let (client, server) = configs();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    crate::settle();
     let before = cpu::of_myself();
     let started = Instant::now();
     std::thread::scope(|scope| {

@@ -105,6 +105,7 @@ impl Ssh {
     }
 
     fn run(&self, mut command: Command) -> Took {
+        crate::settle();
         let before = cpu::of_children_of(self.server.id()) + cpu::of_own_children();
         let started = Instant::now();
         let status = command.stdin(Stdio::null()).status().unwrap();

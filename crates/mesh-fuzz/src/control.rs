@@ -54,7 +54,9 @@ impl Server {
             let mut answer = Vec::new();
             loop {
                 let read = stream.read_buf(&mut answer).await.unwrap_or(0);
-                if read == 0 || answer.windows(17).any(|part| part == b"text/event-stream") {
+                let head = answer.windows(4).position(|part| part == b"\r\n\r\n").unwrap_or(0);
+                if read == 0 || answer[..head].windows(17).any(|part| part == b"text/event-stream")
+                {
                     return answer;
                 }
             }

@@ -262,7 +262,9 @@ fn liveness(bytes: &[u8]) {
                             helper: if input.below(8) == 0 { peer } else { helper },
                             is_reached: input.flag(),
                             incarnation: input.number(),
-                            last_seen_at: UnixMillis(wall.0.saturating_sub(input.number().saturating_mul(60_000))),
+                            last_seen_at: UnixMillis(
+                                wall.0.saturating_sub(input.number().saturating_mul(60_000)),
+                            ),
                         }
                     };
                     engine.handle_input(answer, now, wall);

@@ -27,6 +27,9 @@ pub(crate) const NEWS: Duration = Duration::from_secs(2);
 /// What has no promise of its own; a busy machine with two cores gets there too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A start on a machine on which many agents run at once.
+const START: Duration = Duration::from_secs(90);
+
 /// How often it is looked at.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -176,7 +179,7 @@ impl Agent {
     async fn ready(&mut self) {
         let Self { child, log, starts, name, .. } = self;
         let child = child.as_mut().unwrap();
-        eventually(PATIENCE, &format!("{name} is ready"), async || {
+        eventually(START, &format!("{name} is ready"), async || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("{name} ended at its start: {status}");
             }

@@ -49,6 +49,10 @@ pub(crate) async fn disturb(office: Rc<Office>, disturbance: Disturbance, began:
     eprintln!("{disturbance}");
     let over = async || until(began + to, || office.is_over.get()).await;
     let members = &office.world.members;
+    let _alone = match fault.ill() {
+        Some(member) => Some(members[member].trouble.lock().await),
+        None => None,
+    };
     match fault {
         Fault::Kill { member } => {
             members[member].agent.lock().await.kill9();

@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
+use std::time::Duration;
 
 use mesh_control::{ControlClient, TableCreate};
 use mesh_protocol::PeerId;
@@ -16,13 +17,16 @@ use rustix::process::Pid;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 
-use crate::agent::{Agent, Extra, linked};
+use crate::agent::{Agent, Extra, eventually};
 use crate::schedule::MEMBERS;
 use crate::skewed_clock::SkewedClock;
 use crate::ways::Ways;
 use crate::write::TABLE;
 
 const NAMES: [&str; MEMBERS] = ["oak", "elm", "ash", "fir", "yew"];
+
+/// Until all are linked for the first time, beside other runs.
+const START: Duration = Duration::from_secs(120);
 
 /// The port of the mesh: every machine has its own.
 const PORT: u16 = 13_500;
@@ -101,6 +105,8 @@ pub(crate) struct Member {
     pub(crate) client: ControlClient,
     pub(crate) clock: SkewedClock,
     pub(crate) data_dir: PathBuf,
+    /// Held by what is the matter with it: one thing at a time, however long the one before takes to end.
+    pub(crate) trouble: Mutex<()>,
     /// Dropped before its disk.
     pub(crate) agent: Mutex<Agent>,
     pub(crate) disk: Disk,
@@ -152,12 +158,15 @@ impl World {
             }
             world.members.push(member);
         }
-        let mut agents = Vec::new();
-        for member in &world.members {
-            agents.push(member.agent.lock().await);
-        }
-        linked(&agents.iter().map(|agent| &**agent).collect::<Vec<_>>()).await;
-        drop(agents);
+        eventually(START, "all members are linked", async || {
+            for member in &world.members {
+                if !member.agent.lock().await.is_linked_with(&NAMES).await {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
         let create = TableCreate { sql: TABLE.to_owned() };
         world.members[0].client.table_create(&create).await.unwrap();
         world
@@ -188,6 +197,7 @@ impl World {
             client: agent.client().clone(),
             clock,
             data_dir,
+            trouble: Mutex::new(()),
             agent: Mutex::new(agent),
             disk,
         })

@@ -252,10 +252,14 @@ impl Agent {
 
     /// Asks it to stop, and waits until it has.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.terminate_within(Duration::from_secs(5)).await
+    }
+
+    pub(crate) async fn terminate_within(&mut self, deadline: Duration) -> ExitStatus {
         kill_process(self.pid(), Signal::TERM).unwrap();
         let mut child = self.child.take().expect("it runs");
-        let stops = "SIGTERM stops the agent within five seconds";
-        eventually(Duration::from_secs(5), stops, async || child.try_wait().unwrap()).await
+        let stops = "SIGTERM stops the agent";
+        eventually(deadline, stops, async || child.try_wait().unwrap()).await
     }
 
     pub(crate) async fn status(&self) -> StatusView {

@@ -23,6 +23,9 @@ const PACE: Duration = Duration::from_millis(20);
 
 const HOUR_MILLIS: i64 = 3_600_000;
 
+/// Longest that an agent may take to stop, beside other runs. What is promised is measured elsewhere.
+const STOP_MAX: Duration = Duration::from_secs(60);
+
 /// Longest that one attempt to join may take.
 const JOIN_MAX: Duration = Duration::from_secs(30);
 
@@ -60,7 +63,7 @@ pub(crate) async fn disturb(office: Rc<Office>, disturbance: Disturbance, began:
             members[member].agent.lock().await.restart().await;
         }
         Fault::Upgrade { member } => {
-            let _stopped = members[member].agent.lock().await.terminate().await;
+            let _stopped = members[member].agent.lock().await.terminate_within(STOP_MAX).await;
             over().await;
             members[member].agent.lock().await.restart().await;
         }

@@ -42,6 +42,7 @@ use crate::shared_config::{SharedConfig, SharedConfigSettings};
 use crate::subscribe::LiveSubscribers;
 use crate::tables::Replication;
 use crate::tasks::Tasks;
+use crate::unstored::MembershipGate;
 use crate::view::View;
 
 /// Settings of a node that is about to start. Everything has a default.
@@ -257,7 +258,7 @@ async fn start(config: Config, tasks: Tasks) -> Result<Arc<Shared>, StartError> 
         shared_config: SharedConfig::new(&config.shared_config, data_dir.path()),
         pushes: Pushes::new(&config.pushes, data_dir.path()),
         git: GitDesk::new(&config.repositories),
-        membership_gate: tokio::sync::Mutex::new(()),
+        membership_gate: MembershipGate::default(),
         admission_gate: tokio::sync::Mutex::new(()),
         tasks,
         config,

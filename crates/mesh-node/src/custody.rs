@@ -99,6 +99,10 @@ impl Shared {
         if !receipts.is_empty() {
             self.return_receipts(sender, receipts);
         }
+        if let Err(error) = self.store_membership_or_room().await {
+            tracing::error!(%error, "messages for others could not be committed");
+            return vec![DeliverOutcome::Deferred(ErrorCode::StorageError); parcels.len()];
+        }
         let named: Vec<NewCustody> = rows.clone();
         let committed = match self.timed("custody", self.store.insert_custody(rows)).await {
             Ok(committed) => committed,

@@ -123,7 +123,7 @@ impl NodeError {
                 chain(&source)
             ),
         )
-        .with_hint("look at free disk space; after a restart the change comes back from the members")
+        .with_hint("look at free disk space: the change is stored as soon as there is room, or comes back from the members after a restart")
     }
 
     /// The node stops while it is asked; what was asked may have happened.

@@ -251,7 +251,7 @@ impl Shared {
 
     /// Leaves one mesh for another: on disk in one transaction, then in memory.
     async fn replace_mesh(self: &Arc<Self>, checked: CheckedMesh) -> Result<(), NodeError> {
-        let _gate = self.membership_gate.lock().await;
+        let mut unstored = self.membership_gate.lock().await;
         let kept: BTreeSet<_> = checked.membership.record_ids().into_iter().collect();
         let records = checked
             .records
@@ -260,6 +260,7 @@ impl Shared {
             .map(|record| stored(record, None))
             .collect();
         self.store.replace_mesh(NewMesh { records }).await.map_err(NodeError::storage)?;
+        self.membership_gate.catch_up(&mut unstored);
         // What the database has forgotten must not be offered to anybody.
         self.keyring().forget_all_peers();
         self.bodies().clear();

@@ -64,6 +64,7 @@ mod sync;
 mod tables;
 mod tasks;
 mod tokens;
+mod unstored;
 mod view;
 
 pub use backup::{RestoreError, restore};
@@ -84,8 +85,8 @@ pub use mesh_files::{DistributionConfig, SenderConfig};
 pub use mesh_membership::{LinkConfig, LivenessConfig};
 pub use mesh_protocol::{
     Address, CustomJson, ErrorCode, Hostname, HybridClock, JsonText, MediaStream, MediaType,
-    MeshId, MeshMessage, MessageId, OriginId, Payload, PeerId, REMOVE_QUORUM_MAX,
-    RootName, SqlValue, UnixMillis,
+    MeshId, MeshMessage, MessageId, OriginId, Payload, PeerId, REMOVE_QUORUM_MAX, RootName,
+    SqlValue, UnixMillis,
 };
 pub use mesh_store::StoreConfig;
 pub use mesh_sync::ExchangeConfig;

@@ -260,7 +260,12 @@ impl Shared {
     }
 
     /// Commits the link's secret, then tells the peer that it may seal with it.
-    async fn store_pair_key(&self, entry: &LinkEntry, secret: PairSecret) {
+    async fn store_pair_key(self: &Arc<Self>, entry: &LinkEntry, secret: PairSecret) {
+        // A restart without the peer's record would destroy the secret, and what was sealed with it could not be opened.
+        if let Err(error) = self.store_membership_first().await {
+            tracing::warn!(peer = %entry.peer.short(), %error, "the pair's secret is not stored before the peer's membership");
+            return;
+        }
         let now = clock::now().wall;
         let key_id = secret.key_id();
         let row = self.keyring().pair_key_row(entry.peer, &secret, now);

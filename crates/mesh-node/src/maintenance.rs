@@ -23,6 +23,9 @@ impl Shared {
             let _tick = ticks.tick().await;
             let started = clock::now();
             let now = started.wall;
+            if let Err(error) = self.store_membership_first().await {
+                Self::log_failure("membership records are still not stored", &error);
+            }
             self.keyring().forget_pair_keys(now);
             if let Err(error) = self.store.prune(now).await {
                 Self::log_failure("old rows cannot be pruned", &error);

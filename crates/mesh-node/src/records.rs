@@ -22,6 +22,7 @@ use crate::error::{NodeError, chain};
 use crate::link::LinkEntry;
 use crate::reach::last_seen;
 use crate::shared::{Shared, lock};
+use crate::unstored::add_unstored;
 use crate::view::View;
 
 /// A record as the store keeps it.
@@ -98,11 +99,12 @@ impl Shared {
         records: Vec<VerifiedRecord>,
         from: Option<PeerId>,
     ) -> Result<(), NodeError> {
-        let _gate = self.membership_gate.lock().await;
+        let mut unstored = self.membership_gate.lock().await;
         let before = self.view();
         let done = self.drive(|core, now| {
             let done = core.insert(records, now);
             if !done.new.is_empty() {
+                self.membership_gate.fall_behind();
                 // Published under the core's lock: whoever acts on a wish sees this membership.
                 self.set_view(View::new(self.me, core.membership()));
             }
@@ -122,11 +124,10 @@ impl Shared {
             members.filter(|peer| !after.verdict.is_member(peer)).copied().collect();
         self.forget_pair_keys_of(&gone).await;
         self.forget_custody_of(gone).await;
-        let rows = done.new.iter().map(|(record, replaced)| stored(record, *replaced)).collect();
-        self.store.insert_records(rows).await.map_err(NodeError::unstored)?;
-        self.sync_peer_rows().await?;
-        self.show_members().await;
-        Ok(())
+        for (record, replaced) in &done.new {
+            add_unstored(&mut unstored, stored(record, *replaced));
+        }
+        self.store_records(&mut unstored, NodeError::unstored).await
     }
 
     /// Destroys the secrets shared with peers that are no members, in memory and on disk.

@@ -168,12 +168,18 @@ impl Shared {
         let shared = Arc::clone(self);
         let rows: Vec<NewOutbox> = rows.collect();
         let committed = self.tasks.isolate(async move {
-            let appended = shared.timed("outbox", shared.store.append_outbox(rows)).await;
+            let appended = match shared.store_membership_or_room().await {
+                Ok(()) => {
+                    let appended = shared.timed("outbox", shared.store.append_outbox(rows)).await;
+                    appended.map_err(NodeError::storage)
+                }
+                Err(error) => Err(error),
+            };
             let sequences = match appended {
                 Ok(sequences) => sequences,
                 Err(error) => {
                     lock(&shared.core).release(reservation);
-                    return Err(NodeError::storage(error));
+                    return Err(error);
                 }
             };
             let mut deliveries = Vec::with_capacity(sequences.len());

@@ -30,6 +30,7 @@ use crate::shared_config::SharedConfig;
 use crate::subscribe::LiveSubscribers;
 use crate::tables::Replication;
 use crate::tasks::Tasks;
+use crate::unstored::MembershipGate;
 use crate::view::View;
 
 /// Takes a lock whose holder may have panicked: every holder leaves whole values behind.
@@ -74,8 +75,7 @@ pub(crate) struct Shared {
     pub(crate) shared_config: SharedConfig,
     pub(crate) git: GitDesk,
     pub(crate) pushes: Pushes,
-    /// One change of the membership at a time, so that memory and disk agree on the order.
-    pub(crate) membership_gate: tokio::sync::Mutex<()>,
+    pub(crate) membership_gate: MembershipGate,
     /// One join or admission at a time: two newcomers cannot both get one hostname here.
     pub(crate) admission_gate: tokio::sync::Mutex<()>,
 }

@@ -71,12 +71,13 @@ impl RecordsSource {
         // A damaged record is missing as well, and counts once.
         let wrong = damaged.max(differing);
         if wrong > 0 {
-            let _gate = shared.membership_gate.lock().await;
+            let mut unstored = shared.membership_gate.lock().await;
             let rows: Vec<StoredRecord> = {
                 let core = lock(&shared.core);
                 core.membership().records().map(|record| stored(record, None)).collect()
             };
             shared.store.rewrite_records(rows).await.map_err(NodeError::storage)?;
+            shared.membership_gate.catch_up(&mut unstored);
         }
         Ok(wrong + self.repair_rows().await?)
     }

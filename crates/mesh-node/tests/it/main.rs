@@ -21,4 +21,5 @@ mod membership;
 mod subscriptions;
 mod support;
 mod transfers;
+mod unstored;
 mod upkeep;

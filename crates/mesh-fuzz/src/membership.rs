@@ -45,9 +45,12 @@ fn start() -> Instant {
 
 fn the_verdict_depends_on_the_set(bytes: &[u8]) {
     const SIGNERS: usize = 5;
-    static WORLD: OnceLock<World> = OnceLock::new();
-    let world = WORLD.get_or_init(|| World::new(5));
+    const QUORUMS: [u8; 3] = [1, 2, 3];
+    static WORLDS: OnceLock<[World; 3]> = OnceLock::new();
+    let worlds = WORLDS.get_or_init(|| QUORUMS.map(|quorum| World::with_quorum(5, quorum)));
     let mut input = Input::new(bytes);
+    let choice = input.below(QUORUMS.len());
+    let (world, quorum) = (&worlds[choice], QUORUMS[choice]);
     let mut records: Vec<VerifiedRecord> =
         (1..SIGNERS).map(|subject| world.admit(input.below(subject), subject, 1)).collect();
     while !input.is_over() && records.len() < 16 {
@@ -69,7 +72,7 @@ fn the_verdict_depends_on_the_set(bytes: &[u8]) {
     assert_eq!(straight.verdict(), backwards.verdict());
     assert_eq!(straight.record_ids(), backwards.record_ids());
     let members: BTreeSet<PeerId> = straight.verdict().members().keys().copied().collect();
-    assert_eq!(members, reference::members(world.id(0), &records));
+    assert_eq!(members, reference::members(world.id(0), quorum, &records));
     for peer in &members {
         check_proof(&straight, peer);
     }

@@ -31,8 +31,11 @@ pub use sync::sync;
 pub use text::text;
 pub use wire::wire;
 
+/// Lets bytes be read, and fails when what they become is wrong.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name: that of its binary in `fuzz/` and of its folder in `fixtures/fuzz`.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("delivery", delivery),
     ("files", files),
     ("membership", membership),

@@ -1,5 +1,7 @@
 //! Every input that is kept is read again, as the fuzzers read it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do: loudly")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;

@@ -23,7 +23,7 @@ use crate::{Tables, TablesError};
 const NAMED_IN: [&str; 3] = ["mesh_tables", "mesh_columns", "mesh_indexes"];
 
 impl Tables {
-    /// Continues under a new origin with the second half of `fresh`: for a database that was rolled back or
+    /// Continues under a new origin, `fresh` but for its first bytes: for a database that was rolled back or
     /// copied, so that others have transactions of its origin that it does not have. Its own up to
     /// `shared_upto` are those that others have as well; later ones move to the new origin, as its first
     /// ones. Where the log does not reach back that far everybody has them, and they do not move.
@@ -89,15 +89,15 @@ async fn renew(desk: &mut Desk, shared_upto: u64, fresh: OriginId) -> Result<(),
     Ok(())
 }
 
-/// Half of an origin's bytes.
-const HALF: usize = 8;
+/// How many first bytes an origin keeps when it becomes another one: enough that hardly any other database has the
+/// same, and few enough that people tell the two apart by the digits that they are shown.
+const KEPT_BYTES: usize = 2;
 
-/// `fresh` with the first half of `old`: it differs from any other as `old` does, which half of the bytes decide,
-/// and has 64 random bits of its own.
+/// `fresh` with the first bytes of `old`, which decide who is greater among all but those that share them.
 fn beside(old: &OriginId, fresh: &OriginId) -> OriginId {
     let mut bytes = *fresh.as_bytes();
-    let (first, _) = bytes.split_at_mut(HALF);
-    first.iter_mut().zip(old.as_bytes()).for_each(|(to, from)| *to = *from);
+    let first = bytes.iter_mut().zip(old.as_bytes()).take(KEPT_BYTES);
+    first.for_each(|(to, from)| *to = *from);
     OriginId::from_bytes(bytes)
 }
 

@@ -17,7 +17,7 @@ async fn restored(one: &Member, fresh: u8) -> Member {
 /// What a database with the origin `old` takes for `fresh`: it stays where it was among all others.
 fn beside(old: u8, fresh: u8) -> OriginId {
     let mut bytes = [fresh; 16];
-    bytes[..8].fill(old);
+    bytes[..2].fill(old);
     OriginId::from_bytes(bytes)
 }
 

@@ -20,6 +20,11 @@ type Name = (PeerId, MessageId, PeerId);
 /// alone: one that is lost costs its sender a repeat.
 const RECEIPTS_MAX: usize = 10_000;
 
+/// Whether the receiver has not the keys that a message was sealed with.
+fn is_unreadable(receipt: &Receipt) -> bool {
+    receipt.outcome == DeliverOutcome::Deferred(ErrorCode::SealInvalid)
+}
+
 /// What is known of the messages of one sender.
 fn of_sender<T>(known: &BTreeMap<Name, T>, sender: PeerId) -> impl Iterator<Item = &T> {
     let first = (sender, MessageId::from_bytes([0; 16]), PeerId::from_bytes([0; 32]));
@@ -89,6 +94,7 @@ impl Core {
                 continue;
             }
             let name = (row.from, row.message_id, row.to);
+            self.held.receipts.remove(&name);
             self.held.ids.insert(name, row.custody_id);
             self.held.names.insert(row.custody_id, (name, row.expires_at));
             entries.push(Entry {
@@ -169,6 +175,12 @@ impl Core {
             self.settled_via = Vec::new();
         }
         if let Some(&custody_id) = self.held.ids.get(&(to, message_id, from)) {
+            // Only its sender can seal it with other keys: this copy would be sent in vain until it expires.
+            let outcome = if is_unreadable(receipt) {
+                DeliverOutcome::Refused(ErrorCode::SealInvalid)
+            } else {
+                outcome
+            };
             let expiry = self.held.names.get(&custody_id).map(|(_, expires_at)| *expires_at);
             if let Some(expires_at) = expiry
                 && !matches!(outcome, DeliverOutcome::Deferred(_))
@@ -187,14 +199,16 @@ impl Core {
         }
     }
 
-    /// What a receiver said of a message that its sender asks to keep once more.
+    /// What a receiver said of a message that its sender asks to keep once more. One that could not be opened
+    /// may have been sealed anew.
     pub(crate) fn kept_receipt(
         &self,
         from: PeerId,
         message_id: MessageId,
         to: PeerId,
     ) -> Option<Receipt> {
-        self.held.receipts.get(&(from, message_id, to)).map(|(receipt, _)| *receipt)
+        let kept = self.held.receipts.get(&(from, message_id, to)).map(|(receipt, _)| *receipt);
+        kept.filter(|receipt| !is_unreadable(receipt))
     }
 
     /// Tells a sender that has come back what became of its messages.
@@ -202,6 +216,10 @@ impl Core {
         self.held.receipts.retain(|_, (_, expires_at)| *expires_at > now.wall);
         let own = of_sender(&self.held.receipts, sender).map(|(receipt, _)| *receipt);
         let own: Vec<Receipt> = own.collect();
+        // Said once: after that the message may be under way with other keys.
+        self.held
+            .receipts
+            .retain(|(from, ..), (receipt, _)| *from != sender || !is_unreadable(receipt));
         for receipts in own.chunks(PARCELS_PER_FRAME_MAX) {
             let wish = Wish::SendReceipts { to: sender, receipts: receipts.to_vec() };
             self.wishes.push_back(wish);

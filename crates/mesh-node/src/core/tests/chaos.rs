@@ -18,7 +18,8 @@ const TROUBLE: Duration = Duration::from_secs(180);
 /// How long it may take until nothing is left to be done.
 const HEALING: Duration = Duration::from_secs(120);
 
-const ROUGH: Relaying = Relaying { loss: 0.05, duplication: 0.05, lateness: 0.2, deferral: 0.02 };
+const ROUGH: Relaying =
+    Relaying { loss: 0.05, duplication: 0.05, lateness: 0.2, deferral: 0.02, is_keyless: false };
 
 /// What a mesh has to bear.
 #[derive(Clone, Copy)]

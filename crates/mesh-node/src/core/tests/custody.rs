@@ -86,6 +86,31 @@ fn a_message_arrives_once_though_its_sender_and_its_receiver_never_meet() {
 }
 
 #[test]
+fn a_copy_that_its_receiver_cannot_open_is_dropped_and_one_that_is_sealed_anew_is_kept() {
+    let mut world = World::new(1, 3, &LinkConfig::default(), Relaying::default(), &[]);
+    world.await_that("all alive", 10 * SECOND, World::are_all_alive);
+    let is_away = |world: &World, number| world.member(1).core.via(&peer(number)).is_none();
+    world.off(2);
+    world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
+    world.send(0, &[2], Priority::Normal);
+    world.await_that("a copy is kept", 10 * SECOND, |world| keeps(world, 1) == 1);
+    world.off(0);
+    world.await_that("the sender is away", 30 * SECOND, |world| is_away(world, 0));
+    world.on(2);
+    world.mesh.act(node(&peer(2)), |member, _| member.relaying.is_keyless = true);
+    world.await_that("the copy is dropped", 90 * SECOND, |world| keeps(world, 1) == 0);
+    assert_eq!(world.member(2).disk.inbox.len(), 0);
+    world.off(2);
+    world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
+    world.on(0);
+    world.await_that("the sender's next copy is kept", 60 * SECOND, |world| keeps(world, 1) == 1);
+    assert_eq!(world.member(0).disk.waiting().count(), 1);
+    world.on(2);
+    world.await_that("it arrives", 90 * SECOND, World::is_quiet);
+    world.check_promises();
+}
+
+#[test]
 fn what_is_kept_from_or_for_a_removed_member_is_dropped() {
     let mut world = World::new(1, 6, &LinkConfig::default(), Relaying::default(), &[]);
     world.await_that("all alive", 10 * SECOND, World::are_all_alive);

@@ -67,6 +67,8 @@ pub(super) struct Relaying {
     pub(super) lateness: f64,
     /// A receiver has no room at the moment.
     pub(super) deferral: f64,
+    /// A receiver has not the keys that anything was sealed with.
+    pub(super) is_keyless: bool,
 }
 
 /// What members differ in.

@@ -29,9 +29,9 @@ mod moving;
 #[cfg(target_os = "linux")]
 mod old_and_new;
 mod outsiders;
+mod promises;
 mod proxy;
 mod pushes;
-mod promises;
 mod quorum;
 mod raw;
 mod relaying;

@@ -1,4 +1,5 @@
 use mesh_control::OutboxView;
+use mesh_protocol::ErrorCode;
 
 use super::Context;
 use crate::clock;
@@ -10,6 +11,9 @@ pub(crate) const EXAMPLE: &str = "\
 Examples:
   mesh-ctl outbox
   mesh-ctl outbox --json | jq length";
+
+/// What to do about a message that was sealed when it was sent: the agent keeps nothing that could be sealed anew.
+const UNREADABLE: &str = "seal_invalid: the receiver has lost the keys that it was sealed for; send the message again.\n";
 
 pub(crate) async fn run(context: &Context) -> Result<Exit, Failure> {
     let client = context.client()?;
@@ -43,5 +47,15 @@ fn render(waiting: &[OutboxView]) -> String {
             ],
         );
     }
-    columns.render()
+    let mut text = columns.render();
+    let is_unreadable = |message: &OutboxView| {
+        message.state == "refused" && message.reason == Some(ErrorCode::SealInvalid)
+    };
+    if waiting.iter().any(is_unreadable) {
+        text.push_str(UNREADABLE);
+    }
+    text
 }
+
+#[cfg(test)]
+mod tests;

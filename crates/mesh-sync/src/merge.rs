@@ -29,6 +29,7 @@
 //! concurrent with the deletion; the third because lives start again at 1, below those of old losers.
 //!
 //! # Corners
+//! - Within a life a write's version is above what it replaced, even where that clock was ahead and nobody adopted it.
 //! - Versions never tie: one database gives one clock once per register. If two were equal in life and
 //!   clock, origin decides, then sequence.
 //! - A column that no write covers (it was added later) has no version: any edit wins. A replacement of the row

@@ -21,7 +21,7 @@ use crate::durable::Durability;
 use crate::parked::{self, ParkReason};
 use crate::snapshot::covered::forget_caught_up;
 use crate::sql::execute;
-use crate::{Tables, TablesError, seal};
+use crate::{Tables, TablesError, accepted, seal};
 
 /// A part of a transaction as it came in.
 #[derive(Clone)]
@@ -229,8 +229,10 @@ async fn take(
     mut transaction: Transaction,
 ) -> Result<(), TablesError> {
     let Transaction { dot, header, .. } = &transaction;
+    let is_doubted = accepted::is_doubted(desk, header.clock, batch.at).await?;
     match desk.rules.admit(&desk.state.vector, *dot, header, batch.at) {
         Readiness::Apply => {}
+        Readiness::Ahead { .. } if !is_doubted => {}
         Readiness::Duplicate => {
             batch.applied.duplicates += 1;
             return drop_parts(desk, *dot).await;

@@ -10,6 +10,7 @@
 //!
 //! Start reading at [`Tables`], then `migrations/` for the bookkeeping, then `desk.rs` for how a write runs.
 
+mod accepted;
 mod apply;
 mod backup;
 mod builtin;

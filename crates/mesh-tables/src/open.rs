@@ -28,8 +28,10 @@ const STEPS_PER_LOOK: i32 = 10_000;
 const PAGES_LIMIT: u64 = u32::MAX as u64 - 1;
 
 /// Every schema of the bookkeeping, oldest first. Released files are never edited.
-const MIGRATIONS: &[(u32, &str, &str)] =
-    &[(1, "tables", include_str!("../migrations/0001_tables.sql"))];
+const MIGRATIONS: &[(u32, &str, &str)] = &[
+    (1, "tables", include_str!("../migrations/0001_tables.sql")),
+    (2, "accepted", include_str!("../migrations/0002_accepted.sql")),
+];
 
 pub(crate) const SCHEMA_NEWEST: u32 = match MIGRATIONS.last() {
     Some((version, ..)) => *version,

@@ -18,7 +18,7 @@ use crate::key::{self, KeyHash};
 use crate::rows::portions;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, listed, number, placeholders};
 use crate::state::load_origins;
-use crate::{Tables, TablesError};
+use crate::{Tables, TablesError, accepted};
 
 /// One database can take this part of the places of what is kept aside: the others have to wait at times too.
 const PARKED_SHARE: u64 = 4;
@@ -380,7 +380,7 @@ async fn retry_one(
     let first = apply::read(desk, dot, 0).await?;
     let header = TransactionPart::decode(&first).ok().and_then(|part| part.header);
     let header = header.ok_or(TablesError::Malformed { what: "transaction" })?;
-    if desk.is_ahead(header.clock, batch.at) && !is_accepted {
+    if !is_accepted && accepted::is_doubted(desk, header.clock, batch.at).await? {
         return Ok(false);
     }
     for hole in &header.holes {

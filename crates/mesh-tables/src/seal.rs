@@ -15,12 +15,13 @@ use mesh_protocol::{
 use sqlx::sqlite::SqliteRow;
 
 use self::parts::Parts;
+use self::unsent::send_unsent;
 
 use crate::TablesError;
 use crate::catalog::Table;
 use crate::desk::{Desk, Last};
 use crate::schema;
-use crate::sql::{Columns, execute, fetch_all, fetch_optional, number, quoted};
+use crate::sql::{Columns, execute, fetch_all, fetch_optional, listed, number, quoted};
 use crate::triggers::TICK;
 
 /// Tables that one statement looks into.
@@ -266,6 +267,28 @@ async fn captured<'t>(
         }
     }
     Ok(found)
+}
+
+/// The latest accepted clock of all that was captured, for a header that is written before the last of it is read.
+async fn latest(desk: &mut Desk) -> Result<HybridClock, TablesError> {
+    let catalog = Arc::clone(&desk.state.catalog);
+    let mut latest = HybridClock::default();
+    for table in captured(desk, catalog.tables.values().collect()).await? {
+        send_unsent(desk, table).await?;
+        let keys = listed(&table.key, |column| quoted(&column.name));
+        let sql = format!(
+            "SELECT max(clock) FROM (SELECT max(r.clock, ifnull(c.clock, 0)) AS clock \
+             FROM {} AS n JOIN {} AS r USING ({keys}) LEFT JOIN {} AS c USING ({keys}, col)) \
+             WHERE clock >> 16 IN (SELECT millis FROM mesh_accepted)",
+            quoted(&table.new_table()),
+            quoted(&table.row_table()),
+            quoted(&table.cell_table())
+        );
+        let row = fetch_optional(&mut desk.conn, sql, []).await?;
+        let clock = row.map_or(Ok(None), |row| Columns::of(&row).int_or_none())?;
+        latest = latest.max(HybridClock(clock.unwrap_or_default().cast_unsigned()));
+    }
+    Ok(latest)
 }
 
 /// The statements that write the last part and give the next number, for one trip to SQLite's thread; and how

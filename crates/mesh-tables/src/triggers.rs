@@ -20,6 +20,16 @@ pub(crate) const TICK: &str = "UPDATE mesh_state SET clock = max(clock + 1, \
 /// Nothing is captured while the agent applies what others wrote.
 const GUARD: &str = "(SELECT applying FROM mesh_state WHERE id = 1) = 0";
 
+/// A clock that is above `old`, a version that is replaced, unless the transaction `s` wrote that itself. It
+/// matters where `old` has an accepted clock that was ahead: who replaces it comes after it, whatever time it is.
+pub(crate) fn above(clock: &str, old: &str, s: &str, sequence: &str) -> String {
+    // The largest clock has none above it, and more would be no integer.
+    format!(
+        "max({clock}, min({old}.clock, {}) + ({old}.origin <> {s}.origin OR {old}.seq <> {s}.{sequence}))",
+        i64::MAX - 1
+    )
+}
+
 /// That a row of `t__mesh_row` is the memory of a deleted one. Queries repeat it to the letter.
 pub(crate) const IS_DEAD: &str = "life % 2 = 0";
 
@@ -167,14 +177,17 @@ impl Parts<'_> {
     fn edit(&self, no: u16, column: &ColumnFacts) -> (String, String) {
         let (keys, news) = (key_names(self.facts), self.keys("NEW"));
         let target = format!("{keys}, col");
+        let (row, cell) = (quoted(&self.table.row_table()), quoted(&self.table.cell_table()));
+        let over_row = above("s.clock", "r", "s", "sequence");
+        let over_cell = above("excluded.clock", &cell, "excluded", "seq");
         let body = [
             TICK.to_owned(),
             format!(
-                "INSERT INTO {} ({target}, clock, origin, seq) \
-                 SELECT {news}, {no}, clock, origin, sequence FROM mesh_state WHERE id = 1 \
-                 ON CONFLICT ({target}) DO UPDATE SET \
-                 clock = excluded.clock, origin = excluded.origin, seq = excluded.seq",
-                quoted(&self.table.cell_table())
+                "INSERT INTO {cell} ({target}, clock, origin, seq) SELECT {news}, {no}, \
+                 ifnull((SELECT {over_row} FROM {row} AS r WHERE {}), s.clock), s.origin, s.sequence \
+                 FROM mesh_state AS s WHERE s.id = 1 ON CONFLICT ({target}) DO UPDATE SET \
+                 clock = {over_cell}, origin = excluded.origin, seq = excluded.seq",
+                self.is_of("r.", "NEW")
             ),
             self.note("NEW", &no.to_string()),
         ];
@@ -187,14 +200,27 @@ impl Parts<'_> {
     /// A row that is inserted over nothing has its first life, over a dead one the next; over a living one
     /// (INSERT OR REPLACE, whose delete fires no trigger) it is the same life, written anew.
     fn birth(&self) -> [String; 3] {
-        self.whole("NEW", "1", "life + (life % 2 = 0)")
+        let row = quoted(&self.table.row_table());
+        let cells = format!(
+            "ifnull((SELECT max(c.clock) FROM {} AS c WHERE {}), 0)",
+            quoted(&self.table.cell_table()),
+            self.is_of("c.", "NEW")
+        );
+        let over_row = above("excluded.clock", &row, "excluded", "seq");
+        // Columns of the transaction itself are joined with the row when it is sealed.
+        let over_cells = format!("max({over_row}, min({cells}, {}) + 1)", i64::MAX - 1);
+        let clock = format!(
+            "CASE WHEN life % 2 = 0 THEN excluded.clock \
+             WHEN {cells} <= excluded.clock THEN {over_row} ELSE {over_cells} END"
+        );
+        self.whole("NEW", "1", "life + (life % 2 = 0)", &clock)
     }
 
     fn death(&self) -> [String; 3] {
-        self.whole("OLD", "2", "life + (life % 2)")
+        self.whole("OLD", "2", "life + (life % 2)", "excluded.clock")
     }
 
-    fn whole(&self, row: &str, first: &str, next: &str) -> [String; 3] {
+    fn whole(&self, row: &str, first: &str, next: &str, clock: &str) -> [String; 3] {
         let (keys, values) = (key_names(self.facts), self.keys(row));
         // Keys that are equal under their collation may have other bytes.
         let follow = listed(&self.facts.key, |column| {
@@ -207,21 +233,13 @@ impl Parts<'_> {
                 "INSERT INTO {} ({keys}, life, clock, origin, seq) \
                  SELECT {values}, {first}, clock, origin, sequence FROM mesh_state WHERE id = 1 \
                  ON CONFLICT ({keys}) DO UPDATE SET {follow}, life = {next}, \
-                 clock = excluded.clock, origin = excluded.origin, seq = excluded.seq",
+                 clock = {clock}, origin = excluded.origin, seq = excluded.seq",
                 quoted(&self.table.row_table())
             ),
             format!(
                 "DELETE FROM {} WHERE {}",
                 quoted(&self.table.cell_table()),
-                self.facts
-                    .key
-                    .iter()
-                    .map(|column| {
-                        let name = quoted(&column.name);
-                        format!("{name} = {row}.{name}")
-                    })
-                    .collect::<Vec<_>>()
-                    .join(" AND ")
+                self.is_of("", row)
             ),
             self.note(row, "-1"),
         ]
@@ -234,6 +252,15 @@ impl Parts<'_> {
             quoted(&self.table.new_table()),
             self.keys(row)
         )
+    }
+
+    /// That a key is the one of OLD or NEW.
+    fn is_of(&self, alias: &str, row: &str) -> String {
+        let each = self.facts.key.iter().map(|column| {
+            let name = quoted(&column.name);
+            format!("{alias}{name} = {row}.{name}")
+        });
+        each.collect::<Vec<_>>().join(" AND ")
     }
 
     fn keys(&self, row: &str) -> String {

@@ -76,12 +76,15 @@ pub(crate) struct Database {
     brought: Vec<Rc<Transaction>>,
 }
 
+/// How far the clock of the first database is ahead.
+const AHEAD: u64 = 1 << 20;
+
 impl Database {
     pub(crate) fn new(number: u8) -> Self {
         Self {
             origin: OriginId::from_bytes([number; 16]),
             sequence: 0,
-            clock: 0,
+            clock: if number == 1 { AHEAD } else { 0 },
             known: VersionVector::default(),
             columns: (0..BASE_COLUMNS).collect(),
             coverage: BTreeMap::new(),
@@ -241,13 +244,19 @@ impl Database {
             Kind::Edit(_) if is_alive => old_life,
             Kind::Delete | Kind::Edit(_) => return None,
         };
-        let clock = HybridClock(self.clock);
-        let version = Version { life, clock, origin: dot.origin, sequence: dot.sequence };
         let context = self.known_of(key);
         let written = match &kind {
             Kind::Put | Kind::Delete => self.columns.clone(),
             Kind::Edit(columns) => columns.clone(),
         };
+        let replaced = self.rows.get(&key).filter(|row| row.version.life == life);
+        let replaced = replaced.and_then(|row| {
+            let cells = row.cells.iter().filter(|(column, _)| written.contains(column));
+            cells.map(|(_, version)| version.clock.0).chain([row.version.clock.0]).max()
+        });
+        // Above what it replaces, even where that is above every clock of this database.
+        let clock = HybridClock(replaced.map_or(0, |replaced| replaced + 1).max(self.clock));
+        let version = Version { life, clock, origin: dot.origin, sequence: dot.sequence };
         let losers = self.losers.entry(key).or_default();
         let listed = written.iter().filter_map(|column| {
             let losers = losers.iter().filter(|(loser, _)| loser.column == Some(*column));
@@ -328,8 +337,15 @@ impl Database {
         })
     }
 
+    /// A clock that is too far ahead is nobody's but its owner's.
+    fn adopt(&mut self, clock: u64) {
+        if clock < self.clock + AHEAD / 2 {
+            self.clock = self.clock.max(clock);
+        }
+    }
+
     fn apply(&mut self, transaction: &Transaction) {
-        self.clock = transaction.header.clock.0.max(self.clock);
+        self.adopt(transaction.header.clock.0);
         for column in &transaction.columns {
             self.add_column(*column);
         }
@@ -420,7 +436,7 @@ impl Database {
             let ours = self.coverage.entry(*place).or_insert(*from);
             *ours = (*from).min(*ours);
         }
-        self.clock = self.clock.max(other.clock);
+        self.adopt(other.clock);
         self.brought.extend(other.parked.iter().cloned());
         for key in keys {
             self.join_row(other, *key);

@@ -10,7 +10,6 @@ use mesh_protocol::{
 
 use super::batch::{Batch, Entry};
 use super::spool;
-use crate::TablesError;
 use crate::catalog::Table;
 use crate::conflicts;
 use crate::desk::Desk;
@@ -23,6 +22,7 @@ use crate::rows::{PlannedRow, drop_losers, read_losers, read_row_facts, write_pl
 use crate::schema::{self, SchemaOutcome};
 use crate::snapshot::covered::already_known;
 use crate::sql::{Columns, execute, fetch_optional};
+use crate::{TablesError, accepted};
 
 /// Changes that are read, merged and written together.
 const CHANGES_TOGETHER: usize = 128;
@@ -299,6 +299,10 @@ async fn apply_section(
 ) -> Result<(), Failure> {
     let numbers = numbers(table, &section)?;
     let table_columns: Vec<u16> = table.columns.iter().map(|column| column.no).collect();
+    if desk.is_ahead(made.clock, made.at) {
+        let clocks: Vec<_> = section.changes.iter().flat_map(accepted::clocks).collect();
+        accepted::note(desk, clocks.into_iter(), made.at).await?;
+    }
     let mut listed: BTreeMap<u32, Vec<(u16, Version)>> = BTreeMap::new();
     for one in &section.listed {
         let column = numbers.get(usize::from(one.column)).copied().unwrap_or_default();

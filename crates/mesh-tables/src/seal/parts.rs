@@ -6,12 +6,13 @@ use mesh_protocol::{
     TransactionPart, UnixMillis, Version,
 };
 
+use super::latest;
 use super::unsent::{Unsent, note_unsent};
-use crate::TablesError;
 use crate::catalog::Table;
 use crate::desk::{Desk, Last};
 use crate::recent::{NewEntry, tables_of};
 use crate::sql::number;
+use crate::{TablesError, accepted};
 
 /// What a part takes beside its rows and the names of their columns.
 const FRAME_BYTES: usize = 16 << 10;
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     pub(super) at: UnixMillis,
     /// What its header says of others.
     pub(super) advanced: Vec<(OriginId, u64)>,
+    /// The latest in it so far: what replaces an accepted clock that was ahead is ahead as well.
     clock: HybridClock,
     header: Option<TransactionHeader>,
     part: u32,
@@ -74,6 +76,12 @@ impl Parts {
         if !self.has_room(table, bytes, listed.len()) {
             self.write(desk).await?;
         }
+        if self.header.is_some()
+            && change.clock() > self.clock
+            && accepted::has(desk, change.clock()).await?
+        {
+            self.clock = change.clock();
+        }
         if self.sections.last().is_none_or(|section| section.table != table.id) {
             self.bytes += names_bytes(table);
             self.sections.push(Section {
@@ -110,6 +118,9 @@ impl Parts {
     }
 
     fn take(&mut self, is_last: bool) -> TransactionPart {
+        if let Some(header) = &mut self.header {
+            header.clock = self.clock;
+        }
         let part = TransactionPart {
             dot: self.dot,
             part: self.part,
@@ -124,6 +135,9 @@ impl Parts {
 
     /// Writes what there is as a part that is not the last one.
     async fn write(&mut self, desk: &mut Desk) -> Result<(), TablesError> {
+        if self.header.is_some() {
+            self.clock = latest(desk).await?.max(self.clock);
+        }
         let last = self.entry(desk, false).await?;
         desk.write(last).await
     }

@@ -68,11 +68,20 @@ pub(super) async fn send_unsent(desk: &mut Desk, table: &Table) -> Result<(), Ta
              ON CONFLICT ({names}, col) DO NOTHING"
         );
         execute(&mut desk.conn, note, key.iter().cloned()).await?;
+        let cells = quoted(&table.cell_table());
+        // What it replaces may be of an accepted moment that is ahead; other clocks that are ahead made it stay.
         let stamp = format!(
-            "UPDATE {row_table} SET (clock, origin, seq) = \
-             (SELECT clock, origin, sequence FROM mesh_state WHERE id = 1) WHERE {same}"
+            "UPDATE {row_table} SET (clock, origin, seq) = (SELECT max(s.clock, ifnull((\
+             SELECT min(max(clock), {}) + 1 FROM (SELECT clock FROM {row_table} WHERE {same} \
+             UNION ALL SELECT clock FROM {cells} WHERE {same}) \
+             WHERE clock >> 16 IN (SELECT millis FROM mesh_accepted)), 0)), s.origin, s.sequence \
+             FROM mesh_state AS s WHERE s.id = 1) WHERE {same}",
+            i64::MAX - 1
         );
-        execute(&mut desk.conn, stamp, key.iter().cloned()).await?;
+        let values = std::iter::repeat_n(&key, 3).flatten().cloned();
+        execute(&mut desk.conn, stamp, values).await?;
+        let clear = format!("DELETE FROM {cells} WHERE {same}");
+        execute(&mut desk.conn, clear, key.iter().cloned()).await?;
         let done = "DELETE FROM mesh_unsent WHERE table_no = ? AND key = ?";
         let values = [SqlValue::Integer(table.no), SqlValue::Blob(bytes)];
         execute(&mut desk.conn, done, values).await?;

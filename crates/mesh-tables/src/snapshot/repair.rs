@@ -6,12 +6,13 @@ use mesh_protocol::{OriginId, PeerId, SnapshotChunk, SqlValue, UnixMillis, Versi
 
 use super::join::{Planned, Purpose, Theirs, join_rows, refused};
 use super::page::Range;
+use super::take::clocks_of;
 use crate::catalog::Table;
 use crate::desk::Desk;
 use crate::key::encode_values;
 use crate::rows::{RowRead, read_values, set_applying};
 use crate::sql::{Columns, fetch_all};
-use crate::{Tables, TablesError, feed, seal};
+use crate::{Tables, TablesError, accepted, feed, seal};
 
 impl Tables {
     /// Joins rows of ranges of key digests, `buckets`, of one table with those of `member`. Rows of equal
@@ -54,6 +55,7 @@ async fn repair(
     let is_range = chunk.is_table_end || upto.is_some() && upto != from.after;
     let range = is_range.then_some(range);
     let databases = databases_of(desk, member).await?;
+    accepted::note(desk, clocks_of(&chunk).into_iter(), at).await?;
     let theirs = Theirs::of(&mut chunk);
     set_applying(&mut desk.conn, true).await?;
     let purpose = Purpose::Repair { buckets, databases };

@@ -16,7 +16,7 @@ use crate::desk::Desk;
 use crate::rows::set_applying;
 use crate::schema::{SchemaOutcome, apply_schema, reload};
 use crate::sql::{Columns, execute, fetch_optional, number};
-use crate::{Tables, TablesError, feed, seal};
+use crate::{Tables, TablesError, accepted, feed, seal};
 
 /// Most views of others' states that are remembered.
 const PARTS_MAX: usize = 4096;
@@ -253,6 +253,14 @@ async fn take_coverage(desk: &mut Desk, chunk: &SnapshotChunk) -> Result<(), Tab
     if chunk.coverage.is_empty() { Ok(()) } else { reload(desk).await }
 }
 
+/// The clocks of everything in a piece.
+pub(super) fn clocks_of(chunk: &SnapshotChunk) -> Vec<HybridClock> {
+    let rows = chunk.rows.iter().flat_map(|row| {
+        std::iter::once(row.version.clock).chain(row.cells.iter().map(|cell| cell.version.clock))
+    });
+    rows.chain(chunk.losers.iter().map(|loser| loser.version.clock)).collect()
+}
+
 /// Raises the clock, so that local writes come after what they overwrite. Clocks too far ahead are not
 /// believed.
 async fn see_clocks(
@@ -260,11 +268,9 @@ async fn see_clocks(
     chunk: &SnapshotChunk,
     at: UnixMillis,
 ) -> Result<(), TablesError> {
-    let rows = chunk.rows.iter().flat_map(|row| {
-        std::iter::once(row.version.clock).chain(row.cells.iter().map(|cell| cell.version.clock))
-    });
-    let clocks = rows.chain(chunk.losers.iter().map(|loser| loser.version.clock));
-    let latest = clocks.filter(|clock| !desk.is_ahead(*clock, at)).max();
+    let clocks = clocks_of(chunk);
+    accepted::note(desk, clocks.iter().copied(), at).await?;
+    let latest = clocks.into_iter().filter(|clock| !desk.is_ahead(*clock, at)).max();
     let latest = latest.unwrap_or(HybridClock(0));
     let sql = "UPDATE mesh_state SET clock = ?1 WHERE id = 1 AND clock < ?1";
     execute(&mut desk.conn, sql, [number(latest.0)]).await.map(drop)

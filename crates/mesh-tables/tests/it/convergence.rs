@@ -1,6 +1,6 @@
 //! Any writes on any database, passed on in any order: all end equal.
 
-use crate::peer::{Peer, converge};
+use crate::peer::{Peer, accept, converge};
 
 /// A row of numbers that only looks random: a failure names its seed, and comes again.
 struct Chance(u64);
@@ -52,15 +52,23 @@ async fn exchange(from: &Peer, to: &Peer, chance: &mut Chance) {
     to.take(bodies, from).await;
 }
 
-async fn run(seed: u64) {
+async fn run(seed: u64, is_ahead: bool) {
     let peers = Peer::with_notes::<3>().await;
+    if is_ahead {
+        peers[0].run_ahead().await;
+    }
     let mut chance = Chance(seed);
     for _ in 0..40 {
         let peer = usize::try_from(chance.below(3)).unwrap();
         let other = (peer + 1 + usize::try_from(chance.below(2)).unwrap()) % 3;
         match chance.below(5) {
             0..3 => write(&peers[peer], &mut chance).await,
-            3 => exchange(&peers[peer], &peers[other], &mut chance).await,
+            3 => {
+                exchange(&peers[peer], &peers[other], &mut chance).await;
+                if is_ahead && chance.below(2) == 0 {
+                    accept(&[&peers[peer], &peers[other]]).await;
+                }
+            }
             _ => {
                 let conflicts = peers[peer].tables.conflicts(None).await.unwrap();
                 let Some(first) = conflicts.into_iter().next() else { continue };
@@ -69,13 +77,26 @@ async fn run(seed: u64) {
             }
         }
     }
-    converge(&[&peers[0], &peers[1], &peers[2]]).await;
+    let all = [&peers[0], &peers[1], &peers[2]];
+    if is_ahead {
+        accept(&all).await;
+        accept(&all).await;
+    }
+    converge(&all).await;
 }
 
 #[tokio::test]
 async fn whatever_is_written_anywhere_all_databases_end_equal() {
     for seed in (0..10).chain([21]) {
         println!("seed {seed}");
-        run(seed).await;
+        run(seed, false).await;
+    }
+}
+
+#[tokio::test]
+async fn so_they_do_where_the_clock_of_one_is_ahead_and_the_others_accept_that() {
+    for seed in 0..10 {
+        println!("seed {seed}");
+        run(seed, true).await;
     }
 }

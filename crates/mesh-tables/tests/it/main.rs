@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod ahead;
 mod apply;
 mod backup;
 mod builtin;

@@ -72,6 +72,18 @@ impl Peer {
         options.connect().await.unwrap()
     }
 
+    /// Puts the clock of the tables ahead by an hour.
+    pub(crate) async fn run_ahead(&self) {
+        let sql = "UPDATE mesh_state SET clock = clock + (3600000 << 16)";
+        query(sql).execute(&mut self.shell().await).await.unwrap();
+    }
+
+    /// Whether its clock is ahead.
+    pub(crate) async fn is_ahead(&self) -> bool {
+        let soon = self.now().await.0 + 60_000;
+        self.count(&format!("mesh_state WHERE clock >> 16 > {soon}")).await == 1
+    }
+
     /// The moment by the clock that the triggers use.
     pub(crate) async fn now(&self) -> UnixMillis {
         let sql = "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)";
@@ -161,6 +173,17 @@ async fn open(folder: &TempDir, no: u8, config: TablesConfig, tracker: &TaskTrac
     let path = folder.path().join("data.db");
     let fresh = OriginId::from_bytes([no; 16]);
     Tables::open(&path, config, Arc::new(RealRules), fresh, tracker).await.unwrap()
+}
+
+/// Everybody gives everybody what they lack, and all operators accept whatever clock is ahead.
+pub(crate) async fn accept(peers: &[&Peer]) {
+    for from in peers {
+        for to in peers {
+            from.give(to).await;
+            let origins = peers.iter().map(|peer| peer.tables.have().borrow().database).collect();
+            to.tables.accept_ahead(origins, to.now().await).await.unwrap();
+        }
+    }
 }
 
 /// Everybody gives everybody what they lack, and is then equal in rows, versions and conflicts.

@@ -136,7 +136,7 @@ fn refused(agent: &Agent) -> String {
 #[tokio::test]
 async fn a_database_of_a_newer_program_is_refused_with_what_to_do_and_nothing_is_changed() {
     let newest = migrations().last().unwrap().0;
-    for (file, ours) in [("mesh.db", newest), ("data.db", 1)] {
+    for (file, ours) in [("mesh.db", newest), ("data.db", 2)] {
         let dir = tempfile::tempdir().unwrap();
         let mut agent = Agent::start(dir.path(), "one").await;
         assert!(agent.terminate().await.success());

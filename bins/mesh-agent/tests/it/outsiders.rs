@@ -125,8 +125,12 @@ fn frames_of_members(mesh_id: MeshId) -> Vec<Frame> {
 }
 
 fn own_mesh(stranger: &Stranger) -> Vec<SignedRecord> {
-    let founding =
-        Founding { founder: stranger.peer_id(), founded_at: UnixMillis(1), nonce: [1; 32], remove_quorum: NonZeroU8::MIN };
+    let founding = Founding {
+        founder: stranger.peer_id(),
+        founded_at: UnixMillis(1),
+        nonce: [1; 32],
+        remove_quorum: NonZeroU8::MIN,
+    };
     vec![stranger.sign(Record::Founding(founding))]
 }
 

@@ -80,7 +80,12 @@ fn a_key_of_small_order_signs_nothing() {
 }
 
 fn founding(founder: PeerId) -> Record {
-    Record::Founding(Founding { founder, founded_at: UnixMillis(1), nonce: [7; 32], remove_quorum: NonZeroU8::MIN })
+    Record::Founding(Founding {
+        founder,
+        founded_at: UnixMillis(1),
+        nonce: [7; 32],
+        remove_quorum: NonZeroU8::MIN,
+    })
 }
 
 #[test]

@@ -132,6 +132,13 @@ impl Shared {
         recipients.iter().map(seal).collect()
     }
 
+    /// Commits messages, behind the membership that names their receivers.
+    async fn append_outbox(self: &Arc<Self>, rows: Vec<NewOutbox>) -> Result<Vec<u64>, NodeError> {
+        self.store_membership_or_room().await?;
+        let appended = self.timed("outbox", self.store.append_outbox(rows)).await;
+        appended.map_err(NodeError::storage)
+    }
+
     async fn send_durable(
         self: &Arc<Self>,
         prepared: Prepared,
@@ -168,14 +175,7 @@ impl Shared {
         let shared = Arc::clone(self);
         let rows: Vec<NewOutbox> = rows.collect();
         let committed = self.tasks.isolate(async move {
-            let appended = match shared.store_membership_or_room().await {
-                Ok(()) => {
-                    let appended = shared.timed("outbox", shared.store.append_outbox(rows)).await;
-                    appended.map_err(NodeError::storage)
-                }
-                Err(error) => Err(error),
-            };
-            let sequences = match appended {
+            let sequences = match shared.append_outbox(rows).await {
                 Ok(sequences) => sequences,
                 Err(error) => {
                     lock(&shared.core).release(reservation);

@@ -40,20 +40,21 @@ async fn messages_come_whole_out_of_pieces_of_any_size() {
         let (messages, bytes) = said();
         let [(mut reader, _), (_, mut writer)] = channel_here();
         let count = bytes.len() as u64;
-        let saying = tokio::spawn(async move {
+        let saying = async {
             for piece in bytes.chunks(piece_bytes) {
                 writer.send_encoded(Bytes::copy_from_slice(piece)).await.unwrap();
             }
             writer.finish();
-            writer
-        });
-        for message in messages {
-            let received = reader.recv().await.unwrap().unwrap();
-            assert_eq!(format!("{received:?}"), format!("{message:?}"), "{piece_bytes}");
-        }
-        assert!(reader.recv().await.unwrap().is_none());
+        };
+        let hearing = async {
+            for message in messages {
+                let received = reader.recv().await.unwrap().unwrap();
+                assert_eq!(format!("{received:?}"), format!("{message:?}"), "{piece_bytes}");
+            }
+            assert!(reader.recv().await.unwrap().is_none());
+        };
+        tokio::join!(saying, hearing);
         assert_eq!(reader.bytes, count);
-        saying.await.unwrap();
     }
 }
 

@@ -18,12 +18,10 @@ use mesh_protocol::{
     Frame, LINK_STATES_PER_FRAME_MAX, LinkState, LinkStateVersion, LinkStateVersions, LinkStates,
     MeshId, Neighbour, PeerId, Signature, SignedLinkState,
 };
-use mesh_testkit::{Conditions, NodeId, VirtualMesh, VirtualNode};
+use mesh_testkit::{Conditions, NodeId, VirtualMesh, VirtualNode, ring_links};
 
 const SEED: u64 = 20_261_121;
 const MESH: MeshId = MeshId::from_bytes([7; 32]);
-/// Two links each, as where every member keeps links with eight others.
-const RINGS: u64 = 4;
 const STEADY: Duration = Duration::from_secs(120);
 const SEARCHES: u32 = 20;
 
@@ -105,30 +103,6 @@ impl VirtualNode for Agent {
     }
 }
 
-/// The same order for every call with the same numbers, and none that shows in the numbers.
-fn place(ring: u64, number: usize) -> u64 {
-    let mut word = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (ring + 1) << 32;
-    for _ in 0..3 {
-        word = (word ^ word >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    }
-    word
-}
-
-/// With whom each has links: its neighbours on every ring.
-fn links(count: usize) -> Vec<BTreeSet<usize>> {
-    let mut links = vec![BTreeSet::new(); count];
-    for ring in 0..RINGS {
-        let mut order: Vec<usize> = (0..count).collect();
-        order.sort_by_key(|number| place(ring, *number));
-        let next = order.iter().cycle().skip(1);
-        for (one, two) in order.iter().zip(next) {
-            links.get_mut(*one).unwrap().insert(*two);
-            links.get_mut(*two).unwrap().insert(*one);
-        }
-    }
-    links
-}
-
 /// Everybody knows everything, as a minute after the start.
 fn start(links: &[BTreeSet<usize>]) -> VirtualMesh<Agent> {
     let mut mesh = VirtualMesh::new(SEED);
@@ -205,7 +179,7 @@ fn resident_bytes() -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
 fn measure(size: usize) {
     let (began, before) = (Instant::now(), resident_bytes());
-    let links = links(size);
+    let links = ring_links(size);
     let mut mesh = start(&links);
     let held = resident_bytes().saturating_sub(before) as f64 / size as f64 / 1024.0;
     let sent_before = sent(&mesh);

@@ -16,10 +16,9 @@ use std::time::{Duration, Instant};
 
 use mesh_protocol::{Frame, OriginHave, OriginId, PeerId, SyncHave, UnixMillis};
 use mesh_sync::{Exchange, ExchangeConfig, ExchangeOutput};
-use mesh_testkit::{Conditions, NodeId, VirtualMesh, VirtualNode, WireSize};
+use mesh_testkit::{Conditions, NodeId, VirtualMesh, VirtualNode, WireSize, ring_links};
 
 const SEED: u64 = 20_261_121;
-const RINGS: u64 = 4;
 const TRANSACTION_BYTES: usize = 300;
 const STEADY: Duration = Duration::from_secs(120);
 const WALL: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -143,30 +142,6 @@ impl VirtualNode for Agent {
     }
 }
 
-/// The same order for every call with the same numbers, and none that shows in the numbers.
-fn place(ring: u64, number: usize) -> u64 {
-    let mut word = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (ring + 1) << 32;
-    for _ in 0..3 {
-        word = (word ^ word >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    }
-    word
-}
-
-/// With whom each has links: its neighbours on every ring.
-fn links(count: usize) -> Vec<BTreeSet<usize>> {
-    let mut links = vec![BTreeSet::new(); count];
-    for ring in 0..RINGS {
-        let mut order: Vec<usize> = (0..count).collect();
-        order.sort_by_key(|number| place(ring, *number));
-        let next = order.iter().cycle().skip(1);
-        for (one, two) in order.iter().zip(next) {
-            links.get_mut(*one).unwrap().insert(*two);
-            links.get_mut(*two).unwrap().insert(*one);
-        }
-    }
-    links
-}
-
 fn start(links: &[BTreeSet<usize>], writers: usize) -> VirtualMesh<Agent> {
     let mut mesh = VirtualMesh::new(SEED);
     let delays = (Duration::from_millis(5), Duration::from_millis(50));
@@ -244,7 +219,7 @@ fn resident_bytes() -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "figures to look at")]
 fn measure(size: usize, writers: usize) {
     let began = Instant::now();
-    let links = links(size);
+    let links = ring_links(size);
     let mut mesh = start(&links, writers);
     let sent_before = sent(&mesh);
     mesh.run_for(STEADY);

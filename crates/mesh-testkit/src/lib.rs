@@ -12,8 +12,10 @@ mod figures;
 mod mesh;
 pub mod netns;
 mod network;
+mod rings;
 
 pub use conditions::Conditions;
 pub use figures::{Figures, Raw};
 pub use mesh::{VirtualMesh, VirtualNode};
 pub use network::{Delivery, NodeId, Traffic, VirtualNetwork, WireSize};
+pub use rings::ring_links;

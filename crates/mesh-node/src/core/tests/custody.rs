@@ -60,24 +60,37 @@ fn a_message_arrives_from_one_custodian_while_its_sender_and_the_other_one_are_a
     }
 }
 
-#[test]
-fn a_message_arrives_once_though_its_sender_and_its_receiver_never_meet() {
+fn is_away_from_custodian(world: &World, number: usize) -> bool {
+    world.member(1).core.via(&peer(number)).is_none()
+}
+
+/// What 0 sent to 2, which is off, is with 1.
+fn a_custodian_keeps_a_copy() -> World {
     let mut world = World::new(1, 3, &LinkConfig::default(), Relaying::default(), &[]);
     world.await_that("all alive", 10 * SECOND, World::are_all_alive);
-    let is_away = |world: &World, number| world.member(1).core.via(&peer(number)).is_none();
     world.off(2);
-    world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
+    world.await_that("the receiver is away", 30 * SECOND, |world| is_away_from_custodian(world, 2));
     world.send(0, &[2], Priority::Normal);
     world.await_that("a copy is kept", 10 * SECOND, |world| keeps(world, 1) == 1);
+    world
+}
+
+#[test]
+fn a_message_arrives_once_though_its_sender_and_its_receiver_never_meet() {
+    let mut world = a_custodian_keeps_a_copy();
     for _ in 0..2 {
         world.off(0);
-        world.await_that("the sender is away", 30 * SECOND, |world| is_away(world, 0));
+        world.await_that("the sender is away", 30 * SECOND, |world| {
+            is_away_from_custodian(world, 0)
+        });
         world.on(2);
         world.await_that("it is delivered", 90 * SECOND, |world| {
             keeps(world, 1) == 0 && world.member(2).disk.inbox.len() == 1
         });
         world.off(2);
-        world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
+        world.await_that("the receiver is away", 30 * SECOND, |world| {
+            is_away_from_custodian(world, 2)
+        });
         world.on(0);
         world.mesh.run_for(10 * SECOND);
     }
@@ -87,21 +100,15 @@ fn a_message_arrives_once_though_its_sender_and_its_receiver_never_meet() {
 
 #[test]
 fn a_copy_that_its_receiver_cannot_open_is_dropped_and_one_that_is_sealed_anew_is_kept() {
-    let mut world = World::new(1, 3, &LinkConfig::default(), Relaying::default(), &[]);
-    world.await_that("all alive", 10 * SECOND, World::are_all_alive);
-    let is_away = |world: &World, number| world.member(1).core.via(&peer(number)).is_none();
-    world.off(2);
-    world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
-    world.send(0, &[2], Priority::Normal);
-    world.await_that("a copy is kept", 10 * SECOND, |world| keeps(world, 1) == 1);
+    let mut world = a_custodian_keeps_a_copy();
     world.off(0);
-    world.await_that("the sender is away", 30 * SECOND, |world| is_away(world, 0));
+    world.await_that("the sender is away", 30 * SECOND, |world| is_away_from_custodian(world, 0));
     world.on(2);
     world.mesh.act(node(&peer(2)), |member, _| member.relaying.is_keyless = true);
     world.await_that("the copy is dropped", 90 * SECOND, |world| keeps(world, 1) == 0);
     assert_eq!(world.member(2).disk.inbox.len(), 0);
     world.off(2);
-    world.await_that("the receiver is away", 30 * SECOND, |world| is_away(world, 2));
+    world.await_that("the receiver is away", 30 * SECOND, |world| is_away_from_custodian(world, 2));
     world.on(0);
     world.await_that("the sender's next copy is kept", 60 * SECOND, |world| keeps(world, 1) == 1);
     assert_eq!(world.member(0).disk.waiting().count(), 1);

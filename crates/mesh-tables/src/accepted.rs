@@ -32,6 +32,12 @@ pub(crate) async fn is_doubted(
     row.map_or(Ok(true), |row| Columns::of(&row).flag())
 }
 
+/// Whether any clock that was ahead has been let in lately.
+pub(crate) async fn is_any(desk: &mut Desk) -> Result<bool, TablesError> {
+    let sql = "SELECT 1 FROM mesh_accepted LIMIT 1";
+    Ok(fetch_optional(&mut desk.conn, sql, []).await?.is_some())
+}
+
 /// Whether a clock is of an accepted moment.
 pub(crate) async fn has(desk: &mut Desk, clock: HybridClock) -> Result<bool, TablesError> {
     let sql = "SELECT 1 FROM mesh_accepted WHERE millis = ?";

@@ -6,11 +6,12 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use mesh_protocol::{
-    ErrorCode, KeyId, MessageId, PeerId, RecordId, Signature, SignedRecord, TokenId, UnixMillis,
+    ErrorCode, KeyId, MessageId, PeerId, PushEvent, PushFact, PushId, PushMethod, PushOffer,
+    PushTotals, RecordId, RelativePath, Signature, SignedRecord, TokenId, UnixMillis,
 };
 use mesh_store::{
-    AuditRow, NewCustody, NewInbox, NewOutbox, OutboxEnd, PairKeyRow, PeerRow, PeerStatus,
-    SealingKeyRow, Store, StoreConfig, StoredRecord, TokenRow,
+    AuditRow, GitAuditRow, NewCustody, NewInbox, NewOutbox, OpenedRow, OutboxEnd, PairKeyRow,
+    PeerRow, PeerStatus, PushRow, SealingKeyRow, Store, StoreConfig, StoredRecord, TokenRow,
 };
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         outbox(&store).await?;
         inbox(&store).await?;
         custody(&store).await?;
+        pushes(&store).await?;
         let row = AuditRow {
             at: NOW,
             kind: "joined_mesh".to_owned(),
@@ -157,6 +159,49 @@ async fn inbox(store: &Store) -> Result<(), Box<dyn Error>> {
     };
     store.commit_inbox((1..=2).map(row).collect()).await?;
     store.ack_inbox(vec![row(1).message_id]).await?;
+    Ok(())
+}
+
+async fn pushes(store: &Store) -> Result<(), Box<dyn Error>> {
+    store.insert_opened(OpenedRow { digest: [3; 32], sealed_value: vec![3; 60] }).await?;
+    let offer = PushOffer {
+        push_id: PushId::from_bytes([4; 16]),
+        by: peer(1),
+        targets: vec![peer(2)],
+        root: "default".parse()?,
+        destination: RelativePath::ROOT,
+        message: "a push".to_owned(),
+        method: PushMethod::Stream,
+        totals: PushTotals::default(),
+        manifest: [5; 32],
+        test: None,
+        made_at: NOW,
+        expires_at: LATER,
+    };
+    let (push_id, by) = (offer.push_id, offer.by);
+    let row = PushRow {
+        push_id,
+        is_sender: true,
+        by,
+        rollback_of: None,
+        offer,
+        request: br#"{"paths":["/a"]}"#.to_vec(),
+        made_at: NOW,
+        is_open: true,
+        wire_bytes: 0,
+    };
+    store.insert_push(row).await?;
+    let event = PushEvent { at: NOW, fact: PushFact::Announced };
+    store.record_push_event(push_id, true, event).await?;
+    let row = GitAuditRow {
+        at: NOW,
+        peer_id: peer(2),
+        repository: "notes".to_owned(),
+        reference: "refs/heads/main".to_owned(),
+        old: "0".repeat(40),
+        new: "1".repeat(40),
+    };
+    store.insert_git_audit(row).await?;
     Ok(())
 }
 

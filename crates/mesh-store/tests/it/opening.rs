@@ -176,7 +176,7 @@ fn fixtures() -> Vec<PathBuf> {
 #[tokio::test]
 async fn databases_of_every_schema_open_with_what_they_hold() {
     let fixtures = fixtures();
-    assert_eq!(fixtures.len(), 3, "one per schema");
+    assert_eq!(fixtures.len(), 4, "one per schema");
     for fixture in fixtures {
         let home = Home::new();
         std::fs::copy(&fixture, home.path()).unwrap();
@@ -206,10 +206,14 @@ async fn databases_of_every_schema_open_with_what_they_hold() {
             store.load_custody().await.unwrap().iter().map(|row| (row.from, row.to)).collect();
         let expected = [(peer(2), peer(3)), (peer(2), peer(4))];
         assert_eq!(held, if has_custody { &expected[..] } else { &[] });
-        let opened = usize::from(fixture.ends_with("schema-03.sqlite"));
+        let name = fixture.file_name().unwrap().to_str().unwrap();
+        let opened = usize::from(name >= "schema-03.sqlite");
         assert_eq!(store.load_opened().await.unwrap().len(), opened);
-        assert!(store.list_pushes(10).await.unwrap().is_empty());
-        assert!(store.list_git_audit(10).await.unwrap().is_empty());
+        let pushes = usize::from(name >= "schema-04.sqlite");
+        let found = store.list_pushes(10).await.unwrap();
+        assert_eq!(found.len(), pushes);
+        assert!(found.iter().all(|push| push.events.len() == 1), "{found:?}");
+        assert_eq!(store.list_git_audit(10).await.unwrap().len(), pushes);
         store.close().await.unwrap();
     }
 }

@@ -63,6 +63,10 @@ impl fmt::Debug for Staging {
     }
 }
 
+const fn committed(push: PushId) -> TreeError {
+    TreeError::Push { push, problem: "was committed already" }
+}
+
 impl Staging {
     /// Opens the staging of `push`, or makes it.
     ///
@@ -75,7 +79,7 @@ impl Staging {
         let name = name_of(push);
         let at = TreeError::at(&name);
         if Self::is_committed(root, push)? {
-            return Err(TreeError::Push { push, problem: "was committed already" });
+            return Err(committed(push));
         }
         let folder = root.0.staging.own_folder(&name).map_err(&at)?;
         let items = folder.own_folder(ITEMS).map_err(&at)?;
@@ -147,12 +151,16 @@ impl Staging {
         log.sync_data().map_err(log::io)
     }
 
-    /// Removes all of it.
+    /// Removes all that is staged for `push`, if anything is. Takes no room: it is what frees some on a full disk.
     ///
     /// # Errors
-    /// The system's; the rest is removed when the root is opened the next time.
-    pub fn discard(self) -> Result<(), TreeError> {
-        self.0.root.discard(&self.0.root.0.staging, &name_of(self.0.push))
+    /// [`TreeError::Push`] when that push was committed; otherwise the system's: the rest is removed when the root is
+    /// opened the next time.
+    pub fn discard(root: &Root, push: PushId) -> Result<(), TreeError> {
+        if Self::is_committed(root, push)? {
+            return Err(committed(push));
+        }
+        root.discard(&root.0.staging, &name_of(push))
     }
 
     /// Opens the staged file with that number for reading, finished or not: what of it is verified may be

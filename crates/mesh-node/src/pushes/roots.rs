@@ -143,7 +143,7 @@ impl Roots {
 
 fn discard_except(root: &Root, open: &BTreeSet<PushId>) -> Result<(), TreeError> {
     for push_id in Staging::list(root)?.into_iter().filter(|push_id| !open.contains(push_id)) {
-        Staging::open(root, push_id)?.discard()?;
+        Staging::discard(root, push_id)?;
         tracing::info!(%push_id, "what was staged of a push that is over is gone");
     }
     Ok(())

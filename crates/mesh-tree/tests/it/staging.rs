@@ -31,7 +31,7 @@ fn missing_ranges_are_told_and_survive_being_opened_again() {
     let file = staging.file(3, &entry("f", 99), Space::Allocated).unwrap();
     assert_eq!(file.next_missing(0), Some(0..99));
     assert_eq!(Staging::list(&root).unwrap(), [push(1)]);
-    staging.discard().unwrap();
+    Staging::discard(&root, push(1)).unwrap();
     assert!(Staging::list(&root).unwrap().is_empty());
 }
 
@@ -236,7 +236,7 @@ fn a_quota_counts_everything_in_the_root_and_refuses_before_anything_is_written(
         .find_map(|number| staging.file(number, &entry("e", 0), Space::Sparse).err())
         .unwrap();
     assert!(matches!(error, TreeError::Quota { what: "files", max: 20, .. }), "{error}");
-    staging.discard().unwrap();
+    Staging::discard(&root, push(1)).unwrap();
     Staging::open(&root, push(2)).unwrap().file(0, &entry("f", 900), Space::Sparse).unwrap();
 }
 
@@ -262,8 +262,22 @@ fn a_disk_without_room_is_told_before_and_while_it_is_written() {
     let error = file.put(0, &vec![1; 800 << 10]).unwrap_err();
     assert!(matches!(&error, TreeError::Full { path, .. } if path == "f"), "{error}");
     drop(file);
-    staging.discard().unwrap();
+    Staging::discard(&root, push(1)).unwrap();
     assert_eq!(fs::read(small.0.path().join("f")).unwrap(), b"old");
+}
+
+/// On a full disk nothing can be noted any more, and what is staged is what takes the room.
+#[test]
+fn what_is_staged_is_discarded_without_a_log_to_write_to() {
+    let home = Home::new();
+    let root = home.open();
+    drop(Staging::open(&root, push(1)).unwrap());
+    let staged = fs::read_dir(home.at(".mesh-tree/staging")).unwrap().next().unwrap().unwrap();
+    fs::remove_file(staged.path().join("log")).unwrap();
+    fs::create_dir(staged.path().join("log")).unwrap();
+    Staging::open(&root, push(1)).unwrap_err();
+    Staging::discard(&root, push(1)).unwrap();
+    assert!(Staging::list(&root).unwrap().is_empty());
 }
 
 #[test]
@@ -283,7 +297,7 @@ fn pushes_are_discarded_side_by_side() {
                     }
                     view.remove().unwrap();
                     fs::create_dir_all(staging.view().unwrap().path().join("g/h")).unwrap();
-                    staging.discard().unwrap();
+                    Staging::discard(root, id).unwrap();
                 }
             });
         }

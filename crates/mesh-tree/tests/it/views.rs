@@ -233,7 +233,7 @@ fn views_go_with_their_staging_and_when_a_root_is_opened_again() {
     let seconds = staging.view().unwrap();
     assert_eq!(fs::read_dir(seconds.path()).unwrap().count(), 0, "a new view is empty");
     drop(seconds);
-    staging.discard().unwrap();
+    Staging::discard(&root, push(1)).unwrap();
     assert!(!own(&home, "").exists());
     assert_eq!(fs::read_dir(home.at(".mesh-tree/trash")).unwrap().count(), 0);
 }

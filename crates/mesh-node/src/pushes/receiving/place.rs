@@ -131,10 +131,5 @@ fn discard_staged(task: &Task) -> Result<(), Failure> {
         }
         Err(failure) => return Err(failure),
     };
-    let push_id = task.offer.push_id;
-    if Staging::list(&open.root).map_err(failed)?.contains(&push_id) {
-        let staging = Staging::open(&open.root, push_id).map_err(failed)?;
-        staging.discard().map_err(failed)?;
-    }
-    Ok(())
+    Staging::discard(&open.root, task.offer.push_id).map_err(failed)
 }

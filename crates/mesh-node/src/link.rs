@@ -379,6 +379,7 @@ impl Shared {
             Frame::TableDigests(digests) => self.take_digests(entry, digests),
             Frame::ConfigQuestion(question) => self.take_config_question(entry, question),
             Frame::ConfigAnswer(answer) => self.take_config_answer(entry, answer),
+            Frame::OriginOwners(owners) => self.take_owners(entry, owners),
             Frame::Hello(_)
             | Frame::Welcome(_)
             | Frame::JoinRequest(_)

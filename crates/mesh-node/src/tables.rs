@@ -7,6 +7,7 @@ mod feeder;
 mod held;
 mod members;
 mod notice;
+mod owners;
 mod rules;
 mod snapshot;
 mod source;
@@ -26,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::apply::{Arrival, WAITING_BYTES_MAX};
 use self::feeder::Feeder;
+use self::owners::Owners;
 use self::rules::SyncRules;
 use self::snapshot::Snapshots;
 use self::source::PendingDigests;
@@ -70,8 +72,8 @@ pub(crate) struct Replication {
     received: AtomicU64,
     /// Transactions that were sent since the start.
     sent: AtomicU64,
-    /// Whose databases the origins are, as was noted since the start. Bounded by what was applied.
-    named: Mutex<BTreeMap<OriginId, PeerId>>,
+    /// Bounded by what was applied.
+    owners: Mutex<Owners>,
     /// Counts statements of members about what they have.
     compared: watch::Sender<u64>,
     /// Held while a backup is made: each needs as much room as the databases have.
@@ -89,6 +91,10 @@ impl Replication {
     ) -> Result<Self, TablesOpenError> {
         let rules = Arc::new(SyncRules { ahead_max: config.clock_ahead_max });
         let tables = Tables::open(path, config, rules, fresh_origin(), tasks.tracker()).await?;
+        let owners = tables.origin_owners().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "whose databases the origins are is asked for anew");
+            Owners::new()
+        });
         let (arrivals, waiting) = mpsc::unbounded_channel();
         let (trouble, _) = watch::channel(None);
         Ok(Self {
@@ -104,7 +110,7 @@ impl Replication {
             sources: Mutex::default(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            named: Mutex::default(),
+            owners: Mutex::new(owners),
             compared: watch::channel(0).0,
             backing_up: Arc::new(Semaphore::new(1)),
             trouble,
@@ -142,6 +148,7 @@ impl Shared {
     /// Starts everything that keeps the tables in step.
     pub(crate) fn start_replication(self: &Arc<Self>) {
         self.tell_have();
+        self.name_own_origin();
         if let Some(waiting) = lock(&self.replication.waiting).take() {
             let shared = Arc::clone(self);
             self.tasks.spawn(async move { shared.apply_arrivals(waiting).await });
@@ -202,37 +209,14 @@ impl Shared {
     pub(crate) fn take_have(self: &Arc<Self>, entry: &LinkEntry, have: SyncHave) {
         if self.view().verdict.is_member(&entry.peer) {
             self.name_origin(&entry.peer, &have);
+            let is_all_of_its = have.is_whole && have.member == entry.peer;
             self.drive(|core, now| core.have_received(entry.peer, have, now));
+            if is_all_of_its {
+                self.ask_for_owners(entry);
+            }
             entry.haves_heard.fetch_add(1, Ordering::Relaxed);
             self.replication.compared.send_modify(|count| *count += 1);
         }
-    }
-
-    /// Remembers whose database an origin is, for as long as anything of it is kept. What one says of
-    /// another is believed as long as nothing else is known, so that nobody makes this write for ever.
-    fn name_origin(self: &Arc<Self>, from: &PeerId, have: &SyncHave) {
-        let (origin, member) = (have.database, have.member);
-        let is_known = {
-            let own = self.replication.tables.have();
-            let own = own.borrow();
-            own.origins.iter().any(|known| known.origin == origin)
-        };
-        if !is_known || !self.view().verdict.is_member(&member) {
-            return;
-        }
-        {
-            let mut named = lock(&self.replication.named);
-            let known = named.get(&origin);
-            if known == Some(&member) || (known.is_some() && member != *from) {
-                return;
-            }
-            named.insert(origin, member);
-        }
-        let shared = Arc::clone(self);
-        self.tasks.spawn(async move {
-            let named = shared.replication.tables.name_origin(origin, member).await;
-            shared.note_tables(&named);
-        });
     }
 
     /// Every member has passed more than before: what was kept for them may go.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::codec::ByteCount;
 use crate::{OriginId, UnixMillis};
 
-pub use exchange::{OriginHave, SyncHave, SyncParts, TableDigest, TableDigests};
+pub use exchange::{OriginHave, OriginOwners, SyncHave, SyncParts, TableDigest, TableDigests};
 pub use merge::{
     Incoming, JoinPlan, LoserFacts, MergePlan, Readiness, RowFacts, TheirRow, VersionVector,
 };

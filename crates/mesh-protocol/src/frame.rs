@@ -15,10 +15,10 @@ use crate::{
     ConfigAnswer, ConfigQuestion, Custody, CustodyResult, DELIVER_ITEMS_MAX, DecodeError,
     EncodeError, ErrorCode, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, Forward, HOPS_MAX, Itinerary,
     JOIN_RECORDS_MAX, KeyId, LINK_STATE_VERSIONS_MAX, LINK_STATES_PER_FRAME_MAX, LinkStateVersions,
-    LinkStates, MeshId, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe, ProbeResult,
-    ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId, RoutedPing,
-    SNAPSHOT_CHUNK_BYTES_MAX, SWIM_BYTES_MAX, SignedRecord, SnapshotRequest, Swim, SyncHave,
-    SyncParts, TEXT_BYTES_MAX, TableDigests, TokenId, VersionRange, WireRef,
+    LinkStates, MeshId, OriginOwners, PARCELS_PER_FRAME_MAX, PRIORITY_MAX, Parcel, PeerId, Probe,
+    ProbeResult, ProtocolVersion, RECORD_IDS_MAX, RECORDS_PER_FRAME_MAX, Receipts, RecordId,
+    RoutedPing, SNAPSHOT_CHUNK_BYTES_MAX, SWIM_BYTES_MAX, SignedRecord, SnapshotRequest, Swim,
+    SyncHave, SyncParts, TEXT_BYTES_MAX, TableDigests, TokenId, VersionRange, WireRef,
 };
 
 const MAGIC: [u8; 4] = *b"MESH";
@@ -290,6 +290,8 @@ pub enum Frame {
     ConfigQuestion(ConfigQuestion),
     /// Says of the shared configuration what was asked.
     ConfigAnswer(ConfigAnswer),
+    /// Whose databases the origins of writes are.
+    OriginOwners(OriginOwners),
 }
 
 /// The twelve bytes in front of every frame.
@@ -362,6 +364,7 @@ mod kind {
     pub(super) const TABLE_DIGESTS: u16 = 30;
     pub(super) const CONFIG_QUESTION: u16 = 31;
     pub(super) const CONFIG_ANSWER: u16 = 32;
+    pub(super) const ORIGIN_OWNERS: u16 = 33;
 }
 
 /// A header that does not know its body's length yet.
@@ -429,6 +432,7 @@ impl Frame {
             Self::TableDigests(body) => encode_into(body, MAX, &mut bytes)?,
             Self::ConfigQuestion(body) => encode_into(body, MAX, &mut bytes)?,
             Self::ConfigAnswer(body) => encode_into(body, MAX, &mut bytes)?,
+            Self::OriginOwners(body) => encode_into(body, MAX, &mut bytes)?,
         }
         finish(bytes)
     }
@@ -478,6 +482,7 @@ impl Frame {
             Self::TableDigests(_) => kind::TABLE_DIGESTS,
             Self::ConfigQuestion(_) => kind::CONFIG_QUESTION,
             Self::ConfigAnswer(_) => kind::CONFIG_ANSWER,
+            Self::OriginOwners(_) => kind::ORIGIN_OWNERS,
         }
     }
 
@@ -524,6 +529,7 @@ impl Frame {
             kind::TABLE_DIGESTS => Self::TableDigests(decode(WHAT, body, is_newer)?),
             kind::CONFIG_QUESTION => Self::ConfigQuestion(decode(WHAT, body, is_newer)?),
             kind::CONFIG_ANSWER => Self::ConfigAnswer(decode(WHAT, body, is_newer)?),
+            kind::ORIGIN_OWNERS => Self::OriginOwners(decode(WHAT, body, is_newer)?),
             kind => return Err(DecodeError::UnknownKind { kind }),
         };
         frame.check_bounds().map_err(|what| DecodeError::Malformed { what })?;
@@ -587,6 +593,7 @@ impl Frame {
             Self::TableDigests(digests) => digests.check_bounds(),
             Self::ConfigQuestion(question) => question.check_bounds(),
             Self::ConfigAnswer(answer) => answer.check_bounds(),
+            Self::OriginOwners(owners) => owners.check_bounds(),
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Probe(_)

@@ -36,10 +36,10 @@ pub use config::{
 };
 pub use data::{
     CellState, CellWrite, Coverage, Dot, HybridClock, Incoming, JoinPlan, Listed, LoserFacts,
-    LoserState, MergePlan, OriginContext, OriginHave, Readiness, Resolved, RowChange, RowFacts,
-    RowState, SchemaChange, Section, SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue,
-    SyncHave, SyncParts, TableDigest, TableDigests, TheirRow, TransactionHeader, TransactionPart,
-    Version, VersionVector,
+    LoserState, MergePlan, OriginContext, OriginHave, OriginOwners, Readiness, Resolved, RowChange,
+    RowFacts, RowState, SchemaChange, Section, SnapshotChunk, SnapshotPosition, SnapshotRequest,
+    SqlValue, SyncHave, SyncParts, TableDigest, TableDigests, TheirRow, TransactionHeader,
+    TransactionPart, Version, VersionVector,
 };
 pub use envelope::{Envelope, EnvelopeHeader};
 pub use error::{DecodeError, EncodeError, ParseError, RecordError};

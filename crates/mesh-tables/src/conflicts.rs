@@ -19,7 +19,7 @@ use crate::error::Thing;
 use crate::key;
 use crate::rows::{loser_facts, read_facts, read_values};
 use crate::sql::{Columns, execute, fetch_all, number};
-use crate::state::{Origins, load_origins};
+use crate::state::{Origins, load_origins, load_owners};
 use crate::{Tables, TablesError};
 
 /// A write that lost.
@@ -84,7 +84,7 @@ async fn list(
     table: Option<&str>,
 ) -> Result<Vec<ConflictInfo>, TablesError> {
     let origins = load_origins(conn).await?;
-    let members = load_members(conn, &origins).await?;
+    let members = load_owners(conn, &origins).await?;
     let catalog = Catalog::load(conn).await?;
     let unknown = |name: &str| TablesError::Unknown { what: Thing::Table, name: name.to_owned() };
     let tables = match table {
@@ -128,20 +128,6 @@ fn read_one(columns: &mut Columns<'_>, origins: &Origins) -> Result<Listed, Tabl
     let value = key::decode_values(&columns.blob()?)?.pop().unwrap_or_default();
     let listed_at = UnixMillis(columns.count()?);
     Ok(Listed { id, key, value, listed_at, facts: loser_facts(columns, origins)? })
-}
-
-async fn load_members(
-    conn: &mut SqliteConnection,
-    origins: &Origins,
-) -> Result<BTreeMap<OriginId, PeerId>, TablesError> {
-    let mut members = BTreeMap::new();
-    let sql = "SELECT id, member FROM mesh_origins WHERE member IS NOT NULL";
-    for row in fetch_all(conn, sql, []).await? {
-        let mut columns = Columns::of(&row);
-        let origin = origins.id(columns.int()?)?;
-        members.insert(origin, PeerId::from_bytes(columns.array("member")?));
-    }
-    Ok(members)
 }
 
 /// The version of a column: its own, or the row's where that covers it.

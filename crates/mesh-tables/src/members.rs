@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt as _;
 use mesh_protocol::{OriginId, PeerId, SqlValue, UnixMillis};
 use sqlx::SqliteConnection;
 
 use crate::sql::{Columns, execute, fetch_all, placeholders};
-use crate::state::name_member;
+use crate::state::{load_origins, load_owners, name_member};
 use crate::{Tables, TablesError};
 
 /// A member, as a row of the view `agent_peers`.
@@ -74,6 +75,14 @@ impl Tables {
         .await
     }
 
+    /// Whose databases the origins are, as far as it was noted.
+    ///
+    /// # Errors
+    /// [`TablesError`] when the database cannot be read.
+    pub async fn origin_owners(&self) -> Result<BTreeMap<OriginId, PeerId>, TablesError> {
+        self.reading().own.read(|conn| owners(conn).boxed()).await
+    }
+
     /// Makes `members` what the view `agent_peers` shows. Nothing is written when it shows them already.
     ///
     /// # Errors
@@ -90,6 +99,11 @@ impl Tables {
         self.transact(move |desk| Box::pin(async move { replace(&mut desk.conn, &wanted).await }))
             .await
     }
+}
+
+async fn owners(conn: &mut SqliteConnection) -> Result<BTreeMap<OriginId, PeerId>, TablesError> {
+    let origins = load_origins(conn).await?;
+    load_owners(conn, &origins).await
 }
 
 async fn shown(

@@ -229,6 +229,21 @@ async fn insert_origin(conn: &mut SqliteConnection, id: OriginId) -> Result<i64,
         .map_or(Err(TablesError::Malformed { what: "origin" }), |row| Columns::of(row).int())
 }
 
+/// Whose databases the origins are, as far as it was noted.
+pub(crate) async fn load_owners(
+    conn: &mut SqliteConnection,
+    origins: &Origins,
+) -> Result<BTreeMap<OriginId, PeerId>, TablesError> {
+    let mut owners = BTreeMap::new();
+    let sql = "SELECT id, member FROM mesh_origins WHERE member IS NOT NULL";
+    for row in fetch_all(conn, sql, []).await? {
+        let mut columns = Columns::of(&row);
+        let origin = origins.id(columns.int()?)?;
+        owners.insert(origin, PeerId::from_bytes(columns.array("member")?));
+    }
+    Ok(owners)
+}
+
 /// Names a member's database.
 pub(crate) async fn name_member(
     conn: &mut SqliteConnection,

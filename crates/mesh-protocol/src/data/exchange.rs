@@ -51,6 +51,25 @@ impl SyncHave {
     }
 }
 
+/// Asks whose databases some origins are, or answers that: one may have what a member wrote that left before it came,
+/// or before it took a new origin. Sent when something is unknown, to who has said all that it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginOwners {
+    /// Origins that the sender knows nobody for. Whoever does names them.
+    #[serde(deserialize_with = "list::<_, _, ORIGINS_MAX>")]
+    pub unknown: Vec<OriginId>,
+    /// Whose databases these are or were, as far as the sender knows.
+    #[serde(deserialize_with = "list::<_, _, ORIGINS_MAX>")]
+    pub known: Vec<(OriginId, PeerId)>,
+}
+
+impl OriginOwners {
+    pub(crate) fn check_bounds(&self) -> Result<(), &'static str> {
+        check_count("unknown", self.unknown.len(), ORIGINS_MAX)?;
+        check_count("known", self.known.len(), ORIGINS_MAX)
+    }
+}
+
 /// Parts of transactions, in the order in which the sender applied them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncParts {

@@ -39,6 +39,7 @@ impl fmt::Debug for Frame {
             Self::TableDigests(body) => ("TableDigests", body),
             Self::ConfigQuestion(body) => ("ConfigQuestion", body),
             Self::ConfigAnswer(body) => ("ConfigAnswer", body),
+            Self::OriginOwners(body) => ("OriginOwners", body),
             Self::SnapshotChunk(chunk) => {
                 bytes = ByteCount(chunk.len());
                 ("SnapshotChunk", &bytes)

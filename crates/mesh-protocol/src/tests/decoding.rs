@@ -176,7 +176,7 @@ fn what_does_not_start_with_the_magic_is_no_frame() {
 
 #[test]
 fn a_frame_of_an_unknown_kind_says_so_and_can_be_skipped() {
-    for kind in [0_u16, 33, 4711, u16::MAX] {
+    for kind in [0_u16, 34, 4711, u16::MAX] {
         let mut bytes = Frame::Ping(crate::LinkPing { nonce: 1, sent_at: 2 }).encode().unwrap();
         bytes[6..8].copy_from_slice(&kind.to_le_bytes());
         let refusal = decode_frame(&bytes).unwrap_err();

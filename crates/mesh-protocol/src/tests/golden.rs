@@ -188,7 +188,7 @@ fn every_known_kind_has_a_golden_file() {
     let named: BTreeSet<_> = samples::payloads().iter().map(|(_, p)| p.type_name()).collect();
     assert_eq!(named.len(), 10);
     let kinds: BTreeSet<u16> = samples::frames().iter().map(|(_, frame)| kind_of(frame)).collect();
-    assert_eq!(kinds, (1..=32).collect());
+    assert_eq!(kinds, (1..=33).collect());
 }
 
 #[test]

@@ -105,6 +105,32 @@ async fn of_two_edits_of_a_column_one_wins_everywhere_and_the_other_can_be_broug
     }
 }
 
+/// The database of a member that was removed is told by nobody any more, nor is one that took another name.
+#[tokio::test]
+async fn a_newcomer_knows_who_wrote_what_lost_though_the_writer_has_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let agents = one_row(dir.path()).await;
+    at_the_same_time(
+        &agents,
+        "UPDATE notes SET title = 'from one' WHERE id = 1",
+        "UPDATE notes SET title = 'from two' WHERE id = 1",
+    )
+    .await;
+    let loser = the_conflict(&agents).await.lost.by;
+    let [one, two, three] = &agents;
+    let writer = if loser == "one" { one } else { two };
+    let id = writer.client().status().await.unwrap().peer_id.to_string();
+    three.remove(&loser).await;
+    let new = Agent::start(dir.path(), "new").await;
+    new.join(&three.token().await).await.unwrap();
+    eventually(LONG, "the newcomer knows who wrote it", async || {
+        let conflicts = new.conflicts().await;
+        (conflicts.first()?.lost.by == id).then_some(())
+    })
+    .await;
+    assert_eq!(three.conflicts().await, new.conflicts().await);
+}
+
 #[tokio::test]
 async fn an_edit_that_knew_nothing_of_a_deletion_is_listed_and_can_be_brought_back() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,11 +8,11 @@ use crate::tests::{decode_frame, samples};
 use crate::{
     CHANGES_PER_PART_MAX, COLUMNS_MAX, CellState, Coverage, DATA_PART_BYTES_MAX, DIGEST_BUCKETS,
     DecodeError, Dot, EncodeError, FRAME_BODY_BYTES_MAX, Frame, HOLES_MAX, LOSERS_PER_CHUNK_MAX,
-    ORIGIN_CONTEXTS_MAX, ORIGINS_MAX, OriginContext, OriginHave, PARTS_PER_FRAME_MAX, RESOLVED_MAX,
-    RowChange, SCHEMA_CHANGES_MAX, SECTIONS_PER_PART_MAX, SNAPSHOT_CHUNK_BYTES_MAX, SQL_BYTES_MAX,
-    SQL_NAME_BYTES_MAX, SchemaChange, Section, SnapshotChunk, SnapshotPosition, SnapshotRequest,
-    SqlValue, SyncHave, SyncParts, TABLES_MAX, TableDigest, TableDigests, TransactionHeader,
-    TransactionPart,
+    ORIGIN_CONTEXTS_MAX, ORIGINS_MAX, OriginContext, OriginHave, OriginOwners, PARTS_PER_FRAME_MAX,
+    RESOLVED_MAX, RowChange, SCHEMA_CHANGES_MAX, SECTIONS_PER_PART_MAX, SNAPSHOT_CHUNK_BYTES_MAX,
+    SQL_BYTES_MAX, SQL_NAME_BYTES_MAX, SchemaChange, Section, SnapshotChunk, SnapshotPosition,
+    SnapshotRequest, SqlValue, SyncHave, SyncParts, TABLES_MAX, TableDigest, TableDigests,
+    TransactionHeader, TransactionPart,
 };
 
 fn have(holes: usize) -> OriginHave {
@@ -63,6 +63,19 @@ fn a_member_names_so_many_databases_and_holes() {
     holes.check(HOLES_MAX, |count| sync_have(vec![have(count)]));
     let beyond = sync_have(vec![OriginHave { upto: u64::MAX, ..have(0) }]);
     assert_eq!(beyond.encode(), Err(EncodeError::FieldTooLarge { what: "sequence" }));
+}
+
+#[test]
+fn so_many_databases_are_asked_for_and_named_at_once() {
+    let asked = List { count_at: 0, tail_bytes: 8, element: &[7; 16] };
+    asked.check(ORIGINS_MAX, |count| {
+        Frame::OriginOwners(OriginOwners { unknown: vec![HERE; count], ..OriginOwners::default() })
+    });
+    let named = List { count_at: 8, tail_bytes: 0, element: &[7; 48] };
+    named.check(ORIGINS_MAX, |count| {
+        let known = vec![(HERE, samples::BAULDER); count];
+        Frame::OriginOwners(OriginOwners { known, ..OriginOwners::default() })
+    });
 }
 
 #[test]

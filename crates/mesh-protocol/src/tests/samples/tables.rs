@@ -5,9 +5,9 @@ use serde_bytes::ByteBuf;
 use super::{BAULDER, NOON};
 use crate::{
     CellState, CellWrite, Coverage, Dot, Frame, HybridClock, Listed, LoserState, OriginContext,
-    OriginHave, OriginId, Resolved, RowChange, RowState, SchemaChange, Section, SnapshotChunk,
-    SnapshotPosition, SnapshotRequest, SqlValue, SyncHave, SyncParts, TableDigest, TableDigests,
-    TableId, TransactionHeader, TransactionPart, Version,
+    OriginHave, OriginId, OriginOwners, Resolved, RowChange, RowState, SchemaChange, Section,
+    SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue, SyncHave, SyncParts, TableDigest,
+    TableDigests, TableId, TransactionHeader, TransactionPart, Version,
 };
 
 /// Baulder's database.
@@ -181,12 +181,14 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
     };
     let digest = TableDigest { table: AGENTS, rows: 2, buckets: vec![[0xd1; 16], [0xd2; 16]] };
     let digests = TableDigests { request_id: 13, tables: Some(vec![digest]) };
+    let owners = OriginOwners { unknown: vec![THERE], known: vec![(HERE, BAULDER)] };
     vec![
         ("sync_have", Frame::SyncHave(have)),
         ("sync_parts", Frame::SyncParts(SyncParts { parts: parts.collect() })),
         ("snapshot_request", Frame::SnapshotRequest(request)),
         ("snapshot_chunk", Frame::SnapshotChunk(ByteBuf::from(chunk().encode().unwrap()))),
         ("table_digests", Frame::TableDigests(digests)),
+        ("origin_owners", Frame::OriginOwners(owners)),
     ]
 }
 

@@ -9,9 +9,9 @@ use serde_bytes::ByteBuf;
 use super::{array16, bytes, peer_id, text};
 use crate::{
     CellState, CellWrite, Coverage, DIGEST_BUCKETS, Dot, Frame, HybridClock, Listed, LoserState,
-    OriginContext, OriginHave, OriginId, Resolved, RowChange, RowState, SchemaChange, Section,
-    SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue, SyncHave, SyncParts, TableDigest,
-    TableDigests, TableId, TransactionHeader, TransactionPart, Version,
+    OriginContext, OriginHave, OriginId, OriginOwners, Resolved, RowChange, RowState, SchemaChange,
+    Section, SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue, SyncHave, SyncParts,
+    TableDigest, TableDigests, TableId, TransactionHeader, TransactionPart, Version,
 };
 
 /// Any number that SQLite can hold.
@@ -260,11 +260,14 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         .prop_map(|(table, rows, buckets)| TableDigest { table, rows, buckets });
     let digests = (any::<u64>(), option::of(vec(digest, 0..3)))
         .prop_map(|(request_id, tables)| TableDigests { request_id, tables });
+    let owners = (vec(origin(), 0..4), vec((origin(), peer_id()), 0..4))
+        .prop_map(|(unknown, known)| OriginOwners { unknown, known });
     prop_oneof![
         have.prop_map(Frame::SyncHave),
         vec(unread(), 0..4).prop_map(|parts| Frame::SyncParts(SyncParts { parts })),
         request.prop_map(Frame::SnapshotRequest),
         unread().prop_map(Frame::SnapshotChunk),
         digests.prop_map(Frame::TableDigests),
+        owners.prop_map(Frame::OriginOwners),
     ]
 }

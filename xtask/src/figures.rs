@@ -27,6 +27,7 @@ struct Row {
     aim: String,
     raw: String,
     ratio: Option<f64>,
+    is_optimised: bool,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +79,9 @@ fn rows(folder: &Path) -> anyhow::Result<Vec<Row>> {
             fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for line in text.lines() {
-            let row: Row = serde_json::from_str(line)
-                .with_context(|| format!("{} has a line that is no figure", file.display()))?;
+            let row: Row = serde_json::from_str(line).with_context(|| {
+                format!("{} has a line that is no figure; delete it", file.display())
+            })?;
             let place = *places.entry(row.name.clone()).or_insert(rows.len());
             match rows.get_mut(place) {
                 Some(before) => *before = row,
@@ -128,7 +130,10 @@ fn page(rows: &[Row], missing: &[String], preset: TableStyle) -> String {
             }
             let ratio = row.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
             let at = Timestamp::from_millisecond(row.at).unwrap_or(Timestamp::UNIX_EPOCH);
-            let at = at.strftime("%Y-%m-%d %H:%M").to_string();
+            let mut at = at.strftime("%Y-%m-%d %H:%M").to_string();
+            if !row.is_optimised {
+                at += ", not optimised";
+            }
             table.add_row([&row.name, &row.value, &ratio, &row.aim, &row.raw, &at]);
         }
         page += &format!("{table}\n");
@@ -152,7 +157,9 @@ fn machine() -> String {
     let unknown = || String::from("unknown");
     let cores = std::thread::available_parallelism().map_or_else(|_| unknown(), |n| n.to_string());
     let model = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(unknown);
-    let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_else(unknown);
+    let kib = field(&read("/proc/meminfo"), "MemTotal");
+    let kib: Option<u64> = kib.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let memory = kib.map_or_else(unknown, |kib| format!("{} MiB", kib / 1024));
     let kernel = Some(read("/proc/sys/kernel/osrelease").trim().to_owned());
     let kernel = kernel.filter(|kernel| !kernel.is_empty()).unwrap_or_else(unknown);
     format!(
@@ -166,9 +173,67 @@ fn machine() -> String {
 fn write(page: &str) -> anyhow::Result<()> {
     let path = crate::workspace()?.join(DOCUMENT);
     let document = fs::read_to_string(&path).with_context(|| format!("reading {DOCUMENT}"))?;
+    fs::write(&path, with_page(&document, page)?).with_context(|| format!("writing {DOCUMENT}"))
+}
+
+/// The document with this page in the place of the one before.
+fn with_page(document: &str, page: &str) -> anyhow::Result<String> {
     let marks = || format!("{DOCUMENT} has no place for the table: {BEGIN} and {END}");
     let (before, rest) = document.split_once(BEGIN).with_context(marks)?;
     let (_, after) = rest.split_once(END).with_context(marks)?;
-    fs::write(&path, format!("{before}{BEGIN}\n{page}\n{END}{after}"))
-        .with_context(|| format!("writing {DOCUMENT}"))
+    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", page.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(bench: &str, at: i64, name: &str, value: &str, is_optimised: bool) -> String {
+        let line = serde_json::json!({
+            "bench": bench, "at": at, "name": name, "value": value, "aim": "≤ 5", "raw": "bare 1", "ratio": 2.5,
+            "is_optimised": is_optimised,
+        });
+        line.to_string() + "\n"
+    }
+
+    #[test]
+    fn the_last_run_of_each_figure_is_shown_with_its_time_below_its_benchmark() {
+        let folder = tempfile::tempdir().unwrap();
+        let before =
+            line("a/one", 0, "first", "7 µs", true) + &line("a/one", 0, "next", "8 µs", true);
+        let after = line("a/one", 86_400_000, "first", "9 µs", false);
+        fs::write(folder.path().join("a.one.jsonl"), before + &after).unwrap();
+        fs::write(folder.path().join("b.two.jsonl"), line("b/two", 0, "first", "1 s", true))
+            .unwrap();
+        let page = page(
+            &rows(folder.path()).unwrap(),
+            &["cargo bench -p c --bench three".to_owned()],
+            presets::ASCII_MARKDOWN,
+        );
+        let cells = |line: &str| {
+            let cells = line.split('|').map(str::trim).filter(|cell| !cell.is_empty());
+            cells.collect::<Vec<_>>().join(" | ")
+        };
+        let lines: Vec<String> = page.lines().skip(4).map(cells).collect();
+        let expected = [
+            "a/one",
+            "first | 9 µs | 2.50 | ≤ 5 | bare 1 | 1970-01-02 00:00, not optimised",
+            "next | 8 µs | 2.50 | ≤ 5 | bare 1 | 1970-01-01 00:00",
+            "b/two",
+            "first | 1 s | 2.50 | ≤ 5 | bare 1 | 1970-01-01 00:00",
+            "",
+            "Not measured:",
+            "- `cargo bench -p c --bench three`",
+        ];
+        assert_eq!(lines, expected, "{page}");
+    }
+
+    #[test]
+    fn the_page_takes_the_place_of_the_one_before_and_of_nothing_else() {
+        let document = format!("above\n{BEGIN}\nold\n{END}\nbelow\n");
+        let written = with_page(&document, "new\n\n").unwrap();
+        assert_eq!(written, format!("above\n{BEGIN}\nnew\n{END}\nbelow\n"));
+        assert_eq!(with_page(&written, "new").unwrap(), written);
+        with_page("no marks", "new").unwrap_err();
+    }
 }

@@ -51,8 +51,11 @@ fn demo(mut arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     Ok(exit_code(status))
 }
 
-fn workspace() -> anyhow::Result<&'static Path> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")
+/// As cargo says that runs this program: the folder that it was built in may have been moved since.
+fn workspace() -> anyhow::Result<PathBuf> {
+    let xtask = env::var_os("CARGO_MANIFEST_DIR").context("cargo runs this: `cargo demo`")?;
+    let workspace = Path::new(&xtask).parent().context("xtask lies in the workspace")?;
+    Ok(workspace.to_owned())
 }
 
 /// The folder that cargo builds into: this program lies in `TARGET/PROFILE/`.

@@ -5,9 +5,8 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a benchmark measures with the real clock, prints, and gives up when the world breaks"
+    reason = "a benchmark measures with the real clock, and gives up when the world breaks"
 )]
 
 use std::collections::{BTreeSet, VecDeque};
@@ -18,7 +17,10 @@ use mesh_protocol::{
     Frame, LINK_STATES_PER_FRAME_MAX, LinkState, LinkStateVersion, LinkStateVersions, LinkStates,
     MeshId, Neighbour, PeerId, Signature, SignedLinkState,
 };
-use mesh_testkit::{Conditions, NodeId, VirtualMesh, VirtualNode, ring_links};
+use mesh_testkit::{Conditions, Figures, NodeId, VirtualMesh, VirtualNode, ring_links};
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const SEED: u64 = 20_261_121;
 const MESH: MeshId = MeshId::from_bytes([7; 32]);
@@ -193,21 +195,20 @@ fn measure(size: usize) {
     let sent_before = sent(&mesh);
     let known = lose_link(&mut mesh, one, two);
     let change = (sent(&mesh) - sent_before) as f64 / size as f64;
-    let known = known.map_or("never".to_owned(), |took| format!("{:.2}", took.as_secs_f64()));
-    println!(
-        "{size} | {held:.0} | {rate:.0} | {search:.2} | {known} | {change:.0} | {:.0}",
-        began.elapsed().as_secs_f64()
-    );
+    let known = known.map_or("never".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()));
+    let show =
+        |what: &str, value: String| FIGURES.add(&format!("{size} members: {what}"), &value, "", "");
+    show("held by each", format!("{held:.0} KiB"));
+    show("sent by each, idle", format!("{rate:.0} B/s"));
+    show("all ways of one, sought once", format!("{search:.2} ms"));
+    show("a lost link, known by all", known);
+    show("a lost link, sent by each meanwhile", format!("{change:.0} B"));
+    show("the benchmark itself", format!("{:.0} s", began.elapsed().as_secs_f64()));
 }
 
 fn main() {
     let numbers: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let sizes = numbers.first().map_or("100,300,1000", String::as_str);
-    println!("seed {SEED}; eight links each; delays 5 to 50 ms");
-    println!(
-        "members | KiB held by each | B/s sent by each, idle | ms for all ways once | a lost link is \
-         known by all, s | B sent by each meanwhile | wall, s"
-    );
     sizes.split(',').filter_map(|size| size.parse().ok()).for_each(measure);
 }

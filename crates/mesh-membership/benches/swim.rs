@@ -7,22 +7,24 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a benchmark measures with the real clock, prints, and may fail"
+    reason = "a benchmark measures with the real clock, and may fail"
 )]
 
 use std::time::{Duration, Instant};
 
 use mesh_membership::SwimConfig;
-use mesh_testkit::{NodeId, VirtualMesh};
+use mesh_testkit::{Figures, NodeId, VirtualMesh};
 
 #[path = "../tests/it/swim/world.rs"]
 mod world;
 
 use world::{Agent, offices, start, until_seen};
 
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
+
 const SEED: u64 = 20_261_121;
-const CRASHES: u64 = 5;
+const CRASHES: usize = 5;
 const STEADY: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -30,13 +32,6 @@ fn main() {
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let sizes = numbers.first().map_or("100,300,1000", String::as_str);
     let hour = numbers.get(1).and_then(|seconds| seconds.parse().ok()).unwrap_or(3600);
-    println!(
-        "seed {SEED}; delays 5 to 50 ms; {CRASHES} crashes, one after the other; {hour} s quiet"
-    );
-    println!(
-        "members | all know all, s | B/member/s at 0 / 1 / 5 % loss | crash known by all at 1 % loss, \
-         s (aim 10) | false downs at 5 % loss (aim 0) | wall, s"
-    );
     for size in sizes.split(',').filter_map(|size| size.parse().ok()) {
         measure(size, Duration::from_secs(hour));
     }
@@ -49,37 +44,38 @@ fn measure(size: usize, quiet: Duration) {
     let joined = until_seen(&mut mesh, 300, &everyone, &everyone);
     // What the start itself has set off is over by then.
     mesh.run_for(STEADY);
-    let rates = [0.0, 0.01, 0.05].map(|loss| {
+    let show = |what: &str, value: String, aim: &str| {
+        FIGURES.add(&format!("{size} members: {what}"), &value, aim, "");
+    };
+    show("all know all, 1 % loss", seconds(joined), "");
+    for (loss, what) in [
+        (0.0, "sent by each, no loss"),
+        (0.01, "sent by each, 1 % loss"),
+        (0.05, "sent by each, 5 % loss"),
+    ] {
         mesh.network_mut().set_conditions(offices(loss));
         mesh.run_for(STEADY / 4);
-        rate(&mut mesh, size)
-    });
+        show(what, format!("{:.0} B/s", rate(&mut mesh, size)), "");
+    }
     let before = downs(&mesh);
     mesh.run_for(quiet);
     let false_downs = downs(&mesh) - before;
+    let what = format!("believed down and alive in {} s, 5 % loss", quiet.as_secs());
+    show(&what, false_downs.to_string(), "0");
     mesh.network_mut().set_conditions(offices(0.01));
     mesh.run_for(STEADY);
-    let crashes: Vec<String> = (1..=CRASHES)
-        .map(|crash| {
-            let last = size - usize::try_from(crash).unwrap_or(0);
-            mesh.kill(NodeId(last));
-            let left = &everyone[..last];
-            show(until_seen(&mut mesh, 300, left, left))
-        })
-        .collect();
-    println!(
-        "{size} | {} | {:.0} / {:.0} / {:.0} | {} | {false_downs} | {:.0}",
-        show(joined),
-        rates[0],
-        rates[1],
-        rates[2],
-        crashes.join(" "),
-        started.elapsed().as_secs_f64(),
-    );
+    for crash in 1..=CRASHES {
+        let last = size - crash;
+        mesh.kill(NodeId(last));
+        let left = &everyone[..last];
+        let known = seconds(until_seen(&mut mesh, 300, left, left));
+        show(&format!("crash {crash} of {CRASHES} known by all, 1 % loss"), known, "≤ 10 s");
+    }
+    show("the benchmark itself", format!("{:.0} s", started.elapsed().as_secs_f64()), "");
 }
 
-fn show(seconds: Option<f64>) -> String {
-    seconds.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds:.1}"))
+fn seconds(took: Option<f64>) -> String {
+    took.map_or_else(|| "never".to_owned(), |took| format!("{took:.1} s"))
 }
 
 fn downs(mesh: &VirtualMesh<Agent>) -> usize {

@@ -45,15 +45,15 @@ impl Figures {
     }
 
     /// Shows what was measured with its unit, and what it should be, and keeps both in `bench/` of the target
-    /// folder.
+    /// folder, marked when the build is not optimised: such figures say that a benchmark works, not how fast it is.
     pub fn add(&self, name: &str, value: &str, aim: &str, raw: impl Into<Raw>) {
         let Raw { text: raw, ratio } = raw.into();
         let shown = ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
-        say(&format!("{name:<56} {value:>16} {shown:>7}  {aim:<28} {raw}"));
+        say(format!("{name:<56} {value:>16} {shown:>7}  {aim:<28} {raw}").trim_end());
         let millis = UNIX_EPOCH.elapsed().map(|since| since.as_millis()).unwrap_or_default();
         let line = serde_json::json!({
             "bench": self.bench, "at": u64::try_from(millis).unwrap_or(u64::MAX), "name": self.whole(name),
-            "value": value, "aim": aim, "raw": raw, "ratio": ratio,
+            "value": value, "aim": aim, "raw": raw, "ratio": ratio, "is_optimised": !cfg!(debug_assertions),
         });
         if let Err(error) = self.keep(&line) {
             say(&format!("  which cannot be kept for `cargo figures`: {error}"));
@@ -90,4 +90,25 @@ fn folder() -> io::Result<PathBuf> {
 #[expect(clippy::print_stdout, reason = "a benchmark prints")]
 fn say(line: &str) {
     println!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_is_indented_belongs_to_the_one_above_it() {
+        let figures = Figures::of("crate/bench");
+        let names = ["a file", "  time", "    of it hashing", "  rate", "another", "  time"];
+        let whole = names.map(|name| figures.whole(name));
+        let expected = [
+            "a file",
+            "a file: time",
+            "a file: time: of it hashing",
+            "a file: rate",
+            "another",
+            "another: time",
+        ];
+        assert_eq!(whole, expected);
+    }
 }

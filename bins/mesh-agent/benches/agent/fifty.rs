@@ -76,13 +76,15 @@ async fn grow(agents: &mut Vec<Agent>, folder: &Path, size: usize) {
     let complete_after = last_join.elapsed();
     let sent = (loopback_bytes() - sent_before) as f64 / (size - before) as f64;
     show_mean_and_worst(&format!("joins {} to {size}", before + 1), "s", "", &joins);
-    line("the last join, until it is done", format!("{:.2} s", joined_after.as_secs_f64()), "");
+    let joined_after = format!("{:.2} s", joined_after.as_secs_f64());
+    line(&format!("the last join of {size}, until it is done"), joined_after, "");
     line(
         &format!("the last join, until all list all {size} as active"),
         format!("{:.2} s", complete_after.as_secs_f64()),
         "≤ 5 s",
     );
-    line("bytes between all of them, per join", format!("{:.2} MiB", sent / MIB), "");
+    let bytes = format!("{:.2} MiB", sent / MIB);
+    line(&format!("bytes between all {size}, per join"), bytes, "");
 }
 
 fn show_mean_and_worst(figure: &str, unit: &str, aim: &str, values: &[f64]) {
@@ -117,7 +119,7 @@ async fn measure_idle(agents: &[Agent]) {
     show_mean_and_worst("idle, links", "", "", &links);
     show_mean_and_worst("idle, open files", "", "", &files);
     let sent = sent / IDLE.as_secs_f64();
-    line("idle, sent by each per second", format!("{sent:.0} B"), "");
+    line(&format!("idle, sent by each of {}", agents.len()), format!("{sent:.0} B/s"), "");
 }
 
 /// A member that was killed.

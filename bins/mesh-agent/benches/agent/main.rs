@@ -6,11 +6,7 @@
 //! many as `MESH_BENCH_AGENTS` says, how soon they know each other and miss one. A missed aim is a line to read, not a failure.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a benchmark reports, and gives up when the world breaks"
-)]
+#![expect(clippy::unwrap_used, reason = "a benchmark gives up when the world breaks")]
 
 mod fifty;
 mod process;
@@ -20,9 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use mesh_testkit::Figures;
 use tempfile::TempDir;
 
 use crate::process::{Agent, PROGRAM};
+
+static FIGURES: Figures =
+    Figures::of(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_CRATE_NAME")));
 
 const STARTS: usize = 15;
 const PEERS: usize = 10;
@@ -37,7 +37,7 @@ fn folder() -> TempDir {
 }
 
 fn line(figure: &str, value: String, aim: &str) {
-    println!("{figure:<52} {value:>14}  {aim}");
+    FIGURES.add(figure, &value, aim, "");
 }
 
 fn measure_starts() {
@@ -103,7 +103,6 @@ fn measure_size() {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let is_wanted = |group: &str| wanted.is_empty() || wanted.iter().any(|name| name == group);
-    println!("{:<52} {:>14}  aim", "figure", "agent");
     if is_wanted("size") {
         measure_size();
     }

@@ -33,6 +33,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// A file is written no more often than this many times what writing it takes.
 const REST_FACTOR: u32 = 10;
 
+/// No file rests for longer than that: what took so long may have been a disk that was full, or a machine that slept.
+const REST_MAX: Duration = Duration::from_secs(5);
+
 /// So often a command tries to write the file that somebody else saves meanwhile.
 const WRITES_MAX: usize = 3;
 
@@ -161,7 +164,7 @@ impl Shared {
             let started = clock::now().instant;
             let is_settled = self.reconcile(&view, &file).await;
             let took = clock::now().instant.saturating_duration_since(started);
-            let rest = settings.rewrite_every.max(took.saturating_mul(REST_FACTOR));
+            let rest = rest_after(took, settings.rewrite_every);
             let rest = if is_settled { rest } else { rest.max(RETRY_AFTER) };
             self.wait_for_view(&mut touched, &mut changed, started + rest, is_settled).await;
             if touched.has_changed().is_err() || self.tasks.shutdown().is_cancelled() {
@@ -476,6 +479,11 @@ impl Shared {
         let fields = json!({ "path": path, "state": state.as_str(), "detail": detail, "line": line, "column": column, "key": key, "rule": rule });
         self.events.emit(clock::now().wall, "config_file", fields);
     }
+}
+
+/// How long a file rests that took so long to be written.
+fn rest_after(took: Duration, rewrite_every: Duration) -> Duration {
+    rewrite_every.max(took.saturating_mul(REST_FACTOR).min(REST_MAX))
 }
 
 /// The keys of this machine as a command wants them that found `before`, where a save has made them `own`: what

@@ -64,3 +64,13 @@ fn what_was_shared_when_somebody_listed_it_stays_as_it_was_shown() {
     let keys: Vec<String> = seen.local_wanted.unwrap().keys().map(ToString::to_string).collect();
     assert_eq!(keys, ["agents.oak.debug.a", "agents.oak.debug.b", "local.x"]);
 }
+
+#[test]
+fn a_file_rests_longer_the_more_it_takes_but_never_until_somebody_wonders() {
+    let every = Duration::from_millis(200);
+    assert_eq!(rest_after(Duration::from_millis(3), every), every);
+    assert_eq!(rest_after(Duration::from_millis(100), every), Duration::from_secs(1));
+    // A frozen process, a full disk.
+    assert_eq!(rest_after(Duration::from_secs(60), every), REST_MAX);
+    assert_eq!(rest_after(Duration::from_secs(60), Duration::from_secs(9)), Duration::from_secs(9));
+}

@@ -16,3 +16,6 @@ pub(crate) fn mix(first: &PeerId, second: &PeerId) -> u64 {
     let words = words.iter().chain(more).map(|word| u64::from_le_bytes(*word));
     words.fold(0, |mixed, word| scramble(mixed.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ word))
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,3 +119,6 @@ pub enum HandoverOutput {
         sequences: Vec<u64>,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,3 +142,6 @@ pub struct Route {
     /// The sum of those round trips on the way that are known; none when none is.
     pub rtt: Option<Duration>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -130,8 +130,13 @@ fn a_configuration_that_cannot_work_is_brought_to_the_nearest_that_can() {
     assert_eq!(clamped.retry_min, Duration::from_millis(1));
     assert_eq!(clamped.retry_max, Duration::from_secs(24 * 3600));
     assert_eq!(clamped.answer_timeout, Duration::from_secs(24 * 3600));
-    let config = DeliveryConfig { batch_items_max: 0, ..Default::default() };
+    let config = DeliveryConfig {
+        batch_items_max: 0,
+        bulk_batch_bytes_max: usize::MAX,
+        ..Default::default()
+    };
     let mut desk = Desk::linked(config, 1..2);
+    assert_eq!(desk.engine.config.bulk_batch_bytes_max, clamped.batch_bytes_max);
     assert_eq!(desk.batch().1, [1]);
     let default = DeliveryConfig::default();
     assert_eq!(default.clone().clamped(), default);

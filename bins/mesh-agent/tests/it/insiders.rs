@@ -2,11 +2,13 @@
 
 use mesh_control::DeliveryState;
 use mesh_protocol::{
-    CustomJson, Deliver, DeliverItem, DeliverOutcome, Encryption, ErrorCode, Forward, Frame, Hello,
-    Itinerary, JsonText, LinkPing, MeshMessage, MessageId, Parcel, Payload, PeerId,
-    ProtocolVersion, Receipt, Receipts, Recipient, Refused, UnixMillis, VersionRange, WireMessage,
+    CustomJson, Deliver, DeliverItem, DeliverOutcome, DeliverResult, Encryption, ErrorCode,
+    Forward, Frame, Hello, Itinerary, JsonText, LinkPing, MeshMessage, MessageId, Parcel, Payload,
+    PeerId, ProtocolVersion, Receipt, Receipts, Recipient, Refused, UnixMillis, VersionRange,
+    WireMessage,
 };
 use mesh_transport::{JoinRoute, Lane, LaneReceiver, Link};
+use rustix::process::{Signal, kill_process};
 
 use crate::agent::{Agent, NEWS, PATIENCE, eventually, mesh, text_message, text_of, within};
 use crate::stranger::{Stranger, key};
@@ -308,6 +310,53 @@ async fn a_receipt_that_its_receiver_did_not_sign_ends_no_message() {
     let outbox = baulder.client().outbox().await.unwrap();
     assert!(outbox.iter().any(|row| row.message_id == sent.message_id), "it waits still");
     mint.restart().await;
+    let arrived = async || (mint.texts().await == ["for mint alone"]).then_some(());
+    eventually(PATIENCE, "the message arrives all the same", arrived).await;
+}
+
+/// The next batch that the victim wants to hand over.
+async fn batch_from(lane: &mut LaneReceiver) -> Deliver {
+    loop {
+        let frame = within(lane.next()).await.expect("the link is up").unwrap();
+        if let Frame::Deliver(deliver) = frame {
+            return deliver;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_ends_only_what_was_meant_for_who_gives_it_and_only_when_it_fits() {
+    let dir = tempfile::tempdir().unwrap();
+    let [oak, baulder, mint] = mesh(dir.path(), ["oak", "baulder", "mint"]).await;
+    let mut insider = Insider::enter(&oak, &baulder).await;
+    let mut normal = insider.link.take_receiver(Lane::Normal);
+    let state_of = async |to: &str| {
+        let outbox = baulder.client().outbox().await.unwrap();
+        outbox.into_iter().find(|row| row.to == to).map(|row| row.state)
+    };
+    baulder.client().send(&text_message("insider", "for the insider")).await.unwrap();
+    let batch = batch_from(&mut normal).await;
+    assert_eq!(batch.items.len(), 1);
+    for count in [0, 2] {
+        let outcomes = vec![DeliverOutcome::Stored; count];
+        let result = DeliverResult { batch_id: batch.batch_id, outcomes };
+        insider.say(Frame::DeliverResult(result)).await;
+        assert!(state_of("insider").await.is_some(), "{count} answers to one message");
+    }
+    let again = batch_from(&mut normal).await;
+    assert_eq!(again.items, batch.items, "it is sent again");
+
+    kill_process(mint.pid(), Signal::STOP).unwrap();
+    baulder.client().send(&text_message("mint", "for mint alone")).await.unwrap();
+    let is_sending = async || (state_of("mint").await? == "sending").then_some(());
+    eventually(NEWS, "the message is under way", is_sending).await;
+    for batch_id in 0..=again.batch_id + 16 {
+        let outcomes = vec![DeliverOutcome::Stored];
+        insider.say(Frame::DeliverResult(DeliverResult { batch_id, outcomes })).await;
+    }
+    assert_eq!(state_of("insider").await, None, "of its own it may say what it likes");
+    assert_eq!(state_of("mint").await.as_deref(), Some("sending"));
+    kill_process(mint.pid(), Signal::CONT).unwrap();
     let arrived = async || (mint.texts().await == ["for mint alone"]).then_some(());
     eventually(PATIENCE, "the message arrives all the same", arrived).await;
 }

@@ -20,7 +20,7 @@ async fn run(mut command: Command, log: &Path) -> (Option<i32>, String) {
 }
 
 /// The agent does not start, says why in one line, and exits with 1.
-async fn assert_refuses(command: Command, log: &Path, words: &[&str]) {
+pub(crate) async fn assert_refuses(command: Command, log: &Path, words: &[&str]) {
     let (code, said) = run(command, log).await;
     assert_eq!(code, Some(1), "{said}");
     let last = said.lines().last().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! A mesh whose members can limit who may remove: several have to ask for it.
 
+use std::fs;
 use std::path::Path;
 
 use mesh_control::{PeerView, PendingRemovalView, RemoveRequest};
@@ -8,7 +9,8 @@ use mesh_protocol::{
 };
 use mesh_transport::Lane;
 
-use crate::agent::{Agent, Extra, NEWS, PATIENCE, eventually, linked};
+use crate::agent::{Agent, Extra, NEWS, PATIENCE, bare_command, eventually, linked};
+use crate::lifecycle::assert_refuses;
 use crate::stranger::{Stranger, key};
 
 /// A mesh in which two have to ask for a removal.
@@ -142,4 +144,48 @@ async fn a_member_that_removes_everybody_with_its_puppets_achieves_nothing() {
         let quiet = async || agent.status().await.pending_removals.is_empty().then_some(());
         eventually(NEWS, "what the liar asked for is void", quiet).await;
     }
+}
+
+#[tokio::test]
+async fn a_quorum_out_of_bounds_is_refused_and_nothing_is_made_or_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data_dir, log) = (dir.path().join("none"), dir.path().join("refused.log"));
+    let config = dir.path().join("agent.toml");
+    fs::write(&config, "remove_quorum = 17\n").unwrap();
+    let refused = async |data_dir: &Path| {
+        let command = || {
+            let mut command = bare_command();
+            command.arg("--data-dir").arg(data_dir);
+            command
+        };
+        let (mut flag, mut variable, mut file) = (command(), command(), command());
+        flag.args(["--remove-quorum", "17"]);
+        variable.env("MESH_REMOVE_QUORUM", "17");
+        file.arg("--config").arg(&config);
+        for command in [flag, variable, file] {
+            assert_refuses(command, &log, &["need 16 members at the most, not 17"]).await;
+        }
+    };
+    refused(&data_dir).await;
+    assert!(!data_dir.exists(), "nothing was created");
+
+    // A mesh keeps what it was founded with, whatever its agents are started with later.
+    let environment = vec![("MESH_REMOVE_QUORUM", "2".into())];
+    let extra = Extra { environment, ..Extra::default() };
+    let mut one = Agent::start_with(dir.path(), "one", extra).await;
+    let two = Agent::start(dir.path(), "two").await;
+    let guest = Agent::start(dir.path(), "guest").await;
+    for newcomer in [&two, &guest] {
+        newcomer.join(&one.token().await).await.unwrap();
+    }
+    linked(&[&one, &two, &guest]).await;
+    one.terminate().await;
+    let database = fs::read(one.data_dir().join("mesh.db")).unwrap();
+    refused(one.data_dir()).await;
+    assert_eq!(fs::read(one.data_dir().join("mesh.db")).unwrap(), database);
+    one.add_arguments(&["--remove-quorum", "1"]);
+    one.restart().await;
+    linked(&[&one, &two, &guest]).await;
+    let by_one = PendingRemovalView { asked_by: vec![String::from("one")], needed: 2 };
+    assert_eq!(ask(&one, "guest").await.removal, Some(by_one));
 }

@@ -261,6 +261,7 @@ impl Shared {
             .collect();
         self.store.replace_mesh(NewMesh { records }).await.map_err(NodeError::storage)?;
         self.membership_gate.catch_up(&mut unstored);
+        self.begin_as_newcomer();
         // What the database has forgotten must not be offered to anybody.
         self.keyring().forget_all_peers();
         self.bodies().clear();

@@ -6,6 +6,7 @@ mod facade;
 mod feeder;
 mod held;
 mod members;
+mod newcomer;
 mod notice;
 mod owners;
 mod rules;
@@ -27,6 +28,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::apply::{Arrival, WAITING_BYTES_MAX};
 use self::feeder::Feeder;
+use self::newcomer::{Newcomer, NewcomerWatch};
 use self::owners::Owners;
 use self::rules::SyncRules;
 use self::snapshot::Snapshots;
@@ -74,6 +76,7 @@ pub(crate) struct Replication {
     sent: AtomicU64,
     /// Bounded by what was applied.
     owners: Mutex<Owners>,
+    newcomer: NewcomerWatch,
     /// Counts statements of members about what they have.
     compared: watch::Sender<u64>,
     /// Held while a backup is made: each needs as much room as the databases have.
@@ -111,6 +114,7 @@ impl Replication {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             owners: Mutex::new(owners),
+            newcomer: watch::channel(Newcomer::default()).0,
             compared: watch::channel(0).0,
             backing_up: Arc::new(Semaphore::new(1)),
             trouble,
@@ -147,6 +151,9 @@ fn fresh_origin() -> OriginId {
 impl Shared {
     /// Starts everything that keeps the tables in step.
     pub(crate) fn start_replication(self: &Arc<Self>) {
+        if self.is_still_new() {
+            self.begin_as_newcomer();
+        }
         self.tell_have();
         self.name_own_origin();
         if let Some(waiting) = lock(&self.replication.waiting).take() {
@@ -171,6 +178,7 @@ impl Shared {
     async fn follow_commits(self: Arc<Self>) {
         let mut have = self.replication.tables.have();
         while have.changed().await.is_ok() {
+            self.newcomer_has();
             self.tell_have();
         }
     }
@@ -210,6 +218,10 @@ impl Shared {
         if self.view().verdict.is_member(&entry.peer) {
             self.name_origin(&entry.peer, &have);
             let is_all_of_its = have.is_whole && have.member == entry.peer;
+            if is_all_of_its {
+                self.newcomer_heard(&have);
+                self.newcomer_has();
+            }
             self.drive(|core, now| core.have_received(entry.peer, have, now));
             if is_all_of_its {
                 self.ask_for_owners(entry);

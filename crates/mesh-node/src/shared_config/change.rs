@@ -83,6 +83,7 @@ impl Shared {
         &self,
         mut plan: impl FnMut(&ConfigState) -> Result<Request, NodeError> + Send,
     ) -> Result<ConfigChanged, Refusal> {
+        self.wait_until_settled().await?;
         let config = &self.shared_config;
         let _alone = config.gate.lock().await;
         let at = clock::now().wall;
@@ -115,6 +116,7 @@ impl Shared {
     /// Removes the rows of which `config check` shows `shown` and that are no key's; says whether there are any. Nothing
     /// goes by them, so there is nothing to tell of it and nothing to go back to.
     pub(crate) async fn remove_config_rows(&self, shown: &str) -> Result<bool, NodeError> {
+        self.wait_until_settled().await?;
         let config = &self.shared_config;
         let _alone = config.gate.lock().await;
         let rows = lock(&config.state).rows_without_key(shown);

@@ -61,6 +61,7 @@ impl Node {
     /// # Errors
     /// `statement_refused` says why such a table cannot be kept in step; `statement_invalid`.
     pub async fn create_table(&self, sql: &str) -> Result<String, NodeError> {
+        self.shared.wait_until_settled().await?;
         let created = self.shared.replication.tables.create_table(sql, now()).await;
         self.shared.note_tables(&created);
         Ok(created?)
@@ -71,6 +72,7 @@ impl Node {
     /// # Errors
     /// `unknown_table`.
     pub async fn drop_table(&self, name: &str) -> Result<(), NodeError> {
+        self.shared.wait_until_settled().await?;
         let dropped = self.shared.replication.tables.drop_table(name, now()).await;
         self.shared.note_tables(&dropped);
         Ok(dropped?)
@@ -92,6 +94,7 @@ impl Node {
     /// # Errors
     /// `statement_invalid`, `statement_refused`, `constraint_failed`, `disk_full`, `read_only`, …
     pub async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<Written>, NodeError> {
+        self.shared.wait_until_settled().await?;
         let written = self.shared.replication.tables.execute(statements, now()).await;
         self.shared.note_tables(&written);
         Ok(written?)
@@ -130,6 +133,7 @@ impl Node {
     /// # Errors
     /// `unknown_conflict`; `constraint_failed` when the row does not take it any more.
     pub async fn restore_conflict(&self, id: impl Into<String>) -> Result<Restored, NodeError> {
+        self.shared.wait_until_settled().await?;
         let restored = self.shared.replication.tables.restore_conflict(id.into(), now()).await;
         self.shared.note_tables(&restored);
         Ok(restored?)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::columns::link_bytes;
-use super::desk::{LONG, equal};
+use super::desk::{LONG, NOTES, equal};
 use crate::agent::{Agent, Extra, eventually, free_port, linked, mesh};
 
 /// How much is there; up to 1024 for a long run.
@@ -135,5 +135,31 @@ async fn a_newcomer_that_is_killed_half_way_goes_on_and_is_complete_while_others
         let needed = memory_max(agent);
         eprintln!("{} needed {needed} KiB", agent.name());
         assert!(needed <= MEMORY_KIB_MAX, "{} needed {needed} KiB", agent.name());
+    }
+}
+
+#[tokio::test]
+async fn a_write_right_after_joining_waits_for_what_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two] = mesh(dir.path(), ["one", "two"]).await;
+    one.create(NOTES).await;
+    one.write("INSERT INTO notes VALUES (1, 'title', 'body')").await;
+    two.shows("SELECT count(*) FROM notes", &["1"]).await;
+    two.write("DELETE FROM notes WHERE id = 1").await;
+    for agent in [&one, &two] {
+        eventually(LONG, "the deletion is forgotten, and still in the log", async || {
+            let rows = "SELECT count(*) FROM notes__mesh_row";
+            (agent.number_past(rows).await == 0).then_some(())
+        })
+        .await;
+    }
+    let new = Agent::start(dir.path(), "new").await;
+    new.join(&one.token().await).await.unwrap();
+    // The table is not here yet, nor is the deletion, which would take this row away here alone.
+    new.write("INSERT INTO notes VALUES (1, 'new', '')").await;
+    equal(&[&one, &two, &new]).await;
+    for agent in [&one, &two, &new] {
+        assert_eq!(agent.rows("SELECT * FROM notes").await, ["1|new|"]);
+        assert!(agent.conflicts().await.is_empty());
     }
 }

@@ -1,0 +1,119 @@
+//! Who has joined writes nothing before it has what the others had.
+//!
+//! A deletion is forgotten when every member has applied it. A write of somebody who knows nothing of it, and came
+//! later than that, would bring the row back where it is forgotten and lose where it is not: the tables would differ
+//! for good.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_protocol::{ErrorCode, OriginId, SyncHave};
+use mesh_tables::Have;
+use tokio::sync::watch;
+
+use crate::NodeError;
+use crate::shared::Shared;
+
+/// How long a write waits; what is there by then is a few thousand transactions, or the beginning of much.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// How far somebody who has joined has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Newcomer {
+    /// It has what the others had.
+    #[default]
+    Settled,
+    /// No member has said yet what there is.
+    Unheard,
+    /// What the first member that said so had, by database.
+    Lacking(BTreeMap<OriginId, u64>),
+}
+
+impl Newcomer {
+    /// A member has said everything that it has.
+    fn heard(&mut self, said: &SyncHave) {
+        if *self == Self::Unheard {
+            let others = said.origins.iter().map(|theirs| (theirs.origin, theirs.upto));
+            *self = Self::Lacking(others.collect());
+        }
+    }
+
+    /// What is kept aside counts as had: a clock that is ahead must not stop anybody.
+    fn has(&mut self, own: &Have) {
+        let Self::Lacking(wanted) = self else { return };
+        let upto: BTreeMap<OriginId, u64> =
+            own.origins.iter().map(|had| (had.origin, had.upto)).collect();
+        let is_had = |(origin, wanted): (&OriginId, &u64)| {
+            upto.get(origin).is_some_and(|upto| upto >= wanted)
+        };
+        if !own.in_snapshot && wanted.iter().all(is_had) {
+            *self = Self::Settled;
+        }
+    }
+}
+
+impl Shared {
+    /// This node has joined others.
+    pub(crate) fn begin_as_newcomer(&self) {
+        self.replication.newcomer.send_replace(Newcomer::Unheard);
+    }
+
+    /// Whether this node joined, and was stopped before it had anything of the others.
+    pub(super) fn is_still_new(&self) -> bool {
+        let have = self.replication.tables.have();
+        let have = have.borrow();
+        let is_empty = have.origins.iter().all(|had| had.origin == have.database || had.upto == 0);
+        is_empty && self.view().others().next().is_some()
+    }
+
+    pub(super) fn newcomer_heard(&self, said: &SyncHave) {
+        self.come_further(|newcomer| newcomer.heard(said));
+    }
+
+    /// Something was committed, or said.
+    pub(super) fn newcomer_has(&self) {
+        let own = Arc::clone(&self.replication.tables.have().borrow());
+        self.come_further(|newcomer| newcomer.has(&own));
+    }
+
+    fn come_further(&self, step: impl FnOnce(&mut Newcomer)) {
+        self.replication.newcomer.send_if_modified(|newcomer| {
+            let before = newcomer.clone();
+            step(newcomer);
+            *newcomer != before
+        });
+    }
+
+    /// Waits until this node may write what is replicated.
+    pub(crate) async fn wait_until_settled(&self) -> Result<(), NodeError> {
+        let mut newcomer = self.replication.newcomer.subscribe();
+        let is_settled = |newcomer: &Newcomer| *newcomer == Newcomer::Settled;
+        if is_settled(&newcomer.borrow()) || self.view().others().next().is_none() {
+            return Ok(());
+        }
+        match tokio::time::timeout(WAIT, newcomer.wait_for(is_settled)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(NodeError::stopping()),
+            Err(_) => Err(self.too_new()),
+        }
+    }
+
+    fn too_new(&self) -> NodeError {
+        let detail = match &*self.replication.newcomer.borrow() {
+            Newcomer::Unheard => "no member has told it yet what there is".to_owned(),
+            Newcomer::Settled | Newcomer::Lacking(_) => "it is taking them over".to_owned(),
+        };
+        let message = format!(
+            "this agent has joined and does not have the tables of the mesh yet: {detail}; nothing was changed"
+        );
+        NodeError::new(ErrorCode::RateLimited, message)
+            .with_hint("try again in a while; `mesh-ctl status` says how far it has come")
+    }
+}
+
+/// Where [`Newcomer`] is kept.
+pub(super) type NewcomerWatch = watch::Sender<Newcomer>;
+
+#[cfg(test)]
+mod tests;

@@ -173,7 +173,7 @@ impl World {
         let scp = self.ssh.as_ref().map(|ssh| ssh.scp(&path, &self.copied("large")));
         if let Some(ssh) = &self.ssh {
             // Where rsync finds the version before.
-            ssh.rsync(&path, &self.copied("large"));
+            ssh.rsyncs(&path, &self.copied("large"));
         }
         let (took, ended) = push(&self.from, &self.to, &path).await;
         let bytes = ended.bytes_total as f64;
@@ -199,13 +199,11 @@ impl World {
     }
 
     async fn again(&self, figure: &str, path: &Path) {
-        let rsync = self.ssh.as_ref().map(|ssh| ssh.rsync(path, &self.copied("large")));
+        let rsyncs = self.ssh.as_ref().map(|ssh| ssh.rsyncs(path, &self.copied("large")));
         let (took, ended) = push(&self.from, &self.to, path).await;
         let wire = ended.bytes_sent as f64 / MIB;
         line(figure, &format!("{wire:.2} MiB"), "≤ 3 MiB on the wire", "");
-        let others = rsync.map_or_else(String::new, |rsync| {
-            format!("rsync {:.2?}, {:.2} x", rsync.time, ratio(took.time, rsync.time))
-        });
+        let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(took));
         line("    time", &format!("{:.2?}", took.time), "≤ 0.75 x rsync", &others);
     }
 
@@ -220,11 +218,9 @@ impl World {
             ("10,000 files of 4 KiB, new there", "≤ 0.7 x rsync", ""),
             ("  again, unchanged", "≤ 0.4 x rsync", "≤ 400 KB on the wire"),
         ] {
-            let rsync = self.ssh.as_ref().map(|ssh| ssh.rsync(&path, &self.path("copied")));
+            let rsyncs = self.ssh.as_ref().map(|ssh| ssh.rsyncs(&path, &self.copied("small")));
             let (took, ended) = push(&self.from, &self.to, &path).await;
-            let others = rsync.map_or_else(String::new, |rsync| {
-                format!("rsync {:.2?}, {:.2} x", rsync.time, ratio(took.time, rsync.time))
-            });
+            let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(took));
             line(figure, &format!("{:.2?}", took.time), aim, &others);
             line("    bytes", &format!("{:.0} KB", ended.bytes_sent as f64 / 1e3), limit, "");
         }

@@ -18,6 +18,24 @@ pub(crate) struct Took {
     pub(crate) processor_seconds: f64,
 }
 
+/// What `rsync` took for the same, without and with syncing what it wrote.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rsyncs {
+    plain: Took,
+    synced: Took,
+}
+
+impl Rsyncs {
+    /// The two beside what a push took.
+    pub(crate) fn beside(&self, took: Took) -> String {
+        let one = |other: Took| {
+            let ratio = took.time.as_secs_f64() / other.time.as_secs_f64();
+            format!("{:.2?}, {ratio:.2} x", other.time)
+        };
+        format!("rsync {}; with --fsync {}", one(self.plain), one(self.synced))
+    }
+}
+
 /// A server that lets in whoever has its key.
 pub(crate) struct Ssh {
     server: Child,
@@ -94,12 +112,18 @@ impl Ssh {
         self.run(command)
     }
 
+    /// The same work twice, as it is used and as it would have to be to keep what a push keeps after a loss of power.
+    pub(crate) fn rsyncs(&self, from: &Path, to: &Path) -> Rsyncs {
+        let synced = to.with_added_extension("synced");
+        Rsyncs { plain: self.rsync(from, to, &[]), synced: self.rsync(from, &synced, &["--fsync"]) }
+    }
+
     /// With the options that make it most like a push: what is unchanged does not travel, times and modes do.
-    pub(crate) fn rsync(&self, from: &Path, to: &Path) -> Took {
+    fn rsync(&self, from: &Path, to: &Path, more: &[&str]) -> Took {
         let shell = format!("ssh -p {} {}", self.port, self.options().join(" "));
         let mut command = Command::new("rsync");
         // On one machine it would copy whole files.
-        command.args(["-a", "--no-whole-file", "-e", &shell]);
+        command.args(["-a", "--no-whole-file", "-e", &shell]).args(more);
         command.arg(from).arg(format!("127.0.0.1:{}", to.display()));
         self.run(command)
     }

@@ -102,26 +102,65 @@ fn request(path: &Path) -> PushRequest {
     PushRequest { paths: vec![path.to_owned()], all: true, ..PushRequest::default() }
 }
 
-/// What a push took, and how it ended.
-async fn push(from: &Agent, to: &Agent, path: &Path) -> (Took, PushView) {
+/// What a push took, how it ended, and what each step of it took.
+async fn push(from: &Agent, to: &Agent, path: &Path) -> (Took, PushView, String) {
     settle();
     let processor = || from.processor_seconds() + to.processor_seconds();
     let before = processor();
-    let started = Instant::now();
+    let mut steps = Steps::begin();
     let begun = from.client.push(&request(path)).await.unwrap();
-    let ended = follow(from, &begun, |_| false).await;
-    let took = Took { time: started.elapsed(), processor_seconds: processor() - before };
+    let ended = follow(from, &begun, |push| {
+        steps.see(push);
+        false
+    })
+    .await;
+    let took = Took { time: steps.started.elapsed(), processor_seconds: processor() - before };
     let target = ended.targets.first().unwrap();
     assert_eq!(target.state, PushTargetState::Confirmed, "{:?} {:?}", ended.error, target.error);
-    (took, ended)
+    (took, ended, steps.told(took.time))
+}
+
+/// When the only target of a push was first seen in a state, in the order of states.
+struct Steps {
+    started: Instant,
+    begun: Vec<(&'static str, Duration)>,
+}
+
+impl Steps {
+    fn begin() -> Self {
+        Self { started: Instant::now(), begun: vec![("prepared in", Duration::ZERO)] }
+    }
+
+    fn see(&mut self, push: &PushView) {
+        let step = match push.targets.first().map(|target| target.state) {
+            Some(PushTargetState::Receiving) => "received in",
+            Some(PushTargetState::Verifying) => "verified in",
+            Some(PushTargetState::Placing) => "placed in",
+            _ => return,
+        };
+        if self.begun.last().is_some_and(|(last, _)| *last != step) {
+            self.begun.push((step, self.started.elapsed()));
+        }
+    }
+
+    fn told(&self, took: Duration) -> String {
+        let ends = self.begun.iter().skip(1).map(|(_, at)| *at).chain([took]);
+        let steps = self.begun.iter().zip(ends);
+        let told = steps.map(|((step, at), end)| format!("{step} {:.2?}", end.saturating_sub(*at)));
+        told.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Follows a push to its end, or as far as `until` wants.
-async fn follow(agent: &Agent, push: &PushView, until: impl Fn(&PushView) -> bool) -> PushView {
+async fn follow(
+    agent: &Agent,
+    push: &PushView,
+    mut until: impl FnMut(&PushView) -> bool,
+) -> PushView {
     let mut news = agent.client.push_follow(&push.push_id.to_string()).await.unwrap();
     loop {
         let push = news.next().await.unwrap().unwrap();
-        if push.state == PushState::Ended || until(&push) {
+        if until(&push) || push.state == PushState::Ended {
             return push;
         }
     }
@@ -175,7 +214,7 @@ impl World {
             // Where rsync finds the version before.
             ssh.rsyncs(&path, &self.copied("large"));
         }
-        let (took, ended) = push(&self.from, &self.to, &path).await;
+        let (took, ended, steps) = push(&self.from, &self.to, &path).await;
         let bytes = ended.bytes_total as f64;
         let name = format!("a file of {:.0} MiB, new there", bytes / MIB);
         let others = scp.map_or_else(String::new, |scp| {
@@ -185,6 +224,7 @@ impl World {
         line(&name, &rate(bytes, took.time), "≥ 1.6 x scp", &others);
         let others = format!("floor {:.2?}, {:.2} x", floor.time, ratio(took.time, floor.time));
         line("  time", &format!("{:.2?}", took.time), "≤ 1.2 x floor", &others);
+        line("  steps", "", "", &steps);
         let seconds = |took: Took| format!("{:.2} s", took.processor_seconds);
         let mut others = format!("floor {}", seconds(floor));
         if let Some(scp) = scp {
@@ -200,11 +240,12 @@ impl World {
 
     async fn again(&self, figure: &str, path: &Path) {
         let rsyncs = self.ssh.as_ref().map(|ssh| ssh.rsyncs(path, &self.copied("large")));
-        let (took, ended) = push(&self.from, &self.to, path).await;
+        let (took, ended, steps) = push(&self.from, &self.to, path).await;
         let wire = ended.bytes_sent as f64 / MIB;
         line(figure, &format!("{wire:.2} MiB"), "≤ 3 MiB on the wire", "");
         let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(took));
         line("    time", &format!("{:.2?}", took.time), "≤ 0.75 x rsync", &others);
+        line("    steps", "", "", &steps);
     }
 
     async fn small(&self) {
@@ -219,10 +260,11 @@ impl World {
             ("  again, unchanged", "≤ 0.4 x rsync", "≤ 400 KB on the wire"),
         ] {
             let rsyncs = self.ssh.as_ref().map(|ssh| ssh.rsyncs(&path, &self.copied("small")));
-            let (took, ended) = push(&self.from, &self.to, &path).await;
+            let (took, ended, steps) = push(&self.from, &self.to, &path).await;
             let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(took));
             line(figure, &format!("{:.2?}", took.time), aim, &others);
             line("    bytes", &format!("{:.0} KB", ended.bytes_sent as f64 / 1e3), limit, "");
+            line("    steps", "", "", &steps);
         }
     }
 

@@ -15,5 +15,6 @@ mod planning;
 mod properties;
 mod quorum;
 mod reference;
+mod spreading;
 mod swim;
 mod world;

@@ -14,17 +14,17 @@ use crate::agent::{Agent, NEWS, PATIENCE, eventually, mesh, text_message, text_o
 use crate::stranger::{Stranger, key};
 
 /// A member by its key, its words made by hand.
-struct Insider {
-    stranger: Stranger,
+pub(crate) struct Insider {
+    pub(crate) stranger: Stranger,
     victim: PeerId,
-    link: Link,
+    pub(crate) link: Link,
     urgent: LaneReceiver,
     batches: u64,
 }
 
 impl Insider {
     /// Joins through `issuer` and links with `victim`.
-    async fn enter(issuer: &Agent, victim: &Agent) -> Self {
+    pub(crate) async fn enter(issuer: &Agent, victim: &Agent) -> Self {
         let stranger = Stranger::new(key(33));
         let token = issuer.parsed_token().await;
         stranger.redeem(&token, "insider").await.unwrap();
@@ -34,7 +34,7 @@ impl Insider {
         Self::with(stranger, victim.peer_id(), link)
     }
 
-    async fn link(stranger: &Stranger, victim: &Agent) -> Link {
+    pub(crate) async fn link(stranger: &Stranger, victim: &Agent) -> Link {
         let mesh_id = victim.status().await.mesh_id;
         stranger.link((victim.peer_id(), victim.address()), mesh_id).await.unwrap()
     }
@@ -80,7 +80,7 @@ fn item(sequence: u64, message: &MeshMessage) -> DeliverItem {
     DeliverItem { stream: 1, sequence, priority: 1, expires_at: in_an_hour().0, message }
 }
 
-fn in_an_hour() -> UnixMillis {
+pub(crate) fn in_an_hour() -> UnixMillis {
     let since_epoch = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
     UnixMillis(u64::try_from(since_epoch).unwrap() + 3_600_000)
 }

@@ -6,6 +6,7 @@ mod columns;
 mod conflicts;
 mod crashes;
 mod desk;
+mod liars;
 mod newcomers;
 mod programs;
 mod refusals;

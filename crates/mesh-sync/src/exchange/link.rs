@@ -49,8 +49,10 @@ pub(super) struct Link {
     /// Revisions of what both ends know of members that the other end is not linked with. Members alone.
     pub(super) relayed: BTreeMap<PeerId, u64>,
     pub(super) snapshots_in_vain: u32,
-    /// Before this no snapshot is taken from the peer again.
-    pub(super) snapshot_after: Option<Instant>,
+    /// Before this no snapshot is begun with the peer again.
+    snapshot_after: Option<Instant>,
+    /// Whether the last one was whole.
+    was_snapshot_whole: bool,
 }
 
 impl Link {
@@ -164,9 +166,17 @@ impl Link {
         }
     }
 
-    pub(super) fn snapshot_ended(&mut self, pause: Duration, now: Instant) {
+    pub(super) fn snapshot_ended(&mut self, completed: bool, pause: Duration, now: Instant) {
+        self.was_snapshot_whole = completed;
         self.snapshot_after = Some(now + doubled(pause, self.snapshots_in_vain));
         self.snapshots_in_vain = self.snapshots_in_vain.saturating_add(1);
+    }
+
+    /// Until when no snapshot is taken from the peer. One that another has spoiled keeps all changes away until it
+    /// is ended, so whoever gives whole ones ends it at once.
+    pub(super) fn snapshot_waits(&self, is_begun: bool, now: Instant) -> Option<Instant> {
+        let waits = !(is_begun && self.was_snapshot_whole);
+        self.snapshot_after.filter(|after| waits && *after > now)
     }
 }
 

@@ -16,7 +16,7 @@ impl Exchange {
         let config = &self.config;
         let pause = if completed { config.compare_every } else { config.ask_again_after };
         if let Some(link) = self.links.get_mut(&peer) {
-            link.snapshot_ended(pause, now);
+            link.snapshot_ended(completed, pause, now);
         }
         self.is_taken = completed && self.own.as_ref().is_some_and(|own| own.in_snapshot);
         if !self.is_taken {
@@ -69,7 +69,7 @@ impl Exchange {
         for (peer, stated) in candidates {
             let Some(link) = self.links.get(peer) else { continue };
             let rank = (std::cmp::Reverse(link.snapshots_in_vain), lead(stated, own));
-            match link.snapshot_after.filter(|after| *after > now) {
+            match link.snapshot_waits(own.in_snapshot, now) {
                 Some(after) => again_at = Some(again_at.map_or(after, |at| at.min(after))),
                 None if best.is_none_or(|(found, _)| found < rank) => best = Some((rank, *peer)),
                 None => {}

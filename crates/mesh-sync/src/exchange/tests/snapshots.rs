@@ -110,6 +110,23 @@ fn no_snapshot_is_taken_from_a_peer_that_takes_one_itself() {
 }
 
 #[test]
+fn a_snapshot_that_one_peer_spoils_is_ended_at_once_by_one_that_has_just_given_a_whole_one() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.linked(1, &[origin(8, 1)]);
+    desk.linked(2, &[floored(7, 9, 9)]);
+    for round in 0..3 {
+        assert_eq!(desk.snapshots(), [id(2)], "nobody else says that it has as much");
+        desk.snapshot_begins(&[origin(8, 1)]);
+        desk.engine.snapshot_ended(id(2), false, desk.now);
+        assert_eq!(desk.snapshots(), [id(1)]);
+        desk.engine.snapshot_ended(id(1), true, desk.now);
+        desk.own(&[origin(8, 1)]);
+        desk.pass(seconds(2 << round));
+    }
+}
+
+#[test]
 fn snapshots_that_do_not_help_become_rare() {
     let mut desk = Desk::new();
     desk.own(&[origin(8, 1)]);

@@ -154,6 +154,7 @@ impl Shared {
         if self.is_still_new() {
             self.begin_as_newcomer();
         }
+        self.newcomer_has();
         self.tell_have();
         self.name_own_origin();
         if let Some(waiting) = lock(&self.replication.waiting).take() {

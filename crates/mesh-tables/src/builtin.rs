@@ -235,6 +235,7 @@ async fn write_config(
     at: UnixMillis,
 ) -> Result<Vec<(String, Option<String>)>, TablesError> {
     seal::seal_if_dirty(desk, at).await?;
+    desk.check_whole()?;
     let keys = write.expected.iter().map(|(key, _)| key.clone()).collect();
     let mut standing = rows_at(&mut desk.conn, keys).await?;
     let expected: BTreeMap<String, Option<String>> = write.expected.into_iter().collect();

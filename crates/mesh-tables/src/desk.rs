@@ -69,6 +69,15 @@ pub(crate) struct Last {
 }
 
 impl Desk {
+    /// Whether this database may be written to on behalf of somebody who is told no: not between the pieces of a
+    /// snapshot, which are ahead of what the transaction would say that its maker knew.
+    ///
+    /// # Errors
+    /// [`TablesError::TakingOver`].
+    pub(crate) fn check_whole(&self) -> Result<(), TablesError> {
+        if self.state.covered.in_progress() { Err(TablesError::TakingOver) } else { Ok(()) }
+    }
+
     /// Runs `work` in a transaction. When it fails, neither the database nor the state has changed.
     ///
     /// The write lock is taken at the start: nobody else writes between what is read and what is written.

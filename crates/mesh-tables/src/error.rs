@@ -108,6 +108,9 @@ pub enum TablesError {
         #[source]
         source: Arc<sqlx::Error>,
     },
+    /// A snapshot is being taken in: a write would rest on rows of which this database cannot say yet that it knows them.
+    #[error("the tables are being taken over from a member")]
+    TakingOver,
     /// A constraint of a table forbids it.
     #[error("{detail}")]
     Constraint {
@@ -221,6 +224,7 @@ impl TablesError {
             Self::TooManyRows { .. } => ErrorCode::TooManyRows,
             Self::Full { .. } => ErrorCode::DiskFull,
             Self::ReadOnly { .. } => ErrorCode::ReadOnly,
+            Self::TakingOver => ErrorCode::RateLimited,
             Self::Busy { .. }
             | Self::Database { .. }
             | Self::Malformed { .. }

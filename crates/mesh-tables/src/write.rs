@@ -182,6 +182,7 @@ async fn write(
 ) -> Result<Vec<Written>, TablesError> {
     // What other programs wrote before is a transaction of its own: these statements may fail.
     seal::seal_if_dirty(desk, at).await?;
+    desk.check_whole()?;
     let mut tables: Vec<TableId> = Vec::new();
     for statement in &statements {
         let table = desk.state.catalog.named(&statement.table).ok_or_else(|| {

@@ -26,6 +26,9 @@ impl From<TablesError> for NodeError {
             TablesError::ReadOnly { .. } => {
                 "make the file system writable again; nothing has to be repaired afterwards"
             }
+            TablesError::TakingOver => {
+                "try again in a while; `mesh-ctl status` says how far it has come"
+            }
             TablesError::Busy { .. } => "end the other program's transaction, then repeat",
             TablesError::Statement { .. } => {
                 "`mesh-ctl table list` shows the tables and their columns"

@@ -2,7 +2,8 @@
 //!
 //! A deletion is forgotten when every member has applied it. A write of somebody who knows nothing of it, and came
 //! later than that, would bring the row back where it is forgotten and lose where it is not: the tables would differ
-//! for good.
+//! for good. So they would when it wrote between the pieces of a snapshot: what it changed then rests on rows of which it
+//! cannot say that it knows them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::shared::Shared;
 /// How long a write waits; what is there by then is a few thousand transactions, or the beginning of much.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// How far somebody who has joined has come.
+/// How far somebody has come who has joined, or takes over a member's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Newcomer {
     /// It has what the others had.
@@ -41,6 +42,9 @@ impl Newcomer {
 
     /// What is kept aside counts as had: a clock that is ahead must not stop anybody.
     fn has(&mut self, own: &Have) {
+        if *self == Self::Settled && own.in_snapshot {
+            *self = Self::Lacking(BTreeMap::new());
+        }
         let Self::Lacking(wanted) = self else { return };
         let upto: BTreeMap<OriginId, u64> =
             own.origins.iter().map(|had| (had.origin, had.upto)).collect();
@@ -105,7 +109,7 @@ impl Shared {
             Newcomer::Settled | Newcomer::Lacking(_) => "it is taking them over".to_owned(),
         };
         let message = format!(
-            "this agent has joined and does not have the tables of the mesh yet: {detail}; nothing was changed"
+            "this agent does not have the tables of the mesh yet: {detail}; nothing was changed"
         );
         NodeError::new(ErrorCode::RateLimited, message)
             .with_hint("try again in a while; `mesh-ctl status` says how far it has come")

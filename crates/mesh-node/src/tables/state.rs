@@ -37,6 +37,7 @@ impl Trouble {
             TablesError::Busy { .. } => DataState::Locked,
             TablesError::Database { .. } | TablesError::Malformed { .. } => DataState::Failed,
             TablesError::Closed
+            | TablesError::TakingOver
             | TablesError::Constraint { .. }
             | TablesError::Statement { .. }
             | TablesError::Refused { .. }

@@ -46,6 +46,7 @@ impl Tables {
 
 async fn restore(desk: &mut Desk, id: &str, at: UnixMillis) -> Result<Restored, TablesError> {
     seal::seal_if_dirty(desk, at).await?;
+    desk.check_whole()?;
     let (table, loser) = find(desk, id).await?;
     let origins = Arc::clone(&desk.state.origins);
     let keys = [loser.key.clone()];

@@ -23,6 +23,7 @@ pub(super) async fn write_alone(
     statement: Prepared,
     at: UnixMillis,
 ) -> Result<Written, TablesError> {
+    desk.check_whole()?;
     if let Some(table) = desk.state.catalog.named(&statement.table).cloned() {
         let limit = Limit::of(desk);
         let mut begun = None;

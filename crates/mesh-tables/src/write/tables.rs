@@ -60,6 +60,7 @@ async fn change(
     at: UnixMillis,
 ) -> Result<(), TablesError> {
     seal::seal_if_dirty(desk, at).await?;
+    desk.check_whole()?;
     let before = desk.state.schema_version;
     if let Some(change) = planned(desk, kind, sql).await? {
         carry_out(desk, change, at).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mesh_protocol::{OriginId, PeerId, SqlValue, UnixMillis, VersionVector};
-use mesh_tables::{Applied, IncomingPart, LogCursor, Statement, Tables, TablesConfig};
+use mesh_tables::{Applied, IncomingPart, LogCursor, Statement, Tables, TablesConfig, TablesError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection, query, query_scalar};
 use tempfile::TempDir;
@@ -92,8 +92,14 @@ impl Peer {
     }
 
     pub(crate) async fn run(&self, sql: &str) {
-        let statement = Statement { sql: sql.to_owned(), params: Vec::new() };
-        self.tables.execute(vec![statement], self.now().await).await.unwrap();
+        self.try_run_all(&[sql]).await.unwrap();
+    }
+
+    /// Runs statements in one transaction.
+    pub(crate) async fn try_run_all(&self, statements: &[&str]) -> Result<(), TablesError> {
+        let statement = |sql: &&str| Statement { sql: (*sql).to_owned(), params: Vec::new() };
+        let statements = statements.iter().map(statement).collect();
+        self.tables.execute(statements, self.now().await).await.map(drop)
     }
 
     pub(crate) fn knows(&self) -> VersionVector {

@@ -2,6 +2,7 @@
 
 use mesh_protocol::{
     SNAPSHOT_CHUNK_BYTES_MAX, SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue,
+    UnixMillis,
 };
 use mesh_tables::{TablesConfig, TablesError, Taken, View, checksum};
 use proptest::prelude::*;
@@ -175,6 +176,30 @@ async fn nothing_of_others_is_applied_meanwhile() {
     let applied = source.give(&newcomer).await;
     assert!(applied.applied.is_empty(), "{applied:?}");
     passage.finish().await;
+    assert_same(&source, &newcomer).await;
+}
+
+/// A write there would know of rows of which its transaction could not say so: where it came before what it rests on,
+/// the list of what lost would be another one for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_that_a_write_between_two_pieces_was_done() {
+    let source = with_notes(1).await;
+    fill(&source, 0..1500).await;
+    let newcomer = Peer::new(2).await;
+    let mut passage = Passage::begin(&source, &newcomer).await;
+    passage.step().await;
+    let write = "UPDATE notes SET a = 'mine' WHERE id = '000001'";
+    let together = [write, "UPDATE notes SET a = 'mine' WHERE id = '000002'"];
+    let create = "CREATE TABLE others (id TEXT PRIMARY KEY NOT NULL)";
+    for statements in [&[write][..], &together, &[create]] {
+        let refused = newcomer.try_run_all(statements).await.unwrap_err();
+        assert!(matches!(refused, TablesError::TakingOver), "{refused:?}");
+    }
+    let refused = newcomer.tables.drop_table("notes", UnixMillis(1)).await.unwrap_err();
+    assert!(matches!(refused, TablesError::TakingOver), "{refused:?}");
+    passage.finish().await;
+    newcomer.run(write).await;
+    newcomer.give(&source).await;
     assert_same(&source, &newcomer).await;
 }
 

@@ -67,3 +67,13 @@ fn a_mesh_without_any_tables_is_had_as_soon_as_it_is_heard() {
     newcomer.has(&own(&[], false));
     assert_eq!(newcomer, Newcomer::Settled);
 }
+
+#[test]
+fn a_member_that_takes_a_snapshot_is_not_settled_before_its_end() {
+    let mut newcomer = Newcomer::Settled;
+    newcomer.has(&own(&[(ONE, 7, 0)], true));
+    assert_ne!(newcomer, Newcomer::Settled);
+    newcomer.heard(&said(&[(ONE, 90, 0)]));
+    newcomer.has(&own(&[(ONE, 9, 0)], false));
+    assert_eq!(newcomer, Newcomer::Settled);
+}

@@ -69,13 +69,14 @@ pub(crate) struct Last {
 }
 
 impl Desk {
-    /// Whether this database may be written to on behalf of somebody who is told no: not between the pieces of a
-    /// snapshot, which are ahead of what the transaction would say that its maker knew.
+    /// Refuses what somebody wants to write between the pieces of a snapshot: what came with them is ahead of what the
+    /// transaction would say that its maker knew. As long as none has come, a snapshot holds up nobody.
     ///
     /// # Errors
     /// [`TablesError::TakingOver`].
     pub(crate) fn check_whole(&self) -> Result<(), TablesError> {
-        if self.state.covered.in_progress() { Err(TablesError::TakingOver) } else { Ok(()) }
+        let mut parts = self.state.covered.of_this_snapshot();
+        if parts.any(|part| !part.is_empty()) { Err(TablesError::TakingOver) } else { Ok(()) }
     }
 
     /// Runs `work` in a transaction. When it fails, neither the database nor the state has changed.

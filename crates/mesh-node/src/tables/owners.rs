@@ -75,10 +75,10 @@ impl Shared {
 
     /// A member asks for owners, or names some.
     pub(crate) fn take_owners(self: &Arc<Self>, entry: &LinkEntry, said: OriginOwners) {
-        if !self.view().verdict.is_member(&entry.peer) {
+        let view = self.view();
+        if !view.verdict.is_member(&entry.peer) {
             return;
         }
-        let view = self.view();
         // Those that left are who is asked for.
         let was_here =
             |peer: &PeerId| view.verdict.is_member(peer) || view.verdict.removal_of(peer).is_some();

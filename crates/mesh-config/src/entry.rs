@@ -132,3 +132,6 @@ impl EntryValue {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

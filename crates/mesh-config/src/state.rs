@@ -266,11 +266,6 @@ impl ConfigState {
         SHOWN_BYTES_AROUND + self.shown_bytes
     }
 
-    /// What a file shows of `key`, if it showed that alone; nothing without an entry.
-    pub(crate) fn shown_bytes_of(&self, key: &ConfigKey) -> usize {
-        self.entries.get(key).map_or(0, |held| held.shown_bytes)
-    }
-
     /// Whether the row of `key` is there and cannot be read.
     pub(crate) fn is_unreadable(&self, key: &ConfigKey) -> bool {
         !self.unreadable.is_empty() && self.unreadable.contains_key(&key.to_string())

@@ -80,16 +80,14 @@ impl ConfigState {
 
     /// The configuration is shown in a file: there it has to fit.
     fn check_shown(&self, change: &Change) -> Result<(), ConfigError> {
-        let mut bytes = self.shown_bytes();
-        for item in &change.items {
-            bytes -= self.shown_bytes_of(&item.key);
-            bytes += item.new.as_ref().map_or(0, |value| shown_bytes(&item.key, value));
-        }
+        let added =
+            |item: &ChangeItem| item.new.as_ref().map_or(0, |value| shown_bytes(&item.key, value));
+        let bytes = self.shown_bytes() + change.items.iter().map(added).sum::<usize>();
         let takes_away = change.items.iter().all(|item| item.new.is_none());
         if bytes <= CONFIG_SHOWN_BYTES_MAX || takes_away {
             return Ok(());
         }
-        // Keys share the names around them, so it may be less: it is written to see.
+        // What is replaced goes, and keys share the names around them, so it may be less: it is written to see.
         let written = |document: &Value| render_text(None, document, NO_REVISION).len();
         let after = written(&self.after(change));
         if after <= CONFIG_SHOWN_BYTES_MAX {

@@ -24,3 +24,11 @@ fn every_number_below_the_count_comes_up() {
     assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
     assert_eq!(chance.below(0), 0, "of nothing, the first");
 }
+
+#[test]
+fn numbers_are_drawn_as_in_splitmix64() {
+    // The first numbers of the published generator with the seed 0.
+    let mut chance = Chance::new(0);
+    let drawn = [chance.draw(), chance.draw(), chance.draw()];
+    assert_eq!(drawn, [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f]);
+}

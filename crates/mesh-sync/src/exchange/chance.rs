@@ -23,3 +23,6 @@ impl Chance {
         delay.saturating_sub(jitter) + jitter.saturating_mul(thousandths) / 1000
     }
 }
+
+#[cfg(test)]
+mod tests;

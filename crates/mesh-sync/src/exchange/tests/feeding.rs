@@ -161,6 +161,26 @@ fn words_that_cross_with_what_was_sent_send_nothing_twice() {
 }
 
 #[test]
+fn what_has_not_gone_once_more_yet_has_not_been_lost_once_more() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(0, 1)]);
+    desk.linked(1, &[]);
+    desk.fed(1, &[(0, 1)]);
+    desk.pass(seconds(11));
+    desk.whole(1, &[]);
+    assert_eq!(desk.feed(1), [(0, 1)], "it was lost");
+    // The link is slow, and its feeder takes nothing for a while.
+    for _ in 0..10 {
+        desk.pass(seconds(60));
+        desk.whole(1, &[]);
+    }
+    desk.fed(1, &[(0, 1)]);
+    desk.pass(seconds(21));
+    desk.whole(1, &[]);
+    assert_eq!(desk.feed(1), [(0, 1)], "it was given twice the time, not sixty-four times");
+}
+
+#[test]
 fn a_new_link_forgets_what_was_under_way_on_the_old_one() {
     let mut desk = Desk::new();
     desk.own(&[origin(0, 2)]);

@@ -85,6 +85,36 @@ fn no_snapshot_is_needed_while_another_peer_can_send_what_is_missing() {
 }
 
 #[test]
+fn a_peer_that_can_send_what_is_missing_is_given_the_time_from_when_another_forgot_it() {
+    let mut desk = Desk::new();
+    desk.own(&[origin(8, 1)]);
+    desk.linked(1, &[origin(8, 1)]);
+    desk.linked(2, &[origin(8, 1)]);
+    desk.pass(seconds(100));
+    desk.whole(2, &[origin(7, 5), origin(8, 1)]);
+    desk.whole(1, &[floored(7, 5, 3)]);
+    assert_eq!(desk.snapshots(), [], "until now nothing was missing");
+    desk.pass(seconds(29));
+    assert_eq!(desk.snapshots(), []);
+    desk.pass(seconds(1));
+    assert_eq!(desk.snapshots(), [id(1)]);
+}
+
+#[test]
+fn of_two_that_can_give_a_snapshot_the_one_with_more_does() {
+    for (one, two, giver) in [(9, 5, 1), (5, 9, 2)] {
+        let mut desk = Desk::new();
+        desk.own(&[origin(8, 1)]);
+        desk.linked(3, &[floored(7, 4, 3)]);
+        desk.linked(1, &[floored(7, one, 3)]);
+        desk.linked(2, &[floored(7, two, 3)]);
+        assert_eq!(desk.snapshots(), [id(3)]);
+        desk.engine.link_down(id(3), desk.now);
+        assert_eq!(desk.snapshots(), [id(giver)]);
+    }
+}
+
+#[test]
 fn a_newcomer_takes_a_snapshot_of_much_and_the_transactions_of_little() {
     let mut desk = Desk::new();
     desk.own(&[origin(0, 3)]);

@@ -16,7 +16,6 @@ use crate::desk::Desk;
 use crate::error::Thing;
 use crate::seal::{self, Extra};
 use crate::sql::{Columns, execute, fetch_all, number, quoted};
-use crate::statement::Statement as Kind;
 use crate::{Feed, Tables, TablesError};
 
 /// The entries of the shared configuration, by key.
@@ -111,8 +110,7 @@ impl Tables {
     /// [`TablesError`] when the database cannot be written.
     pub async fn make_built_in(&self, at: UnixMillis) -> Result<(), TablesError> {
         for (name, sql) in TABLES {
-            let kind = Kind::CreateTable { name: name.to_owned(), if_not_exists: true };
-            self.change_table(kind, sql.to_owned(), at).await?;
+            self.create_at_any_time(name, sql, at).await?;
         }
         self.transact(move |desk| async move { trim_alone(desk, at).await }.boxed()).await
     }

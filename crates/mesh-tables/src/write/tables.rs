@@ -43,12 +43,30 @@ impl Tables {
     }
 
     /// Carries out a change of a table and makes a transaction of it.
-    pub(crate) async fn change_table(
+    pub(super) async fn change_table(
         &self,
         kind: Kind,
         sql: String,
         at: UnixMillis,
     ) -> Result<(), TablesError> {
+        self.transact(move |desk| {
+            Box::pin(async move {
+                desk.check_whole()?;
+                change(desk, kind, sql, at).await
+            })
+        })
+        .await
+    }
+
+    /// The same also in the middle of a snapshot, for tables without which no agent starts.
+    pub(crate) async fn create_at_any_time(
+        &self,
+        name: &str,
+        sql: &str,
+        at: UnixMillis,
+    ) -> Result<(), TablesError> {
+        let kind = Kind::CreateTable { name: name.to_owned(), if_not_exists: true };
+        let sql = sql.to_owned();
         self.transact(move |desk| Box::pin(change(desk, kind, sql, at))).await
     }
 }
@@ -60,7 +78,6 @@ async fn change(
     at: UnixMillis,
 ) -> Result<(), TablesError> {
     seal::seal_if_dirty(desk, at).await?;
-    desk.check_whole()?;
     let before = desk.state.schema_version;
     if let Some(change) = planned(desk, kind, sql).await? {
         carry_out(desk, change, at).await?;

@@ -92,10 +92,11 @@ impl Node {
     }
 
     /// Runs writes in one transaction. When this returns they are committed and on their way to every
-    /// linked member; after an error nothing of them has happened.
+    /// linked member; after an error nothing of them has happened. A node that has just joined waits up to 20 s
+    /// for what the others have.
     ///
     /// # Errors
-    /// `statement_invalid`, `statement_refused`, `constraint_failed`, `disk_full`, `read_only`, …
+    /// `rate_limited` when that is not enough; `statement_invalid`, `statement_refused`, `constraint_failed`, `disk_full`, `read_only`, …
     pub async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<Written>, NodeError> {
         self.shared.wait_until_settled().await?;
         let written = self.shared.replication.tables.execute(statements, now()).await;

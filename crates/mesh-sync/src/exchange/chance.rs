@@ -10,7 +10,7 @@ impl Chance {
         Self(seed)
     }
 
-    const fn draw(&mut self) -> u64 {
+    pub(super) const fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -23,6 +23,3 @@ impl Chance {
         delay.saturating_sub(jitter) + jitter.saturating_mul(thousandths) / 1000
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,6 +4,7 @@ use super::*;
 
 mod asking;
 mod bounds;
+mod chance;
 mod copies;
 mod desk;
 mod feeding;

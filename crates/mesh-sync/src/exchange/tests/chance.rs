@@ -1,4 +1,6 @@
-use super::*;
+use std::time::Duration;
+
+use crate::exchange::chance::Chance;
 
 #[test]
 fn numbers_are_drawn_as_in_splitmix64() {

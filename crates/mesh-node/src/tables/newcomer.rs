@@ -68,12 +68,13 @@ impl Shared {
         self.replication.newcomer.send_replace(Newcomer::Unheard);
     }
 
-    /// Whether this node joined, and was stopped before it had anything of the others.
+    /// Whether this node joined, and was stopped before it had anything of the others. A founder joined nobody.
     pub(super) fn is_still_new(&self) -> bool {
+        let view = self.view();
+        let has_joined = view.verdict.member(&self.me).is_some_and(|me| me.sponsor.is_some());
         let have = self.replication.tables.have();
         let have = have.borrow();
-        let is_empty = have.origins.iter().all(|had| had.origin == have.database || had.upto == 0);
-        is_empty && self.view().others().next().is_some()
+        has_joined && have.origins.iter().all(|had| had.origin == have.database || had.upto == 0)
     }
 
     pub(super) fn newcomer_heard(&self, said: &SyncHave) {

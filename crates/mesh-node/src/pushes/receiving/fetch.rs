@@ -1,11 +1,20 @@
 //! Chunks from another target, where the sender says that it has them.
 
+use std::time::Duration;
+
 use mesh_protocol::{ChunkNeed, ChunkRange, ChunkRanges, Fetch, PeerId, PushMessage, PushOffer};
+use mesh_transport::{LinkStream, OpenStreamError};
 
 use super::work::{Input, Intake};
 use crate::pushes::channel::{ChannelError, Received, channel};
 use crate::shared::Shared;
 use crate::streams::StreamUse;
+
+/// How long a place for a stream is waited for.
+const OPEN_WAIT: Duration = Duration::from_secs(5);
+
+/// How often it is looked for.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Why another target did not send everything.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +22,7 @@ enum FetchError {
     #[error("it is no target of the push, or no member")]
     Stranger,
     #[error("no stream can be opened")]
-    Open(#[from] mesh_transport::OpenStreamError),
+    Open(#[from] OpenStreamError),
     #[error("the stream broke off")]
     Channel(#[from] ChannelError),
     #[error("it does not serve: {0}")]
@@ -51,7 +60,7 @@ impl Shared {
         if !is_known || from == self.me {
             return Err(FetchError::Stranger);
         }
-        let (mut reader, mut writer) = channel(self.open_stream(&from, &StreamUse::Push).await?);
+        let (mut reader, mut writer) = channel(self.open_fetch(&from).await?);
         let fetch = Fetch { push_id: offer.push_id, manifest: offer.manifest };
         writer.send(&PushMessage::Fetch(fetch)).await?;
         let mut left: u64 = lacking.iter().map(ChunkRanges::chunks).sum();
@@ -77,5 +86,20 @@ impl Shared {
         }
         writer.finish();
         Ok(())
+    }
+
+    /// Opens a stream to another target. Portions may be small and their streams many: the places of those that have just
+    /// ended are free in a moment, and whoever is given up for the want of one serves nothing more of the push.
+    async fn open_fetch(&self, from: &PeerId) -> Result<LinkStream, OpenStreamError> {
+        let opening = async {
+            loop {
+                match self.open_stream(from, &StreamUse::Push).await {
+                    Err(OpenStreamError::TooMany) => tokio::time::sleep(OPEN_AGAIN_AFTER).await,
+                    opened => return opened,
+                }
+            }
+        };
+        let opened = tokio::time::timeout(OPEN_WAIT, opening).await;
+        opened.unwrap_or(Err(OpenStreamError::TooMany))
     }
 }

@@ -34,7 +34,7 @@ use mesh_protocol::{
 use mesh_store::{StoreError, StoredPush};
 use mesh_transport::LinkStream;
 use mesh_tree::Staging;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::channel::{PushReader, PushWriter, Received, channel};
 use super::ledger::Side;
@@ -58,13 +58,26 @@ const BEGUN_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 const FIRST_MESSAGE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The pushes that come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Receivers {
     live: Mutex<BTreeMap<PushId, Live>>,
     /// One offer at a time: the same push cannot begin twice, and what is counted stays true.
     gate: tokio::sync::Mutex<()>,
     /// Since when, and how many, each member began.
     begun: Mutex<BTreeMap<PeerId, (Instant, u32)>>,
+    /// For those who wait until they may ask another target for chunks. A sender can name others without end.
+    fetches: Semaphore,
+}
+
+impl Default for Receivers {
+    fn default() -> Self {
+        Self {
+            live: Mutex::default(),
+            gate: tokio::sync::Mutex::default(),
+            begun: Mutex::default(),
+            fetches: Semaphore::new(fetch::WAITING_MAX),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -13,6 +13,9 @@ use crate::streams::StreamUse;
 /// How long a place for a stream is waited for.
 const OPEN_WAIT: Duration = Duration::from_secs(5);
 
+/// Who may wait for one at a time; others are sent away at once.
+pub(super) const WAITING_MAX: usize = 32;
+
 /// How often it is looked for.
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
@@ -91,6 +94,9 @@ impl Shared {
     /// Opens a stream to another target. Portions may be small and their streams many: the places of those that have just
     /// ended are free in a moment, and whoever is given up for the want of one serves nothing more of the push.
     async fn open_fetch(&self, from: &PeerId) -> Result<LinkStream, OpenStreamError> {
+        let Ok(_turn) = self.pushes.receivers.fetches.try_acquire() else {
+            return self.open_stream(from, &StreamUse::Push).await;
+        };
         let opening = async {
             loop {
                 match self.open_stream(from, &StreamUse::Push).await {

@@ -28,7 +28,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::apply::{Arrival, WAITING_BYTES_MAX};
 use self::feeder::Feeder;
-use self::newcomer::{Newcomer, NewcomerWatch};
+use self::newcomer::Newcomer;
 use self::owners::Owners;
 use self::rules::SyncRules;
 use self::snapshot::Snapshots;
@@ -76,7 +76,7 @@ pub(crate) struct Replication {
     sent: AtomicU64,
     /// Bounded by what was applied.
     owners: Mutex<Owners>,
-    newcomer: NewcomerWatch,
+    newcomer: watch::Sender<Newcomer>,
     /// Counts statements of members about what they have.
     compared: watch::Sender<u64>,
     /// Held while a backup is made: each needs as much room as the databases have.
@@ -218,15 +218,12 @@ impl Shared {
     pub(crate) fn take_have(self: &Arc<Self>, entry: &LinkEntry, have: SyncHave) {
         if self.view().verdict.is_member(&entry.peer) {
             self.name_origin(&entry.peer, &have);
-            let is_all_of_its = have.is_whole && have.member == entry.peer;
-            if is_all_of_its {
+            if have.is_whole && have.member == entry.peer {
                 self.newcomer_heard(&have);
                 self.newcomer_has();
-            }
-            self.drive(|core, now| core.have_received(entry.peer, have, now));
-            if is_all_of_its {
                 self.ask_for_owners(entry);
             }
+            self.drive(|core, now| core.have_received(entry.peer, have, now));
             entry.haves_heard.fetch_add(1, Ordering::Relaxed);
             self.replication.compared.send_modify(|count| *count += 1);
         }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use mesh_protocol::{ErrorCode, OriginId, SyncHave};
 use mesh_tables::Have;
-use tokio::sync::watch;
 
 use crate::NodeError;
 use crate::shared::Shared;
@@ -113,8 +112,8 @@ impl Shared {
 
     fn too_new(&self) -> NodeError {
         let detail = match &*self.replication.newcomer.borrow() {
-            Newcomer::Unheard => "no member has told it yet what there is".to_owned(),
-            Newcomer::Settled | Newcomer::Lacking(_) => "it is taking them over".to_owned(),
+            Newcomer::Unheard => "no member has told it yet what there is",
+            Newcomer::Settled | Newcomer::Lacking(_) => "it is taking them over",
         };
         let message = format!(
             "this agent does not have the tables of the mesh yet: {detail}; nothing was changed"
@@ -123,9 +122,6 @@ impl Shared {
             .with_hint("try again in a while; `mesh-ctl status` says how far it has come")
     }
 }
-
-/// Where [`Newcomer`] is kept.
-pub(super) type NewcomerWatch = watch::Sender<Newcomer>;
 
 #[cfg(test)]
 mod tests;

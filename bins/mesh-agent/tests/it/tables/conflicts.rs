@@ -33,6 +33,12 @@ async fn at_the_same_time(agents: &[Agent; 3], here: &str, there: &str) {
     equal(&agents.each_ref()).await;
 }
 
+/// One and two write the title of the row, each without knowing of the other.
+async fn one_title_each(agents: &[Agent; 3]) {
+    let here = "UPDATE notes SET title = 'from one' WHERE id = 1";
+    at_the_same_time(agents, here, "UPDATE notes SET title = 'from two' WHERE id = 1").await;
+}
+
 /// The only conflict, which all agents list alike.
 async fn the_conflict(agents: &[Agent; 3]) -> ConflictView {
     let mut listed = Vec::new();
@@ -81,12 +87,7 @@ async fn two_columns_of_a_row_edited_at_the_same_time_are_both_kept() {
 async fn of_two_edits_of_a_column_one_wins_everywhere_and_the_other_can_be_brought_back() {
     let dir = tempfile::tempdir().unwrap();
     let agents = one_row(dir.path()).await;
-    at_the_same_time(
-        &agents,
-        "UPDATE notes SET title = 'from one' WHERE id = 1",
-        "UPDATE notes SET title = 'from two' WHERE id = 1",
-    )
-    .await;
+    one_title_each(&agents).await;
     let conflict = the_conflict(&agents).await;
     assert_eq!(conflict.column.as_deref(), Some("title"));
     let kept = text(&conflict.kept.value.0).to_owned();
@@ -110,12 +111,7 @@ async fn of_two_edits_of_a_column_one_wins_everywhere_and_the_other_can_be_broug
 async fn a_newcomer_knows_who_wrote_what_lost_though_the_writer_has_left() {
     let dir = tempfile::tempdir().unwrap();
     let agents = one_row(dir.path()).await;
-    at_the_same_time(
-        &agents,
-        "UPDATE notes SET title = 'from one' WHERE id = 1",
-        "UPDATE notes SET title = 'from two' WHERE id = 1",
-    )
-    .await;
+    one_title_each(&agents).await;
     let loser = the_conflict(&agents).await.lost.by;
     let [one, two, three] = &agents;
     let writer = if loser == "one" { one } else { two };

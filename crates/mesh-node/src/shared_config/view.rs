@@ -3,15 +3,14 @@
 //!
 //! A file that cannot be taken is left as it is, with what changes elsewhere waiting, until it is mended.
 
+mod save;
+mod shown;
 mod trouble;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use mesh_config::{
-    ConfigKey, EntryValue, Flat, LocalKeys, ParsedText, flatten, parse_text, render_text,
-    revision_of, unflatten,
-};
+use mesh_config::{ConfigKey, EntryValue, Flat, LocalKeys, flatten, parse_text, unflatten};
 use mesh_configfile::{ConfigFile, FileContent, FileError, Stamp};
 use mesh_control::{ConfigFileState, ConfigFileView};
 use mesh_protocol::ErrorCode;
@@ -21,10 +20,8 @@ use tokio::time::sleep_until;
 
 use self::trouble::Trouble;
 use super::ConfigView;
-use super::change::Request;
 use super::standing::LOCAL_KEYS;
 use crate::clock;
-use crate::error::chain;
 use crate::shared::{Shared, lock};
 
 /// How long to wait after the file system refused.
@@ -276,142 +273,6 @@ impl Shared {
         }
     }
 
-    /// Makes a change of what somebody saved.
-    async fn take_save(
-        &self,
-        view: &View,
-        file: &ConfigFile,
-        bytes: &[u8],
-        stamp: Stamp,
-    ) -> Result<(), Trouble> {
-        let prefix = view.place.prefix.as_ref();
-        let parsed = parse_text(bytes).map_err(|error| Trouble::of_text(&error))?;
-        let broken = |error: &dyn std::error::Error| Trouble {
-            state: Some(ConfigFileState::Broken),
-            detail: chain(error),
-            ..Trouble::default()
-        };
-        let flat = flatten(prefix, &parsed.document).map_err(|error| broken(&error))?;
-        let revision = parsed.revision.as_deref().filter(|name| is_revision(name));
-        let base = self.base_of(view, file, revision).await;
-        let so_far = view.local();
-        let local = lock(&self.shared_config.standing).local_keys_with(&so_far);
-        if let Some(prefix) = prefix
-            && let Some(key) = misplaced(&flat, base.as_ref(), &local)
-        {
-            return Err(Trouble::of_misplaced(key, &parsed, prefix));
-        }
-        let (mut own, mut kept) = (Flat::new(), Vec::new());
-        let changed = self
-            .change_config(|state| {
-                let merge = state.merge_file(base.as_ref(), &flat, prefix, &local)?;
-                own = merge.local;
-                kept = merge.kept;
-                // Whoever writes a file without a revision means all that it says. One whose revision is not kept any
-                // more was opened a while ago.
-                let over =
-                    if base.is_none() && revision.is_none() { Vec::new() } else { merge.over };
-                let note = Some("file".to_owned());
-                Ok(Request { edits: merge.edits, over, note, settles: None })
-            })
-            .await
-            .map_err(|refusal| Trouble::of_refusal(&refusal, &parsed, prefix))?;
-        // Whoever has it open in an editor goes on from here, also after a start of the agent.
-        if let Some(revision) = revision
-            && let Err(error) = file.keep_version(revision, bytes).await
-        {
-            tracing::warn!(path = %view.place.path.display(), error = %chain(&error), "a save is not kept beside the file");
-        }
-        if !kept.is_empty() {
-            tracing::info!(path = %view.place.path.display(), keys = kept.len(), "keys that a file without a known revision lacks were kept");
-        }
-        tracing::debug!(path = %view.place.path.display(), version = ?changed.version, "a save was taken");
-        let mut seen = view.seen();
-        seen.stamp = Some(stamp);
-        seen.refused = None;
-        seen.revision = revision.map(str::to_owned);
-        seen.shared = flat.into_iter().filter(|(key, _)| !local.is_local(key)).collect();
-        let wanted = seen.local_wanted.take().map(|wanted| carried(&seen.local, wanted, &own));
-        seen.local_wanted = wanted.filter(|wanted| *wanted != own);
-        seen.local = own;
-        seen.is_known = true;
-        seen.is_plain = is_plain(bytes, &parsed);
-        Ok(())
-    }
-
-    /// What the file was made of: the save before it, or the version that it names.
-    async fn base_of(
-        &self,
-        view: &View,
-        file: &ConfigFile,
-        revision: Option<&str>,
-    ) -> Option<Flat> {
-        let revision = revision?;
-        {
-            let seen = view.seen();
-            if seen.is_known && seen.revision.as_deref() == Some(revision) {
-                return Some(seen.shared.clone());
-            }
-        }
-        let bytes = file.version(revision).await.ok().flatten()?;
-        let parsed = parse_text(&bytes).ok()?;
-        let flat = flatten(view.place.prefix.as_ref(), &parsed.document).ok()?;
-        let local = self.shared_config.local_keys();
-        Some(flat.into_iter().filter(|(key, _)| !local.is_local(key)).collect())
-    }
-
-    /// Writes what is to be shown, unless that is what stands there.
-    async fn write_view(
-        &self,
-        view: &View,
-        file: &ConfigFile,
-        content: &FileContent,
-    ) -> Result<(), FileError> {
-        let prefix = view.place.prefix.as_ref();
-        let document = self.shared_config.effective_at(prefix).filter(Value::is_object);
-        let document = document.unwrap_or_else(|| json!({}));
-        let shared = flatten(prefix, &document).unwrap_or_default();
-        if prefix.is_none() {
-            view.seen().keep_own(&self.shared_config.local_keys());
-        }
-        let local = view.local();
-        let revision = revision_of(&shared);
-        let is_shown = {
-            let seen = view.seen();
-            let is_there = content.stamp().is_some() && seen.stamp == content.stamp();
-            // The same under an older revision is left alone: somebody has it open in an editor.
-            let is_same = seen.shared == shared && seen.local_wanted.is_none();
-            // Without a revision nobody could tell what is deleted from it later.
-            is_there && is_same && seen.revision.is_some()
-        };
-        if !is_shown {
-            let is_plain = view.seen().is_plain;
-            let old = match content {
-                FileContent::Present { bytes, .. } if !is_plain => std::str::from_utf8(bytes).ok(),
-                FileContent::Present { .. } | FileContent::Missing => None,
-            };
-            let text = render_text(old, &with_local(prefix, document, &local), &revision);
-            file.keep_version(&revision, text.as_bytes()).await?;
-            let stamp = file.replace(text.as_bytes(), content.stamp()).await?;
-            let mut seen = view.seen();
-            seen.stamp = Some(stamp);
-            seen.refused = None;
-            seen.revision = Some(revision.clone());
-            seen.shared = shared;
-            if seen.local_wanted.take_if(|wanted| *wanted == local).is_some() {
-                seen.local = local;
-            }
-            seen.is_known = true;
-            seen.is_plain = old.is_none();
-        }
-        let mut report = lock(&view.report);
-        report.state = ConfigFileState::InStep;
-        report.revision = Some(revision);
-        report.detail.clear();
-        (report.line, report.column, report.key, report.rule) = (None, None, None, None);
-        Ok(())
-    }
-
     /// Sets keys of this machine alone. They are in the file when this returns.
     pub(super) async fn change_local(
         &self,
@@ -484,48 +345,6 @@ impl Shared {
 /// How long a file rests that took so long to be written.
 fn rest_after(took: Duration, rewrite_every: Duration) -> Duration {
     rewrite_every.max(took.saturating_mul(REST_FACTOR).min(REST_MAX))
-}
-
-/// The keys of this machine as a command wants them that found `before`, where a save has made them `own`: what
-/// the command did not touch is as it was saved.
-fn carried(before: &Flat, mut wanted: Flat, own: &Flat) -> Flat {
-    let mut carried = own.clone();
-    carried.retain(|key, _| wanted.contains_key(key) || !before.contains_key(key));
-    wanted.retain(|key, value| before.get(key) != Some(value));
-    carried.retain(|key, _| !wanted.keys().any(|one| one.is_within(key) || key.is_within(one)));
-    carried.extend(wanted);
-    carried
-}
-
-/// Whether a text could be the name of a revision. Whoever edits a file may write anything there.
-fn is_revision(name: &str) -> bool {
-    name.len() == 16 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// Whether a text is laid out as one that was made without another one: nothing of it is lost when it is
-/// written anew.
-fn is_plain(bytes: &[u8], parsed: &ParsedText) -> bool {
-    let revision = parsed.revision.as_deref().unwrap_or_default();
-    render_text(None, &parsed.document, revision).as_bytes() == bytes
-}
-
-/// A key of this machine alone that somebody wrote into a view that shows none. What stood there before it
-/// became one is nobody's mistake.
-fn misplaced<'f>(flat: &'f Flat, base: Option<&Flat>, local: &LocalKeys) -> Option<&'f ConfigKey> {
-    let was_there =
-        |key: &ConfigKey, value: &Value| base.is_some_and(|base| base.get(key) == Some(value));
-    let is_misplaced =
-        |(key, value): &(&ConfigKey, &Value)| local.is_local(key) && !was_there(key, value);
-    flat.iter().find(is_misplaced).map(|(key, _)| key)
-}
-
-/// The document with the keys of this machine, which stand in views of everything alone.
-fn with_local(prefix: Option<&ConfigKey>, document: Value, local: &Flat) -> Value {
-    if local.is_empty() || prefix.is_some() {
-        return document;
-    }
-    let shared = flatten(None, &document).unwrap_or_default();
-    unflatten(shared.iter().chain(local).map(|(key, value)| (key, value.clone())))
 }
 
 #[cfg(test)]

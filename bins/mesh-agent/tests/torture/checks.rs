@@ -4,6 +4,8 @@ mod messages;
 mod pushes;
 mod settings;
 
+use std::time::Duration;
+
 use mesh_control::{ConflictQuery, SqlReply, SqlStatement};
 use mesh_protocol::SqlValue;
 
@@ -13,6 +15,11 @@ use crate::model::judge;
 
 /// Memory of an agent that has done its work: far more than an idle one has, far less than a leak.
 const MEMORY_KIB_MAX: u64 = 160 << 10;
+
+/// An agent that has nothing to do is looked at for so long, and works for no more of it than this: a task that never
+/// rests takes a whole core, and what is due each second takes a few hundredths.
+const LOOKED_AT: Duration = Duration::from_secs(4);
+const WORKED_MAX: Duration = Duration::from_secs(1);
 
 /// Of each kind at most so many are told.
 const TOLD_MAX: usize = 20;
@@ -27,6 +34,7 @@ pub(crate) async fn verdict(office: &Office) -> Vec<String> {
         ("pushes", pushes::wrong(office).await),
         ("names", names(office).await),
         ("memory", memory(office).await),
+        ("processor", processor(office).await),
     ];
     for (kind, found) in kinds {
         let more = found.len().saturating_sub(TOLD_MAX);
@@ -93,6 +101,23 @@ async fn memory(office: &Office) -> Vec<String> {
         eprintln!("{} holds {held:?}", member.name);
         if held.memory_kib > MEMORY_KIB_MAX {
             wrong.push(format!("{} holds {held:?}", member.name));
+        }
+    }
+    wrong
+}
+
+async fn processor(office: &Office) -> Vec<String> {
+    let mut before = Vec::new();
+    for member in &office.world.members {
+        before.push(crate::idle::worked(member.pid().await));
+    }
+    tokio::time::sleep(LOOKED_AT).await;
+    let mut wrong = Vec::new();
+    for (member, before) in office.world.members.iter().zip(before) {
+        let worked = crate::idle::worked(member.pid().await).saturating_sub(before);
+        eprintln!("{} worked for {worked:?} of {LOOKED_AT:?}", member.name);
+        if worked > WORKED_MAX {
+            wrong.push(format!("{} worked for {worked:?} of {LOOKED_AT:?}", member.name));
         }
     }
     wrong

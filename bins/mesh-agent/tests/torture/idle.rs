@@ -1,9 +1,12 @@
-//! What a process holds: memory, open files, connections.
+//! What a process holds: memory, open files, connections; and how long it has worked.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
+/// One of the ticks that Linux counts processor time in, on every machine (`USER_HZ`).
+const TICK: Duration = Duration::from_millis(10);
 /// The state of an established connection in the kernel's table.
 const ESTABLISHED: &str = "01";
 
@@ -29,4 +32,13 @@ pub(crate) fn held(pid: Pid) -> Held {
         files: fs::read_dir(format!("{process}/fd")).unwrap().count(),
         connections: connections.iter().sum(),
     }
+}
+
+/// Processor time of a process since its start, in user and system mode.
+pub(crate) fn worked(pid: Pid) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
+    // The program's name may hold spaces; what follows its bracket may not.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    TICK * ticks.map(|ticks| ticks.parse::<u32>().unwrap()).sum::<u32>()
 }

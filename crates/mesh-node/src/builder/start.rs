@@ -155,6 +155,8 @@ async fn run(
     restore_outbox(shared)
         .await
         .map_err(|source| StartError::Store { path: path.to_owned(), source: Box::new(source) })?;
+    // Before anybody can offer one of them again: it would have two tasks.
+    shared.start_pushes().await.map_err(|error| broken(chain(&error)))?;
     for listener in listeners {
         let accepting = Arc::clone(shared);
         shared.tasks.spawn(async move { accepting.accept(listener).await });
@@ -176,7 +178,6 @@ async fn run(
     shared.note_tables(&built_in);
     built_in.map_err(|error| broken(chain(&error)))?;
     shared.start_shared_config().await.map_err(|error| broken(chain(&error)))?;
-    shared.start_pushes().await.map_err(|error| broken(chain(&error)))?;
     if let Some(control) = control {
         let node = Node::new(Arc::clone(shared));
         let (tracker, shutdown) = (shared.tasks.tracker().clone(), shared.tasks.shutdown().clone());

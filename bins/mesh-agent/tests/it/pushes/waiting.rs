@@ -90,3 +90,28 @@ async fn a_root_that_wants_a_second_opinion_takes_nothing_before_it_has_one() {
         }
     }
 }
+
+/// Its sender offers it again as soon as the link is up, which may be while the target still starts.
+#[tokio::test]
+async fn a_push_that_waits_for_approval_is_one_push_after_a_slow_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (baulder, mut mint, on_mint) = pair_in(dir.path(), "approve = true").await;
+    let file = dir.path().join("notes.txt");
+    write(&file, "approved", 0o644);
+    let begun = baulder.client().push(&request(&[&file], &[&mint])).await.unwrap();
+    followed(&baulder, &begun, |push| states(push) == [PushTargetState::WaitingForApproval]).await;
+    mint.kill9();
+    // The start removes what a former run has thrown away.
+    let trash = on_mint.join(".mesh-tree/trash/old");
+    std::fs::create_dir(&trash).unwrap();
+    for number in 0..20_000 {
+        std::fs::File::create(trash.join(number.to_string())).unwrap();
+    }
+    mint.restart().await;
+    linked(&[&baulder, &mint]).await;
+    let decision = PushDecision { push_id: begun.push_id.to_string(), deny: None };
+    mint.client().push_decide(&decision).await.unwrap();
+    let ended = followed(&baulder, &begun, |_| false).await;
+    assert_eq!(states(&ended), [PushTargetState::Confirmed], "{ended:?}");
+    assert_eq!(std::fs::read(on_mint.join("notes.txt")).unwrap(), b"approved");
+}

@@ -36,6 +36,8 @@ pub(super) enum Command {
 #[derive(Debug)]
 enum Event {
     Command(Command),
+    /// Nobody can reach it any more: another task has the push.
+    Forgotten,
     Received(Result<Option<Received>, ChannelError>),
     /// The stream takes nothing any more.
     Gone,
@@ -121,6 +123,7 @@ impl Push {
             }
             match self.event().await {
                 Event::Command(command) => self.command(command),
+                Event::Forgotten => return Ok(()),
                 Event::Received(received) => self.received(received),
                 Event::Gone => self.line_ended(),
                 Event::Given(is_taken) => {
@@ -160,7 +163,7 @@ impl Push {
             None => (None, None),
         };
         tokio::select! {
-            command = inbox.recv() => command.map_or(Event::Due, Event::Command),
+            command = inbox.recv() => command.map_or(Event::Forgotten, Event::Command),
             received = async { match reader {
                 Some(reader) => reader.recv().await,
                 None => std::future::pending().await,

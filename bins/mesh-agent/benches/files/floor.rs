@@ -1,9 +1,10 @@
 //! The least that moving a file safely can cost: TLS, both digests, and a write that is synced. No list of what is
-//! there, no steps, nothing kept of before.
+//! there, no steps, nothing kept of before. And the least that a change in one can, or files that are there already,
+//! where digests come before anything is told, and what is put in place is synced.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -130,5 +131,69 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Took {
         // What the other side has said of its session must be read, else the end comes as a reset.
         let _its_end = std::io::copy(&mut tls, &mut std::io::sink());
     });
+    Took { time: started.elapsed(), processor_seconds: cpu::of_myself() - before }
+}
+
+/// One digest after the other on a core of its own.
+fn digests(path: &Path) {
+    let of = |update: &mut dyn FnMut(&[u8])| {
+        let mut file = File::open(path).unwrap();
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = file.read(&mut piece).unwrap();
+            let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else { break };
+            update(read);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut sha256 = Sha256::new();
+            of(&mut |piece| sha256.update(piece));
+            std::hint::black_box(sha256.finalize());
+        });
+        let mut blake3 = blake3::Hasher::new();
+        of(&mut |piece| {
+            blake3.update(piece);
+        });
+        std::hint::black_box(blake3.finalize());
+    });
+}
+
+/// A change in a large file: digests of all of it at its source, then a copy of the `old` one where it goes, synced. The
+/// system copies, and nobody looks at what it wrote.
+pub(crate) fn change(new: &Path, old: &Path, to: &Path) -> Took {
+    crate::settle();
+    let before = cpu::of_myself();
+    let started = Instant::now();
+    digests(new);
+    fs::copy(old, to).unwrap();
+    File::open(to).unwrap().sync_all().unwrap();
+    Took { time: started.elapsed(), processor_seconds: cpu::of_myself() - before }
+}
+
+/// Small files that are there already: each read and both digests made of it, at its source and then at its target, with
+/// two threads at either.
+pub(crate) fn unchanged(folder: &Path) -> Took {
+    let mut files = Vec::new();
+    for folder in fs::read_dir(folder).unwrap() {
+        let within = fs::read_dir(folder.unwrap().path()).unwrap();
+        files.extend(within.map(|file| file.unwrap().path()));
+    }
+    let each = |files: &[PathBuf]| {
+        for file in files {
+            let bytes = fs::read(file).unwrap();
+            std::hint::black_box((blake3::hash(&bytes), Sha256::digest(&bytes)));
+        }
+    };
+    crate::settle();
+    let before = cpu::of_myself();
+    let started = Instant::now();
+    for _side in 0..2 {
+        let (one, other) = files.split_at(files.len() / 2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| each(one));
+            each(other);
+        });
+    }
     Took { time: started.elapsed(), processor_seconds: cpu::of_myself() - before }
 }

@@ -240,12 +240,15 @@ impl World {
 
     async fn again(&self, figure: &str, path: &Path) {
         let rsyncs = self.ssh.as_ref().map(|ssh| ssh.rsyncs(path, &self.copied("large")));
+        let floor = floor::change(path, &self.copied("floor"), &self.copied("floor-again"));
         let (took, ended, steps) = push(&self.from, &self.to, path).await;
         let wire = ended.bytes_sent as f64 / MIB;
         line(figure, &format!("{wire:.2} MiB"), "≤ 3 MiB on the wire", "");
         let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(took));
         line("    time", &format!("{:.2?}", took.time), "≤ 0.75 x rsync", &others);
         line("    steps", "", "", &steps);
+        let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(floor));
+        line("    floor: digests, a synced copy", &format!("{:.2?}", floor.time), "", &others);
     }
 
     async fn small(&self) {
@@ -255,16 +258,28 @@ impl World {
             fs::create_dir_all(&folder).unwrap();
             fill(&folder.join(format!("f{number:05}")), SMALL_BYTES, 1000 + number as u64);
         }
-        for (figure, aim, limit) in [
-            ("10,000 files of 4 KiB, new there", "≤ 0.7 x rsync", ""),
-            ("  again, unchanged", "≤ 0.4 x rsync", "≤ 400 KB on the wire"),
-        ] {
+        for is_again in [false, true] {
+            let (figure, aim, limit) = if is_again {
+                ("  again, unchanged", "≤ 0.4 x rsync", "≤ 400 KB on the wire")
+            } else {
+                ("10,000 files of 4 KiB, new there", "≤ 0.7 x rsync", "")
+            };
             let rsyncs = self.ssh.as_ref().map(|ssh| ssh.rsyncs(&path, &self.copied("small")));
             let (took, ended, steps) = push(&self.from, &self.to, &path).await;
             let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(took));
             line(figure, &format!("{:.2?}", took.time), aim, &others);
             line("    bytes", &format!("{:.0} KB", ended.bytes_sent as f64 / 1e3), limit, "");
             line("    steps", "", "", &steps);
+            if is_again {
+                let floor = floor::unchanged(&path);
+                let others = rsyncs.map_or_else(String::new, |rsyncs| rsyncs.beside(floor));
+                line(
+                    "    floor: digests on both sides",
+                    &format!("{:.2?}", floor.time),
+                    "",
+                    &others,
+                );
+            }
         }
     }
 

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use mesh_control::{JoinProgress, JoinRequestBody, RemoveRequest, RenameRequest, TokenCreate};
-use mesh_protocol::ErrorCode;
+use mesh_control::{
+    ControlClient, JoinProgress, JoinRequestBody, RemoveRequest, RenameRequest, TokenCreate,
+};
+use mesh_protocol::{ErrorCode, PeerId};
 use rustix::process::{Signal, kill_process};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -28,6 +30,9 @@ const STOP_MAX: Duration = Duration::from_secs(60);
 
 /// Longest that one attempt to join may take.
 const JOIN_MAX: Duration = Duration::from_secs(30);
+
+/// Events of a member that are looked through.
+const EVENTS_MAX: usize = 1_000;
 
 /// Longest until a newcomer is in or out, when the others are well again.
 const GUEST_MAX: Duration = Duration::from_secs(300);
@@ -148,13 +153,23 @@ async fn guest(
         let remover = (removed_by + attempt) % office.world.members.len();
         attempt += 1;
         let request = RemoveRequest { host: guest.peer_id.to_string(), reason: String::new() };
-        let result = office.world.members[remover].client.peer_remove(&request).await;
+        let client = &office.world.members[remover].client;
+        let result = client.peer_remove(&request).await;
         office.ledger.borrow_mut().note("remove", &result);
-        // From now on it may be out, whatever the answer is.
-        result.is_ok().then_some(())
+        // Whoever removed it may have died before it could say so; then nobody knows it any more.
+        (result.is_ok() || has_seen_removed(client, guest.peer_id).await).then_some(())
     })
     .await;
     stands(Standing::Removed);
+}
+
+/// Whether a member has heard of somebody's removal since its start.
+async fn has_seen_removed(client: &ControlClient, peer_id: PeerId) -> bool {
+    let events = client.events(EVENTS_MAX).await.unwrap_or_default();
+    let peer_id = peer_id.to_string();
+    events
+        .iter()
+        .any(|event| event.kind == "peer_removed" && event.fields["peer_id"] == peer_id.as_str())
 }
 
 /// One attempt; whether the newcomer is a member.

@@ -1,7 +1,7 @@
 //! Transactions that cannot be applied are kept aside, whole: they count as not had, block nothing that does
 //! not build upon them, and are tried again when their reason may be gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::desk::Desk;
 use crate::key::{self, KeyHash};
 use crate::rows::portions;
 use crate::sql::{Columns, execute, fetch_all, fetch_optional, listed, number, placeholders};
-use crate::state::load_origins;
+use crate::state::{Origins, load_origins};
 use crate::{Tables, TablesError, accepted};
 
 /// One database can take this part of the places of what is kept aside: the others have to wait at times too.
@@ -175,6 +175,22 @@ async fn list(conn: &mut SqliteConnection) -> Result<Vec<ParkedInfo>, TablesErro
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// Of each origin, what it had applied when it made the first transaction that is kept aside.
+pub(crate) async fn first_contexts(
+    conn: &mut SqliteConnection,
+    origins: &Origins,
+) -> Result<BTreeMap<OriginId, VersionVector>, TablesError> {
+    // Beside `min`, SQLite takes the other columns from the row that has it.
+    let sql = "SELECT origin, min(sequence), context FROM mesh_parked GROUP BY origin";
+    let read = |row| {
+        let mut columns = Columns::of(row);
+        let origin = origins.id(columns.int()?)?;
+        let _sequence = columns.count()?;
+        Ok((origin, decode_context(&columns.blob()?)?))
+    };
+    fetch_all(conn, sql, []).await?.iter().map(read).collect()
 }
 
 /// The earliest of the clocks that are ahead.

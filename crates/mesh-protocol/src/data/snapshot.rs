@@ -63,7 +63,8 @@ pub struct Coverage {
     pub from: Dot,
 }
 
-/// What one origin had applied of another one at its latest transaction.
+/// What one origin had applied of another one at its latest transaction. Of an origin of which the sender keeps something
+/// aside, each pair stands twice: first as of the first transaction that is kept aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginContext {
     /// Who had it.

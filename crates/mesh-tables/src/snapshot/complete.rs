@@ -1,6 +1,6 @@
 //! The last piece of a snapshot is in: what this database has applied from now on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mesh_protocol::{
@@ -16,7 +16,16 @@ use crate::{TablesError, apply};
 /// Two origins and a number.
 const CONTEXT_BYTES: usize = 40;
 
-type Contexts = BTreeMap<OriginId, VersionVector>;
+/// What each origin had applied of the others.
+type OfOrigins = BTreeMap<OriginId, VersionVector>;
+
+#[derive(Debug, Default)]
+struct Contexts {
+    /// At the last of its transactions that a view has.
+    last: OfOrigins,
+    /// At the first one that a view keeps aside, of the origins of which it keeps any.
+    aside: OfOrigins,
+}
 
 /// Keeps what the origins had applied, as a view says, until the snapshot is complete.
 pub(super) async fn add_contexts(
@@ -46,14 +55,25 @@ async fn read_contexts(desk: &mut Desk, no: i64) -> Result<Vec<u8>, TablesError>
     row.map_or_else(|| Ok(Vec::new()), |row| Columns::of(&row).blob())
 }
 
+/// Of an origin of which something is kept aside each pair stands twice, first as of the first of that.
 fn decode_contexts(bytes: &[u8]) -> Contexts {
-    let mut contexts = Contexts::new();
+    let mut said = BTreeMap::<(OriginId, OriginId), (u64, Option<u64>)>::new();
     for context in bytes.as_chunks::<CONTEXT_BYTES>().0 {
         let Some((origin, rest)) = context.split_first_chunk::<16>() else { continue };
         let Some((other, rest)) = rest.split_first_chunk::<16>() else { continue };
         let Some((upto, _)) = rest.split_first_chunk::<8>() else { continue };
-        let context = contexts.entry(OriginId::from_bytes(*origin)).or_default();
-        context.advance(OriginId::from_bytes(*other), u64::from_be_bytes(*upto));
+        let (origin, other) = (OriginId::from_bytes(*origin), OriginId::from_bytes(*other));
+        let upto = u64::from_be_bytes(*upto);
+        said.entry((origin, other))
+            .and_modify(|(_, again)| *again = Some(upto))
+            .or_insert((upto, None));
+    }
+    let mut contexts = Contexts::default();
+    for ((origin, other), (first, again)) in said {
+        if again.is_some() {
+            contexts.aside.entry(origin).or_default().advance(other, first);
+        }
+        contexts.last.entry(origin).or_default().advance(other, again.unwrap_or(first));
     }
     contexts
 }
@@ -63,6 +83,7 @@ fn decode_contexts(bytes: &[u8]) -> Contexts {
 pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
     let parts: Vec<Arc<Part>> = desk.state.covered.of_this_snapshot().cloned().collect();
     let (mut meet, mut contexts) = (None::<VersionVector>, None::<Contexts>);
+    let mut aside = BTreeMap::<OriginId, u64>::new();
     for part in parts.iter().filter(|part| !part.is_empty()) {
         match &mut meet {
             Some(meet) => meet.meet(&part.known),
@@ -70,12 +91,19 @@ pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
         }
         let of_view = decode_contexts(&read_contexts(desk, part.no).await?);
         contexts = Some(match contexts {
-            Some(contexts) => meet_contexts(contexts, &of_view),
+            Some(contexts) => meet_contexts(contexts, of_view),
             None => of_view,
         });
+        for hole in part.known.holes() {
+            let first = aside.entry(hole.origin).or_insert(hole.sequence);
+            *first = hole.sequence.min(*first);
+        }
     }
-    let joined = joined(desk, meet.unwrap_or_default());
-    advance(desk, joined, &contexts.unwrap_or_default()).await?;
+    let (joined, limited) = joined(desk, meet.unwrap_or_default(), &aside);
+    let mut contexts = contexts.unwrap_or_default();
+    let before = std::mem::take(&mut contexts.aside).into_iter();
+    contexts.last.extend(before.filter(|(origin, _)| limited.contains(origin)));
+    advance(desk, joined, &contexts.last).await?;
     let Desk { conn, state, .. } = &mut *desk;
     let covered = Arc::make_mut(&mut state.covered);
     covered.forget(conn, |part| !part.is_done && part.is_empty()).await?;
@@ -88,19 +116,34 @@ pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
 }
 
 /// What an origin had applied at the earliest of the transactions at which the views stood.
-fn meet_contexts(contexts: Contexts, other: &Contexts) -> Contexts {
-    let met = contexts.into_iter().filter_map(|(origin, mut context)| {
-        context.meet(other.get(&origin)?);
+fn meet_contexts(contexts: Contexts, mut other: Contexts) -> Contexts {
+    let last = contexts.last.into_iter().filter_map(|(origin, mut context)| {
+        context.meet(other.last.get(&origin)?);
         Some((origin, context))
     });
-    met.collect()
+    let last = last.collect();
+    // What only one of them keeps aside is not here either.
+    let mut aside = contexts.aside;
+    for (origin, context) in &mut aside {
+        if let Some(other) = other.aside.remove(origin) {
+            context.meet(&other);
+        }
+    }
+    aside.extend(other.aside);
+    Contexts { last, aside }
 }
 
-/// What is here and what the views have in common.
+/// What is here and what the views have in common, and of which origins that is less than what the views have.
 ///
-/// What they keep aside is not here: of its origin only what comes before counts, so that it is sent. What
-/// comes after it comes once more, to rows that are known to have it.
-fn joined(desk: &Desk, mut meet: VersionVector) -> VersionVector {
+/// What they keep aside (`aside` is the first of each origin) is not here: of its origin only what comes before counts,
+/// so that it is sent. What comes after it comes once more, to rows that are known to have it. Where something of the
+/// origin is kept aside here as well, or is known here alone, nobody has said what the origin had applied just before
+/// the next: nothing of it counts but what is here.
+fn joined(
+    desk: &Desk,
+    mut meet: VersionVector,
+    aside: &BTreeMap<OriginId, u64>,
+) -> (VersionVector, BTreeSet<OriginId>) {
     let own = &desk.state.vector;
     let me = desk.state.me;
     // Nobody knows more of this database than itself, or it is not the one it takes itself for.
@@ -109,25 +152,26 @@ fn joined(desk: &Desk, mut meet: VersionVector) -> VersionVector {
     joined.join(&meet);
     let mut limits = BTreeMap::<OriginId, u64>::new();
     for hole in joined.holes().difference(own.holes()) {
-        let before = hole.sequence.saturating_sub(1);
-        let limit = limits.entry(hole.origin).or_insert(before);
-        *limit = before.min(*limit);
+        let first = limits.entry(hole.origin).or_insert(hole.sequence);
+        *first = hole.sequence.min(*first);
     }
-    for (origin, limit) in limits {
-        let upto = limit.max(own.upto(&origin));
+    for (origin, first) in &limits {
+        let is_first = aside.get(origin) == Some(first);
+        let limit = if is_first { first.saturating_sub(1) } else { 0 };
+        let upto = limit.max(own.upto(origin));
         let kept: Vec<u64> = (joined.holes().iter())
-            .filter(|hole| hole.origin == origin && hole.sequence <= upto)
+            .filter(|hole| hole.origin == *origin && hole.sequence <= upto)
             .map(|hole| hole.sequence)
             .collect();
-        joined.set(origin, upto, kept);
+        joined.set(*origin, upto, kept);
     }
-    joined
+    (joined, limits.into_keys().collect())
 }
 
 async fn advance(
     desk: &mut Desk,
     joined: VersionVector,
-    contexts: &Contexts,
+    contexts: &OfOrigins,
 ) -> Result<(), TablesError> {
     const VECTOR: &str = "INSERT INTO mesh_vector (origin, upto, floor) VALUES (?1, ?2, ?2) \
                           ON CONFLICT (origin) DO UPDATE SET upto = ?2, floor = ?2";

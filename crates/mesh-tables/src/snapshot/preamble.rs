@@ -4,9 +4,9 @@
 use mesh_protocol::{Coverage, Dot, HybridClock, OriginContext, SchemaChange, TableId, Version};
 use sqlx::SqliteConnection;
 
-use crate::TablesError;
 use crate::sql::{Columns, fetch_all};
 use crate::state::{Origins, State};
+use crate::{TablesError, parked};
 
 /// More of it goes to the next piece.
 const PREAMBLE_BYTES_MAX: usize = 1 << 20;
@@ -35,13 +35,9 @@ impl Preamble {
         conn: &mut SqliteConnection,
         state: &State,
     ) -> Result<Self, TablesError> {
-        let contexts = state.contexts.iter().flat_map(|(origin, others)| {
-            let context = |(other, upto)| OriginContext { origin: *origin, other, upto };
-            others.origins().map(context)
-        });
         Ok(Self {
             schema: read_schema(conn, &state.origins).await?,
-            contexts: contexts.collect(),
+            contexts: read_contexts(conn, state).await?,
             coverage: read_coverage(state)?,
         })
     }
@@ -94,6 +90,26 @@ const fn schema_bytes(change: &SchemaChange) -> usize {
         SchemaChange::DropTable { table: _, name } => name.len(),
     };
     text + 128
+}
+
+/// Whoever takes this counts nothing of an origin as had from the first transaction on that is kept aside here: for such
+/// an origin each pair stands twice, first as of that one. What comes behind it may have known more.
+async fn read_contexts(
+    conn: &mut SqliteConnection,
+    state: &State,
+) -> Result<Vec<OriginContext>, TablesError> {
+    let aside = parked::first_contexts(conn, &state.origins).await?;
+    let mut contexts = Vec::new();
+    for (origin, others) in state.contexts.iter() {
+        let origin = *origin;
+        for (other, upto) in others.origins() {
+            if let Some(first) = aside.get(&origin) {
+                contexts.push(OriginContext { origin, other, upto: first.upto(&other) });
+            }
+            contexts.push(OriginContext { origin, other, upto });
+        }
+    }
+    Ok(contexts)
 }
 
 fn read_coverage(state: &State) -> Result<Vec<Coverage>, TablesError> {

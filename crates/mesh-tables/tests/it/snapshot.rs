@@ -1,5 +1,7 @@
 //! The state of one database goes to another one piece by piece.
 
+mod aside;
+
 use mesh_protocol::{
     SNAPSHOT_CHUNK_BYTES_MAX, SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue,
     UnixMillis,

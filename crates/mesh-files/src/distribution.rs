@@ -166,6 +166,16 @@ impl Distribution {
         }
     }
 
+    /// A target says anew what it has and what it lacks: one that was killed may lack what it had said to have.
+    pub fn forget(&mut self, peer: PeerId) {
+        let portions = self.chunks.div_ceil(self.portion_chunks);
+        if let Some(target) = self.targets.get_mut(&peer) {
+            target.has = RangeSet::default();
+            target.has_whole = Bits::new(portions);
+            target.needs = Bits::new(portions);
+        }
+    }
+
     /// Whom a target is linked with, and what that costs: only these can serve it. Those who failed are tried
     /// again.
     pub fn links(&mut self, peer: PeerId, links: BTreeMap<PeerId, u32>) {

@@ -46,6 +46,7 @@ impl Spread {
     /// A target's stream has begun.
     pub(super) fn begin(&mut self, peer: PeerId) {
         self.end(peer);
+        self.distribution.forget(peer);
         self.distribution.reach(peer, true);
         self.wants.insert(peer, Wants::default());
     }

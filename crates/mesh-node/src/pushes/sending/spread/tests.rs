@@ -149,3 +149,20 @@ fn a_target_that_comes_back_gets_what_it_still_lacks_and_nobody_waits_for_it_mea
     mesh.run();
     assert_eq!(mesh.has[&peer(1)], (10..15).collect());
 }
+
+#[test]
+fn what_a_target_lost_that_was_killed_is_sent_to_it_again() {
+    let mut mesh = Mesh::new(2, true);
+    mesh.run();
+    mesh.spread.finish(peer(2));
+    // Its note of the last chunk was not on the disk.
+    mesh.spread.end(peer(1));
+    mesh.spread.begin(peer(1));
+    mesh.spread.have(peer(1), &ranges(0, CHUNKS - 1));
+    assert!(mesh.spread.need(peer(1), &ranges(CHUNKS - 1, 1)).is_none());
+    let commands = mesh.spread.plan();
+    let [(target, Command::Source(source))] = commands.as_slice() else {
+        panic!("{commands:?}");
+    };
+    assert_eq!((*target, source.from, source.chunks.first), (peer(1), peer(2), CHUNKS - 1));
+}

@@ -497,15 +497,18 @@ impl Act {
     }
 }
 
-fn acts() -> impl Strategy<Value = Vec<(usize, Act)>> {
+fn act() -> impl Strategy<Value = Act> {
     let key = 0..6_u8;
-    let act = prop_oneof![
+    prop_oneof![
         (key.clone(), any::<u8>()).prop_map(|(key, value)| Act::Put(key, value)),
         (key.clone(), any::<u8>()).prop_map(|(key, value)| Act::Edit(key, value)),
         (key.clone(), any::<u8>()).prop_map(|(key, value)| Act::EditOther(key, value)),
         key.prop_map(Act::Delete),
-    ];
-    prop::collection::vec((0..3_usize, act), 0..16)
+    ]
+}
+
+fn acts() -> impl Strategy<Value = Vec<(usize, Act)>> {
+    prop::collection::vec((0..3_usize, act()), 0..16)
 }
 
 proptest! {

@@ -1,6 +1,8 @@
 //! States of databases that keep something aside.
 
-use super::Passage;
+use proptest::prelude::*;
+
+use super::{Act, Passage, act, assert_same};
 use crate::peer::{Peer, accept, converge};
 
 /// A write is lost to another one that is kept aside where a newcomer takes the state from; what its maker wrote behind
@@ -26,4 +28,62 @@ async fn what_is_kept_aside_is_judged_by_what_its_maker_knew_then() {
     converge(&all).await;
     assert_eq!(newcomer.notes().await, ["first|none|-|-", "later|none|-|-", "x|kept|1|-"]);
     assert_eq!(newcomer.conflicts().await.len(), 1);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(usize, Act),
+    Give(usize, usize),
+    /// An operator takes what is ahead.
+    Accept(usize),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let peer = 0..3_usize;
+    let step = prop_oneof![
+        4 => (peer.clone(), act()).prop_map(|(who, act)| Step::Write(who, act)),
+        3 => (peer.clone(), peer.clone()).prop_map(|(from, to)| Step::Give(from, to)),
+        1 => peer.prop_map(Step::Accept),
+    ];
+    prop::collection::vec(step, 0..24)
+}
+
+async fn go(peers: &[Peer; 3], steps: &[Step]) {
+    for step in steps {
+        match step {
+            Step::Write(who, act) => peers[*who].run(&act.sql()).await,
+            Step::Give(from, to) => drop(peers[*from].give(&peers[*to]).await),
+            Step::Accept(who) => {
+                let tables = &peers[*who].tables;
+                let origins = peers.iter().map(|peer| peer.tables.have().borrow().database);
+                tables.accept_ahead(origins.collect(), peers[*who].now().await).await.unwrap();
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// One has a clock that is ahead; the others keep aside what it writes, or have it accepted.
+    #[test]
+    fn a_state_leads_to_what_transactions_lead_to_whatever_is_kept_aside(
+        before in steps(), then in steps(), last in steps()
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let peers = Peer::with_notes::<3>().await;
+            go(&peers, &before).await;
+            peers[0].run_ahead().await;
+            go(&peers, &then).await;
+            Passage::begin(&peers[1], &peers[2]).await.finish().await;
+            go(&peers, &last).await;
+            let [one, two, three] = &peers;
+            let all = [one, two, three];
+            accept(&all).await;
+            accept(&all).await;
+            converge(&all).await;
+            assert_same(two, three).await;
+        });
+    }
 }

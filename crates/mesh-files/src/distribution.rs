@@ -147,7 +147,7 @@ impl Distribution {
 
     /// A target is reached, or is not any more. What it was getting or serving is planned anew.
     pub fn reach(&mut self, peer: PeerId, is_reachable: bool) {
-        let portions = self.chunks.div_ceil(self.portion_chunks);
+        let portions = self.portions();
         if let Some(target) = self.targets.get_mut(&peer) {
             target.is_reachable = is_reachable;
             target.sent = Bits::new(portions);
@@ -168,7 +168,7 @@ impl Distribution {
 
     /// A target says anew what it has and what it lacks: one that was killed may lack what it had said to have.
     pub fn forget(&mut self, peer: PeerId) {
-        let portions = self.chunks.div_ceil(self.portion_chunks);
+        let portions = self.portions();
         if let Some(target) = self.targets.get_mut(&peer) {
             target.has = RangeSet::default();
             target.has_whole = Bits::new(portions);
@@ -245,7 +245,7 @@ impl Distribution {
     /// Nobody is believed any more to be about to say that it has what it was sent: one that never does would keep
     /// others waiting. To be called now and then.
     pub fn doubt(&mut self) {
-        let portions = self.chunks.div_ceil(self.portion_chunks);
+        let portions = self.portions();
         for target in self.targets.values_mut() {
             target.sent = Bits::new(portions);
         }
@@ -341,6 +341,11 @@ impl Distribution {
             }
             None => {}
         }
+    }
+
+    /// How many there are.
+    const fn portions(&self) -> u64 {
+        self.chunks.div_ceil(self.portion_chunks)
     }
 
     fn chunks_of(&self, portion: u64) -> ChunkRange {

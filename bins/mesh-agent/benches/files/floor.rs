@@ -3,7 +3,7 @@
 //! where digests come before anything is told, and what is put in place is synced.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -105,27 +105,18 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Took {
             let mut tls = StreamOwned::new(ServerConnection::new(server).unwrap(), tcp);
             let mut file = File::create(to).unwrap();
             let (mut blake3, mut sha256) = (blake3::Hasher::new(), Sha256::new());
-            let mut piece = vec![0; PIECE];
-            loop {
-                let read = tls.read(&mut piece).unwrap();
-                let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else { break };
-                blake3.update(read);
-                sha256.update(read);
-                file.write_all(read).unwrap();
-            }
+            each_piece(&mut tls, |piece| {
+                blake3.update(piece);
+                sha256.update(piece);
+                file.write_all(piece).unwrap();
+            });
             assert_ne!(blake3.finalize().as_bytes().as_slice(), sha256.finalize().as_slice());
             file.sync_all().unwrap();
         });
         let tcp = std::net::TcpStream::connect(address).unwrap();
         let name = ServerName::from(address.ip());
         let mut tls = StreamOwned::new(ClientConnection::new(client, name).unwrap(), tcp);
-        let mut file = File::open(from).unwrap();
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = file.read(&mut piece).unwrap();
-            let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else { break };
-            tls.write_all(read).unwrap();
-        }
+        each_piece(File::open(from).unwrap(), |piece| tls.write_all(piece).unwrap());
         tls.conn.send_close_notify();
         tls.flush().unwrap();
         // What the other side has said of its session must be read, else the end comes as a reset.
@@ -134,17 +125,19 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Took {
     Took { time: started.elapsed(), processor_seconds: cpu::of_myself() - before }
 }
 
-/// One digest after the other on a core of its own.
+/// Reads to the end.
+fn each_piece(mut from: impl Read, mut take: impl FnMut(&[u8])) {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = from.read(&mut piece).unwrap();
+        let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else { break };
+        take(read);
+    }
+}
+
+/// Makes both digests of a file, each on a core of its own.
 fn digests(path: &Path) {
-    let of = |update: &mut dyn FnMut(&[u8])| {
-        let mut file = File::open(path).unwrap();
-        let mut piece = vec![0; PIECE];
-        loop {
-            let read = file.read(&mut piece).unwrap();
-            let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else { break };
-            update(read);
-        }
-    };
+    let of = |take: &mut dyn FnMut(&[u8])| each_piece(File::open(path).unwrap(), take);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut sha256 = Sha256::new();

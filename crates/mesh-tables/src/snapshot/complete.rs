@@ -83,7 +83,6 @@ fn decode_contexts(bytes: &[u8]) -> Contexts {
 pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
     let parts: Vec<Arc<Part>> = desk.state.covered.of_this_snapshot().cloned().collect();
     let (mut meet, mut contexts) = (None::<VersionVector>, None::<Contexts>);
-    let mut aside = BTreeMap::<OriginId, u64>::new();
     for part in parts.iter().filter(|part| !part.is_empty()) {
         match &mut meet {
             Some(meet) => meet.meet(&part.known),
@@ -94,11 +93,9 @@ pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
             Some(contexts) => meet_contexts(contexts, of_view),
             None => of_view,
         });
-        for hole in part.known.holes() {
-            let first = aside.entry(hole.origin).or_insert(hole.sequence);
-            *first = hole.sequence.min(*first);
-        }
     }
+    let read = parts.iter().filter(|part| !part.is_empty());
+    let aside = first_of(read.flat_map(|part| part.known.holes()));
     let (joined, limited) = joined(desk, meet.unwrap_or_default(), &aside);
     let mut contexts = contexts.unwrap_or_default();
     let before = std::mem::take(&mut contexts.aside).into_iter();
@@ -150,11 +147,7 @@ fn joined(
     meet.set(me, own.upto(&me), []);
     let mut joined = VersionVector::clone(own);
     joined.join(&meet);
-    let mut limits = BTreeMap::<OriginId, u64>::new();
-    for hole in joined.holes().difference(own.holes()) {
-        let first = limits.entry(hole.origin).or_insert(hole.sequence);
-        *first = hole.sequence.min(*first);
-    }
+    let limits = first_of(joined.holes().difference(own.holes()));
     for (origin, first) in &limits {
         let is_first = aside.get(origin) == Some(first);
         let limit = if is_first { first.saturating_sub(1) } else { 0 };
@@ -166,6 +159,16 @@ fn joined(
         joined.set(*origin, upto, kept);
     }
     (joined, limits.into_keys().collect())
+}
+
+/// The first of each origin.
+fn first_of<'h>(holes: impl Iterator<Item = &'h Dot>) -> BTreeMap<OriginId, u64> {
+    let mut first = BTreeMap::<OriginId, u64>::new();
+    for hole in holes {
+        let of_origin = first.entry(hole.origin).or_insert(hole.sequence);
+        *of_origin = hole.sequence.min(*of_origin);
+    }
+    first
 }
 
 async fn advance(

@@ -200,6 +200,10 @@ impl Shared {
                 let shared = Arc::clone(self);
                 self.tasks.spawn(shared.take_snapshot(from));
             }
+            Wish::AbandonSnapshot => {
+                let shared = Arc::clone(self);
+                self.tasks.spawn(shared.abandon_snapshot());
+            }
             Wish::TrimLog => self.trim_log(),
             Wish::RenewOrigin { shared_upto } => self.renew_origin(shared_upto),
             Wish::HeldFinished { custody_id, message_id, to, end } => {

@@ -90,6 +90,7 @@ impl Agent {
                 ExchangeOutput::Feed { peer } => self.feed(peer),
                 ExchangeOutput::Trim
                 | ExchangeOutput::TakeSnapshot { .. }
+                | ExchangeOutput::AbandonSnapshot
                 | ExchangeOutput::RenewOrigin { .. } => {}
             }
         }

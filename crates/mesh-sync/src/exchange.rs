@@ -85,6 +85,8 @@ pub struct Exchange {
     /// Since when a peer has forgotten what is missing here, while another one could serve it.
     below_since: Option<Instant>,
     snapshot_at: Option<Instant>,
+    /// When a snapshot that nobody can give to its end is abandoned.
+    abandon_at: Option<Instant>,
     /// What every member had when that was last told.
     passed: VersionVector,
     now: Option<Instant>,
@@ -119,6 +121,7 @@ impl Exchange {
             is_taken: false,
             below_since: None,
             snapshot_at: None,
+            abandon_at: None,
             passed: VersionVector::default(),
             now: None,
             outputs: VecDeque::new(),
@@ -129,6 +132,7 @@ impl Exchange {
     /// What is known of others is dropped.
     pub fn members(&mut self, mut members: BTreeSet<PeerId>, now: Instant) {
         self.now = Some(now);
+        let wanted = self.wants_changes();
         members.remove(&self.me);
         self.known.retain(|peer, _| members.contains(peer));
         self.followed.retain(|peer, _| members.contains(peer));
@@ -142,6 +146,7 @@ impl Exchange {
         for link in self.links.values_mut() {
             link.relayed.retain(|peer, _| self.members.contains(peer));
         }
+        self.look_for_snapshot(wanted, now);
     }
 
     /// A link came up. It counts when the peer is a member by then.

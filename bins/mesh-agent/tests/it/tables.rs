@@ -1,5 +1,6 @@
 //! The replicated tables on real agents: what they promise, seen from outside. Start reading at `desk.rs`.
 
+mod apart;
 mod backups;
 mod clocks;
 mod columns;

@@ -97,6 +97,7 @@ impl Core {
                 ExchangeOutput::SendHave { to, have } => Wish::SendHave { to, have },
                 ExchangeOutput::Feed { peer } => Wish::Feed { peer },
                 ExchangeOutput::TakeSnapshot { from } => Wish::TakeSnapshot { from },
+                ExchangeOutput::AbandonSnapshot => Wish::AbandonSnapshot,
                 ExchangeOutput::Trim => Wish::TrimLog,
                 ExchangeOutput::RenewOrigin { shared_upto } => Wish::RenewOrigin { shared_upto },
             });

@@ -50,6 +50,8 @@ pub(crate) enum Wish {
     Feed { peer: PeerId },
     /// Take the state of the tables over from a linked member.
     TakeSnapshot { from: PeerId },
+    /// End the taking of the state that was begun with what has come of it.
+    AbandonSnapshot,
     /// Every member has passed more changes than before.
     TrimLog,
     /// The database of the tables is a copy or was put back: it needs another name.

@@ -264,6 +264,8 @@ impl Shared {
                     error = chain(error),
                     "the state of the tables could not be taken over whole; it goes on later"
                 );
+                let paused = self.replication.tables.pause_snapshot(from).await;
+                self.note_tables(&paused);
             }
         }
         self.drive(|core, now| {
@@ -272,6 +274,20 @@ impl Shared {
                 core.tables_snapshot_ended(from, taken.is_ok(), now);
             }
         });
+    }
+
+    /// Ends the taking of a state that nobody can give to its end.
+    pub(crate) async fn abandon_snapshot(self: Arc<Self>) {
+        let now = clock::now().wall;
+        match self.replication.tables.abandon_snapshot(now).await {
+            Ok(()) => {
+                tracing::warn!(
+                    "every member takes the state of the tables from another one, and nobody has all of it; this one goes on with what it has"
+                );
+                self.events.emit(now, "snapshot_abandoned", json!({}));
+            }
+            Err(error) => self.tables_failed("the end of a snapshot", &error),
+        }
     }
 
     async fn try_snapshot(self: &Arc<Self>, entry: &LinkEntry) -> Result<u64, NodeError> {

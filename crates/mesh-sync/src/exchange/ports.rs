@@ -75,6 +75,10 @@ pub enum ExchangeOutput {
         /// From whom.
         from: PeerId,
     },
+    /// The taking of the state that was begun is to end with what has come of it: whoever is a member has
+    /// begun one, too, and nobody could give the rest. Wished for again as long as
+    /// [`Exchange::own`](super::Exchange::own) tells that it goes on.
+    AbandonSnapshot,
     /// What every member has may have grown: see [`Exchange::passed_by_all`](super::Exchange::passed_by_all).
     Trim,
     /// The database is an old copy of itself, or another's: it needs a new origin, and nothing is sent

@@ -69,17 +69,55 @@ impl Exchange {
         for (peer, stated) in candidates {
             let Some(link) = self.links.get(peer) else { continue };
             let rank = (std::cmp::Reverse(link.snapshots_in_vain), lead(stated, own));
-            match link.snapshot_waits(own.in_snapshot, now) {
+            let waits = link.snapshot_waits(own.in_snapshot, now);
+            match waits.max(self.lets_begin(peer, stated, own).filter(|until| *until > now)) {
                 Some(after) => again_at = Some(again_at.map_or(after, |at| at.min(after))),
                 None if best.is_none_or(|(found, _)| found < rank) => best = Some((rank, *peer)),
                 None => {}
             }
         }
+        let is_deserted = own.in_snapshot && self.is_nobody_whole();
         self.snapshot_at = again_at;
         if let Some((_, from)) = best {
-            (self.taking, self.snapshot_at) = (Some(from), None);
+            (self.taking, self.snapshot_at, self.abandon_at) = (Some(from), None, None);
             self.outputs.push_back(ExchangeOutput::TakeSnapshot { from });
+        } else if is_deserted {
+            self.desert(now);
+        } else {
+            self.abandon_at = None;
         }
+    }
+
+    /// Everybody waits for somebody who is whole. Whoever abandons what it began is, and others go on with it; so
+    /// they should not all do it in the same moment.
+    fn desert(&mut self, now: Instant) {
+        let pause = self.chance.around(self.config.compare_every, self.config.compare_jitter);
+        let abandon_at = match self.abandon_at {
+            Some(due) if due <= now => {
+                self.outputs.push_back(ExchangeOutput::AbandonSnapshot);
+                now + pause
+            }
+            Some(due) => due,
+            None => now + pause,
+        };
+        self.abandon_at = Some(abandon_at);
+        self.snapshot_at = Some(self.snapshot_at.map_or(abandon_at, |at| at.min(abandon_at)));
+    }
+
+    /// Whether every other member has said that it takes a snapshot itself. One that was not heard of may be
+    /// whole.
+    fn is_nobody_whole(&self) -> bool {
+        let is_taking = |stated: &Stated| !stated.wants_changes;
+        self.members.iter().all(|member| self.known.get(member).is_some_and(is_taking))
+    }
+
+    /// Until when a peer is let begin that needs a snapshot from here, too: whoever takes one gives none, and two that
+    /// began at once would wait for each other.
+    fn lets_begin(&self, peer: &PeerId, stated: &Stated, own: &Own) -> Option<Instant> {
+        let others = own.origins.values().filter(|have| have.origin != stated.database);
+        let lacks_forgotten = |have: &OriginHave| have.floor > stated.upto(&have.origin);
+        let is_second = !own.in_snapshot && *peer < self.me && { others }.any(lacks_forgotten);
+        self.below_since.filter(|_| is_second).map(|since| since + self.config.compare_every)
     }
 
     /// Linked members whose state is whole, as far as they say.

@@ -101,11 +101,17 @@ pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
     let before = std::mem::take(&mut contexts.aside).into_iter();
     contexts.last.extend(before.filter(|(origin, _)| limited.contains(origin)));
     advance(desk, joined, &contexts.last).await?;
+    end(desk).await
+}
+
+/// Takes the snapshot as ended. Which rows came from which view stays known until this database has caught up with it.
+pub(super) async fn end(desk: &mut Desk) -> Result<(), TablesError> {
     let Desk { conn, state, .. } = &mut *desk;
     let covered = Arc::make_mut(&mut state.covered);
     covered.forget(conn, |part| !part.is_done && part.is_empty()).await?;
-    for part in parts.iter().filter(|part| !part.is_empty()) {
-        covered.put(conn, Part { is_done: true, ..Part::clone(part) }).await?;
+    let parts: Vec<Arc<Part>> = covered.of_this_snapshot().cloned().collect();
+    for part in parts {
+        covered.put(conn, Part { is_done: true, ..Part::clone(&part) }).await?;
     }
     execute(conn, "UPDATE mesh_snapshot SET contexts = x''", []).await?;
     state.in_snapshot = false;

@@ -59,6 +59,7 @@ pub(crate) struct Covered {
 }
 
 impl Covered {
+    /// Reads what is noted. A snapshot of which nothing had come was not begun.
     pub(crate) async fn load(conn: &mut SqliteConnection) -> Result<Self, TablesError> {
         const SQL: &str = "SELECT no, member, session, have, begins, next, is_done \
                            FROM mesh_snapshot ORDER BY no";
@@ -80,12 +81,16 @@ impl Covered {
                 is_done: columns.flag()?,
             }));
         }
-        Ok(Self { parts })
+        let mut covered = Self { parts };
+        if !covered.in_progress() {
+            covered.forget(conn, |part| !part.is_done).await?;
+        }
+        Ok(covered)
     }
 
-    /// Whether a snapshot is being taken.
+    /// Whether a part of a snapshot is here, and the rest is not.
     pub(crate) fn in_progress(&self) -> bool {
-        self.current().is_some()
+        self.of_this_snapshot().any(|part| !part.is_empty())
     }
 
     /// The view that is being read.

@@ -58,6 +58,25 @@ impl Tables {
         self.transact(|desk| Box::pin(async move { Ok(desk.state.covered.request()) })).await
     }
 
+    /// Nothing more comes from `member` for now. A snapshot of which nothing has come was not begun: whoever waits for
+    /// one is not to keep others from taking theirs here.
+    ///
+    /// # Errors
+    /// [`TablesError`] when the database cannot be written.
+    pub async fn pause_snapshot(&self, member: PeerId) -> Result<(), TablesError> {
+        self.transact(move |desk| Box::pin(pause(desk, member))).await
+    }
+
+    /// Ends the snapshot that is being taken with what has come of it: nobody can give the rest. What this database has
+    /// applied stays as it was; rows that came are ahead of that, as those of a later view are, and changes that
+    /// they hold already pass them over. Without one nothing changes.
+    ///
+    /// # Errors
+    /// [`TablesError`] when the database cannot be written.
+    pub async fn abandon_snapshot(&self, at: UnixMillis) -> Result<(), TablesError> {
+        self.transact(move |desk| Box::pin(abandon(desk, at))).await
+    }
+
     /// Takes in a piece. Its rows are joined with those that are here, so nothing that was written here
     /// and is not known there is lost.
     ///
@@ -95,6 +114,23 @@ async fn begin(desk: &mut Desk, member: PeerId) -> Result<SnapshotRequest, Table
     state.in_snapshot = true;
     let request = covered.request().map(|(_, request)| request);
     request.ok_or(TablesError::Malformed { what: "snapshot" })
+}
+
+async fn pause(desk: &mut Desk, member: PeerId) -> Result<(), TablesError> {
+    let Desk { conn, state, .. } = desk;
+    let covered = Arc::make_mut(&mut state.covered);
+    if !covered.in_progress() {
+        covered.forget(conn, |part| !part.is_done && part.member == member).await?;
+    }
+    state.in_snapshot = covered.current().is_some();
+    Ok(())
+}
+
+async fn abandon(desk: &mut Desk, at: UnixMillis) -> Result<(), TablesError> {
+    // What was captured until now was made without knowing what comes from here on.
+    seal::seal_if_dirty(desk, at).await?;
+    complete::end(desk).await?;
+    complete::retry_parked(desk, at).await
 }
 
 async fn take(

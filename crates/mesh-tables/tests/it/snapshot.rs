@@ -3,7 +3,7 @@
 mod aside;
 
 use mesh_protocol::{
-    SNAPSHOT_CHUNK_BYTES_MAX, SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue,
+    PeerId, SNAPSHOT_CHUNK_BYTES_MAX, SnapshotChunk, SnapshotPosition, SnapshotRequest, SqlValue,
     UnixMillis,
 };
 use mesh_tables::{TablesConfig, TablesError, Taken, View, checksum};
@@ -225,6 +225,57 @@ async fn a_taker_that_was_stopped_goes_on_where_it_was() {
     source.give(&newcomer).await;
     assert_same(&source, &newcomer).await;
     assert!(newcomer.tables.snapshot_in_progress().await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_want_each_other_s_state_at_once_do_not_wait_for_each_other() {
+    let [one, two] = Peer::with_notes().await;
+    for peer in [&one, &two] {
+        peer.run("INSERT INTO notes (id) VALUES (hex(randomblob(4)))").await;
+    }
+    for (peer, other) in [(&one, &two), (&two, &one)] {
+        peer.tables.begin_snapshot(other.id()).await.unwrap();
+    }
+    for peer in [&one, &two] {
+        let refused = peer.tables.open_view(1).await.unwrap_err();
+        assert!(matches!(refused, TablesError::Refused { .. }), "{refused:?}");
+    }
+    one.tables.pause_snapshot(PeerId::from_bytes([9; 32])).await.unwrap();
+    assert!(one.tables.have().borrow().in_snapshot, "that was of another attempt");
+    one.tables.pause_snapshot(two.id()).await.unwrap();
+    let two = two.restart().await;
+    for (peer, other) in [(&one, &two), (&two, &one)] {
+        assert!(!peer.tables.have().borrow().in_snapshot);
+        Passage::begin(other, peer).await.finish().await;
+    }
+    assert_same(&one, &two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_give_to_its_end_is_abandoned() {
+    let [one, two] = Peer::with_notes().await;
+    fill(&one, 0..1500).await;
+    two.run("INSERT INTO notes (id, a) VALUES ('only here', 'kept')").await;
+    let known_of_one = || two.tables.have().borrow().origins[0].clone();
+    let known = known_of_one();
+    let mut passage = Passage::begin(&one, &two).await;
+    passage.step().await;
+    drop(passage);
+    let write = "UPDATE notes SET a = 'two' WHERE id = 'only here'";
+    let refused = two.try_run_all(&[write]).await.unwrap_err();
+    assert!(matches!(refused, TablesError::TakingOver), "{refused:?}");
+    two.tables.abandon_snapshot(two.now().await).await.unwrap();
+    assert!(!two.tables.have().borrow().in_snapshot);
+    assert_eq!(known_of_one(), known, "nothing counts as had that is not all here");
+    two.run(write).await;
+    // Also after a start, what came is passed over by changes that it holds.
+    let two = two.restart().await;
+    assert!(!two.tables.have().borrow().in_snapshot);
+    converge(&[&one, &two]).await;
+    assert_same(&one, &two).await;
+    assert_eq!(two.count("notes").await, 1501);
+    assert_eq!(two.count("mesh_snapshot").await, 0);
+    assert_eq!(one.conflicts().await, two.conflicts().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -293,6 +293,7 @@ impl Member {
             Wish::SendHave { .. }
             | Wish::Feed { .. }
             | Wish::TakeSnapshot { .. }
+            | Wish::AbandonSnapshot
             | Wish::TrimLog
             | Wish::RenewOrigin { .. } => panic!("these members have no tables: {wish:?}"),
         }

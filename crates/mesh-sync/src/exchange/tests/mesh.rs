@@ -18,11 +18,19 @@ struct Database {
     vector: BTreeMap<OriginId, u64>,
     floors: BTreeMap<OriginId, u64>,
     in_snapshot: bool,
+    /// On which link it asks for one.
+    asks: Option<u64>,
+    /// Whether pieces of it have come.
+    has_pieces: bool,
 }
 
 impl Database {
     fn upto(&self, origin: &OriginId) -> u64 {
         self.vector.get(origin).copied().unwrap_or(0)
+    }
+
+    fn end_snapshot(&mut self) {
+        (self.in_snapshot, self.has_pieces) = (false, false);
     }
 
     fn have(&self) -> Vec<OriginHave> {
@@ -65,10 +73,18 @@ enum Event {
         link: u64,
         transaction: Transaction,
     },
+    /// A request for the state arrives.
+    View {
+        from: u8,
+        to: u8,
+        link: u64,
+    },
+    /// The last piece of the state does.
     Snapshot {
         from: u8,
         to: u8,
         link: u64,
+        vector: BTreeMap<OriginId, u64>,
     },
     LinkState {
         to: u8,
@@ -303,10 +319,10 @@ impl Mesh {
                     self.apply(from, to, transaction);
                 }
             }
-            Event::Snapshot { from, to, link } => {
-                let completed = self.is_same_link(from, to, link);
-                if completed {
-                    self.take_over(from, to);
+            Event::View { from, to, link } => self.open_view(from, to, link),
+            Event::Snapshot { from, to, link, vector } => {
+                if self.is_same_link(from, to, link) {
+                    self.take_over(vector, to);
                     self.node(to).engine.snapshot_ended(id(from), true, now);
                 }
             }
@@ -358,9 +374,25 @@ impl Mesh {
         self.missing += overdue.len();
     }
 
-    fn take_over(&mut self, from: u8, to: u8) {
+    /// Who takes a snapshot gives none, and of whom nothing has come takes none.
+    fn open_view(&mut self, from: u8, to: u8, link: u64) {
         let now = self.now;
-        let theirs = self.node(from).database.vector.clone();
+        let is_linked = self.is_same_link(from, to, link);
+        let giver = &self.node(from).database;
+        let view = (is_linked && !giver.in_snapshot).then(|| giver.vector.clone());
+        let node = self.node(to);
+        if let Some(vector) = view {
+            node.database.has_pieces = true;
+            self.push(now + millis(300), Event::Snapshot { from, to, link, vector });
+        } else if node.database.asks == Some(link) {
+            node.database.in_snapshot = node.database.has_pieces;
+            node.engine.own(db(to), node.database.have(), node.database.in_snapshot, now);
+            node.engine.snapshot_ended(id(from), false, now);
+        }
+    }
+
+    fn take_over(&mut self, theirs: BTreeMap<OriginId, u64>, to: u8) {
+        let now = self.now;
         let node = self.node(to);
         for (origin, upto) in theirs {
             let mine = node.database.vector.entry(origin).or_default();
@@ -369,7 +401,7 @@ impl Mesh {
                 node.database.floors.insert(origin, upto);
             }
         }
-        node.database.in_snapshot = false;
+        node.database.end_snapshot();
         node.engine.own(db(to), node.database.have(), false, now);
         self.snapshots += 1;
     }
@@ -400,10 +432,14 @@ impl Mesh {
                 let from = from.as_bytes()[0];
                 let Some(link) = self.links.get(&key(number, from)).copied() else { return };
                 let node = self.node(number);
-                node.database.in_snapshot = true;
+                (node.database.in_snapshot, node.database.asks) = (true, Some(link));
                 node.engine.own(db(number), node.database.have(), true, now);
-                let event = Event::Snapshot { from, to: number, link };
-                self.push(now + millis(300), event);
+                self.push(now + millis(10), Event::View { from, to: number, link });
+            }
+            ExchangeOutput::AbandonSnapshot => {
+                let node = self.node(number);
+                node.database.end_snapshot();
+                node.engine.own(db(number), node.database.have(), false, now);
             }
             ExchangeOutput::Trim => self.trim(number),
             ExchangeOutput::RenewOrigin { .. } => panic!("nobody has copied anything"),

@@ -186,3 +186,19 @@ proptest! {
         prop_assert_eq!(mesh.sent, sent);
     }
 }
+
+#[test]
+fn two_that_have_both_forgotten_what_the_other_lacks_take_it_one_after_the_other() {
+    for seed in 0..20 {
+        let mut mesh = Mesh::new(2, seed);
+        for member in 0..2 {
+            mesh.write(member);
+            mesh.forget(member);
+        }
+        mesh.connect(0, 1);
+        mesh.pass(seconds(1));
+        assert_eq!(mesh.totals(), [2, 2]);
+        assert!(mesh.nobody_is_in_a_snapshot());
+        assert_eq!(mesh.snapshots, 2);
+    }
+}

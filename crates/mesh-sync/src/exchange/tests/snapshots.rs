@@ -185,3 +185,69 @@ fn a_database_that_is_opened_in_the_middle_of_a_snapshot_goes_on_with_it() {
     desk.snapshot_begins(&[]);
     assert_eq!(desk.snapshots(), [id(1)]);
 }
+
+/// In a mesh of this node and the peers 1 and 2, in the middle of a snapshot from peer 1, whose link is gone.
+fn deserted() -> Desk {
+    let mut desk = Desk::new();
+    desk.engine.members([ME, id(1), id(2)].into(), desk.now);
+    desk.own(&[origin(8, 1)]);
+    desk.linked(1, &[floored(7, 5, 3)]);
+    desk.snapshot_begins(&[origin(8, 1)]);
+    desk.engine.link_down(id(1), desk.now);
+    desk.outputs();
+    desk
+}
+
+fn takes_itself(desk: &mut Desk, peer: u8) {
+    desk.engine.link_up(id(peer), desk.now);
+    desk.said(peer, &[floored(7, 5, 3)], |have| have.wants_changes = false);
+}
+
+fn times_abandoned(desk: &mut Desk) -> usize {
+    let is_it = |output: &ExchangeOutput| *output == ExchangeOutput::AbandonSnapshot;
+    desk.outputs().into_iter().filter(is_it).count()
+}
+
+#[test]
+fn where_everybody_is_in_the_middle_of_a_snapshot_it_is_abandoned() {
+    let mut desk = deserted();
+    takes_itself(&mut desk, 1);
+    desk.pass(seconds(100));
+    assert_eq!(times_abandoned(&mut desk), 0, "peer 2 was not heard of");
+    takes_itself(&mut desk, 2);
+    desk.pass(seconds(29));
+    assert_eq!(times_abandoned(&mut desk), 0, "one of them may have come to its end");
+    desk.pass(seconds(1));
+    assert_eq!(times_abandoned(&mut desk), 1);
+    desk.pass(seconds(30));
+    assert_eq!(times_abandoned(&mut desk), 1, "the database has not done it");
+    desk.own(&[origin(8, 1)]);
+    assert!(desk.told(1)[0].wants_changes, "others can take it from here");
+    desk.pass(seconds(100));
+    assert_eq!(times_abandoned(&mut desk), 0);
+}
+
+#[test]
+fn what_was_begun_is_not_abandoned_where_one_who_is_away_may_be_whole() {
+    let mut desk = deserted();
+    takes_itself(&mut desk, 2);
+    desk.pass(seconds(100));
+    assert_eq!(times_abandoned(&mut desk), 0, "peer 1 was whole when it was last heard of");
+    desk.engine.members([ME, id(2)].into(), desk.now);
+    desk.pass(seconds(30));
+    assert_eq!(times_abandoned(&mut desk), 1, "it is none of the mesh any more");
+}
+
+#[test]
+fn a_snapshot_is_not_abandoned_when_somebody_becomes_whole_before_it_is_time() {
+    let mut desk = deserted();
+    takes_itself(&mut desk, 1);
+    takes_itself(&mut desk, 2);
+    desk.pass(seconds(29));
+    desk.whole(1, &[floored(7, 5, 3)]);
+    assert_eq!(desk.snapshots(), [id(1)]);
+    desk.engine.snapshot_ended(id(1), false, desk.now);
+    takes_itself(&mut desk, 1);
+    desk.pass(seconds(29));
+    assert_eq!(times_abandoned(&mut desk), 0, "it is waited for anew");
+}

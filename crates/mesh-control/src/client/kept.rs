@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Full;
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 
 use super::http::{Connection, Sender, lost, read_all};
@@ -49,6 +50,11 @@ pub(super) enum Exchange {
 impl Kept {
     /// One that still stands.
     pub(super) async fn take(&self) -> Option<Line> {
+        if self.lock().is_empty() {
+            return None;
+        }
+        // What happened while the program was busy elsewhere is known to its runtime only after a look around.
+        yield_now().await;
         loop {
             let mut line = self.lock().pop()?;
             if line.stands().await {

@@ -86,6 +86,28 @@ async fn a_connection_that_the_agent_closed_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_closed_while_the_program_was_busy_is_replaced() {
+    let (agent, client) = start();
+    let serve = async {
+        let mut stream = agent.accept().await;
+        assert!(read(&mut stream).await);
+        answer(&mut stream).await;
+        stream.into_inner().into_std().unwrap()
+    };
+    let (asked, stream) = tokio::join!(within(client.outbox()), serve);
+    assert!(asked.unwrap().is_empty());
+    // Meanwhile nobody looks at sockets here.
+    std::thread::spawn(move || drop(stream)).join().unwrap();
+    let serve = async {
+        let mut stream = agent.accept().await;
+        assert!(read(&mut stream).await);
+        answer(&mut stream).await;
+    };
+    let (asked, ()) = tokio::join!(within(client.outbox()), serve);
+    assert!(asked.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_request_that_may_have_arrived_is_not_sent_again() {
     let (agent, client) = start();
     let first = async {

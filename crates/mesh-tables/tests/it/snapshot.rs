@@ -530,6 +530,14 @@ enum Act {
 }
 
 impl Act {
+    /// The same to one of two rows.
+    fn of_few(mut self) -> Self {
+        let (Self::Put(key, _) | Self::Edit(key, _) | Self::EditOther(key, _) | Self::Delete(key)) =
+            &mut self;
+        *key %= 2;
+        self
+    }
+
     fn sql(&self) -> String {
         match self {
             Self::Put(key, value) => {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_protocol::{ErrorCode, OriginId, SyncHave};
+use mesh_protocol::{ErrorCode, OriginId, PeerId, SyncHave};
 use mesh_tables::Have;
 
 use crate::NodeError;
@@ -26,30 +26,44 @@ pub(super) enum Newcomer {
     Settled,
     /// No member has said yet what there is.
     Unheard,
-    /// What the first member that said so had, by database.
-    Lacking(BTreeMap<OriginId, u64>),
+    /// Somebody had more.
+    Lacking(Lack),
+}
+
+/// What is still to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lack {
+    /// The first member that said what there is; none while it is but a snapshot that is being taken.
+    said_by: Option<PeerId>,
+    /// What that one had, by database.
+    wanted: BTreeMap<OriginId, u64>,
 }
 
 impl Newcomer {
     /// Whether it is but taking a snapshot.
     fn lacks_nothing(&self) -> bool {
-        matches!(self, Self::Lacking(wanted) if wanted.is_empty())
+        matches!(self, Self::Lacking(lack) if lack.wanted.is_empty())
     }
 
-    /// A member has said everything that it has.
-    fn heard(&mut self, said: &SyncHave) {
-        if *self == Self::Unheard {
+    /// A member has said everything that it has. What one had who is none any more may never come.
+    fn heard(&mut self, said: &SyncHave, is_member: impl Fn(&PeerId) -> bool) {
+        let is_first = match self {
+            Self::Settled => false,
+            Self::Unheard => true,
+            Self::Lacking(lack) => lack.said_by.is_some_and(|member| !is_member(&member)),
+        };
+        if is_first {
             let others = said.origins.iter().map(|theirs| (theirs.origin, theirs.upto));
-            *self = Self::Lacking(others.collect());
+            *self = Self::Lacking(Lack { said_by: Some(said.member), wanted: others.collect() });
         }
     }
 
     /// What is kept aside counts as had: a clock that is ahead must not stop anybody.
     fn has(&mut self, own: &Have) {
         if *self == Self::Settled && own.in_snapshot {
-            *self = Self::Lacking(BTreeMap::new());
+            *self = Self::Lacking(Lack::default());
         }
-        let Self::Lacking(wanted) = self else { return };
+        let Self::Lacking(Lack { wanted, .. }) = self else { return };
         let upto: BTreeMap<OriginId, u64> =
             own.origins.iter().map(|had| (had.origin, had.upto)).collect();
         let is_had = |(origin, wanted): (&OriginId, &u64)| {
@@ -77,7 +91,8 @@ impl Shared {
     }
 
     pub(super) fn newcomer_heard(&self, said: &SyncHave) {
-        self.come_further(|newcomer| newcomer.heard(said));
+        let view = self.view();
+        self.come_further(|newcomer| newcomer.heard(said, |peer| view.verdict.is_member(peer)));
     }
 
     /// Something was committed, or said.

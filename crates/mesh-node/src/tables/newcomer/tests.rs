@@ -1,4 +1,4 @@
-use mesh_protocol::{OriginHave, PeerId};
+use mesh_protocol::OriginHave;
 
 use super::*;
 
@@ -37,23 +37,36 @@ fn a_newcomer_is_settled_once_it_has_what_the_first_member_had_when_it_was_heard
     let mut newcomer = Newcomer::Unheard;
     newcomer.has(&own(&[(ONE, 9, 0), (TWO, 9, 0)], false));
     assert_eq!(newcomer, Newcomer::Unheard, "it may be an older copy of what there is");
-    newcomer.heard(&said(&[(ONE, 5, 0), (TWO, 3, 0)]));
+    newcomer.heard(&said(&[(ONE, 5, 0), (TWO, 3, 0)]), |_| true);
     // What came after it joined was written by those who know of it.
-    newcomer.heard(&said(&[(ONE, 90, 0), (TWO, 90, 0)]));
+    newcomer.heard(&said(&[(ONE, 90, 0), (TWO, 90, 0)]), |_| true);
     newcomer.has(&own(&[(ONE, 5, 0), (OWN, 8, 0)], false));
     assert_ne!(newcomer, Newcomer::Settled);
     newcomer.has(&own(&[(ONE, 6, 0), (TWO, 2, 0)], false));
     assert_ne!(newcomer, Newcomer::Settled);
     newcomer.has(&own(&[(ONE, 6, 0), (TWO, 3, 0)], false));
     assert_eq!(newcomer, Newcomer::Settled);
-    newcomer.heard(&said(&[(TWO, 90, 0)]));
+    newcomer.heard(&said(&[(TWO, 90, 0)]), |_| true);
+    assert_eq!(newcomer, Newcomer::Settled);
+}
+
+#[test]
+fn what_the_first_one_had_is_not_waited_for_when_it_is_no_member_any_more() {
+    let mut newcomer = Newcomer::Unheard;
+    newcomer.heard(&said(&[(ONE, 5, 0), (TWO, 3, 0)]), |_| true);
+    let other = SyncHave { member: PeerId::from_bytes([8; 32]), ..said(&[(ONE, 4, 0)]) };
+    newcomer.heard(&other, |_| true);
+    newcomer.has(&own(&[(ONE, 4, 0)], false));
+    assert_ne!(newcomer, Newcomer::Settled, "both are members");
+    newcomer.heard(&other, |peer| *peer == other.member);
+    newcomer.has(&own(&[(ONE, 4, 0)], false));
     assert_eq!(newcomer, Newcomer::Settled);
 }
 
 #[test]
 fn half_of_a_snapshot_is_not_enough_and_a_transaction_kept_aside_is() {
     let mut newcomer = Newcomer::Unheard;
-    newcomer.heard(&said(&[(ONE, 5, 0)]));
+    newcomer.heard(&said(&[(ONE, 5, 0)]), |_| true);
     newcomer.has(&own(&[(ONE, 7, 0)], true));
     assert_ne!(newcomer, Newcomer::Settled);
     newcomer.has(&own(&[(ONE, 7, 4)], false));
@@ -63,7 +76,7 @@ fn half_of_a_snapshot_is_not_enough_and_a_transaction_kept_aside_is() {
 #[test]
 fn a_mesh_without_any_tables_is_had_as_soon_as_it_is_heard() {
     let mut newcomer = Newcomer::Unheard;
-    newcomer.heard(&said(&[]));
+    newcomer.heard(&said(&[]), |_| true);
     newcomer.has(&own(&[], false));
     assert_eq!(newcomer, Newcomer::Settled);
 }
@@ -73,7 +86,7 @@ fn a_member_that_takes_a_snapshot_is_not_settled_before_its_end() {
     let mut newcomer = Newcomer::Settled;
     newcomer.has(&own(&[(ONE, 7, 0)], true));
     assert_ne!(newcomer, Newcomer::Settled);
-    newcomer.heard(&said(&[(ONE, 90, 0)]));
+    newcomer.heard(&said(&[(ONE, 90, 0)]), |_| true);
     newcomer.has(&own(&[(ONE, 9, 0)], false));
     assert_eq!(newcomer, Newcomer::Settled);
 }

@@ -1,4 +1,4 @@
-use std::io::{self, Read as _};
+use std::io::{self, BufRead, Read as _};
 
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -16,8 +16,8 @@ A token is a secret, and every user of this machine can read the arguments of a 
 on standard input (`join -`) or in MESH_JOIN_TOKEN where that matters.
 
 Examples:
-  mesh-ctl join -                       # paste the token, then Ctrl-D
-  ssh mint mesh-ctl token create --json | jq -r .token | mesh-ctl join -
+  mesh-ctl join -                       # and paste the token
+  ssh mint mesh-ctl token create | mesh-ctl join -
   mesh-ctl join TOKEN";
 
 /// Longest text that is read as a token; a real one has a few hundred bytes.
@@ -62,22 +62,34 @@ pub(crate) async fn run(args: JoinArgs, context: &Context) -> Result<Exit, Failu
 }
 
 fn token_text(given: String) -> Result<String, Failure> {
-    let text = if given == "-" {
-        let mut text = String::new();
-        io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text).map_err(|error| {
+    let token = if given == "-" {
+        let read = first_line(io::stdin().lock().take(TOKEN_BYTES_MAX));
+        read.map_err(|error| {
             Failure::usage(format!("reading the token failed: {error}"), "a token is plain text")
-        })?;
-        text
+        })?
     } else {
-        given
+        given.trim().to_owned()
     };
-    match text.trim() {
-        "" => Err(Failure::usage(
+    if token.is_empty() {
+        return Err(Failure::usage(
             "the token is empty",
             "`mesh-ctl token create` on a member makes one",
-        )),
-        token => Ok(token.to_owned()),
+        ));
     }
+    Ok(token)
+}
+
+/// The first line with something on it: what `token create` prints behind the token says how to use it, and whoever types
+/// need not say that nothing more comes.
+fn first_line(mut from: impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    while from.read_line(&mut line)? > 0 {
+        if !line.trim().is_empty() {
+            break;
+        }
+        line.clear();
+    }
+    Ok(line.trim().to_owned())
 }
 
 fn step_line(step: JoinStep, number: u8, total: u8, detail: &str) -> String {

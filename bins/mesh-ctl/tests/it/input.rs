@@ -58,6 +58,10 @@ fn a_token_may_come_from_the_argument_the_environment_or_standard_input() {
     joining.env("MESH_SOCKET", &machine.socket).env("MESH_JOIN_TOKEN", "SECRET3");
     assert_eq!(ended(joining.arg("join")).code, 0);
     assert_eq!(last(&machine), "join SECRET3");
+    // All that `token create` says.
+    let said = "SECRET5\n\nIt admits one agent\n";
+    assert_eq!(machine.ctl_with_input(&["join", "-"], said).code, 0);
+    assert_eq!(last(&machine), "join SECRET5");
     assert_eq!(machine.ctl_with_input(&["join", "-"], "\n").code, 2);
     let help = ended(command().env("MESH_JOIN_TOKEN", "SECRET4").args(["join", "--help"]));
     assert!(!help.stdout.contains("SECRET4"), "{}", help.stdout);

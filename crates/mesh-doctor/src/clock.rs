@@ -68,7 +68,7 @@ pub fn judge_clock(readings: &[ClockReading]) -> Finding {
     }
     Finding::good(
         Check::Clock,
-        format!("agrees with {count} linked members (median {})", apart(median)),
+        format!("agrees with the linked members ({count}, median {})", apart(median)),
     )
 }
 

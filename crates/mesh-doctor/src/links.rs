@@ -41,7 +41,7 @@ pub fn judge_links(readings: &[LinkReading]) -> Finding {
         );
     }
     if missing.is_empty() {
-        return Finding::good(Check::Links, format!("linked with all {others} other members"));
+        return Finding::good(Check::Links, format!("linked with all other members ({others})"));
     }
     Finding::noted(
         Check::Links,

@@ -36,7 +36,7 @@ pub fn judge_versions(readings: &[VersionReading]) -> Finding {
         })
         .collect();
     if strangers.is_empty() {
-        let detail = format!("protocol {}, as all {} other members", range(ours), readings.len());
+        let detail = format!("protocol {}, as all other members ({})", range(ours), readings.len());
         return Finding::good(Check::Versions, detail);
     }
     Finding::failed(

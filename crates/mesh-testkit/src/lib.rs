@@ -13,6 +13,8 @@ mod mesh;
 pub mod netns;
 mod network;
 mod rings;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use conditions::Conditions;
 pub use figures::{Figures, Raw};

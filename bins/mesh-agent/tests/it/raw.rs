@@ -4,13 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use mesh_crypto::{NodeKey, spki_der};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, ClientConfig};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use mesh_crypto::NodeKey;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,73 +19,13 @@ pub(crate) const JOIN: &[u8] = b"mesh-join/1";
 /// What a TLS 1.3 client says first, as far as it needs to be for a server to wait for the rest.
 pub(crate) const HALF_A_CLIENT_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 1, 2, 3, 4];
 
-#[derive(Debug)]
-struct TrustsAnybody;
-
-impl ServerCertVerifier for TrustsAnybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General(String::from("TLS 1.3 alone")))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
-}
-
 /// A TLS connection under a key, or under none.
 pub(crate) async fn tls(
     addr: SocketAddr,
     key: Option<&NodeKey>,
     alpn: &[u8],
 ) -> io::Result<TlsStream<TcpStream>> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustsAnybody));
-    let mut config = match key {
-        None => builder.with_no_client_auth(),
-        Some(key) => {
-            let der = key.to_pkcs8_der();
-            let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.to_vec()));
-            let signer = provider.key_provider.load_private_key(private).unwrap();
-            let public = CertificateDer::from(spki_der(&key.peer_id()));
-            let certified = Arc::new(CertifiedKey::new(vec![public], signer));
-            let resolver = AlwaysResolvesClientRawPublicKeys::new(certified);
-            builder.with_client_cert_resolver(Arc::new(resolver))
-        }
-    };
-    config.alpn_protocols = vec![alpn.to_vec()];
+    let config = mesh_testkit::tls::client(key, &[alpn]).unwrap();
     let tcp = TcpStream::connect(addr).await?;
     TlsConnector::from(Arc::new(config)).connect(ServerName::from(addr.ip()), tcp).await
 }

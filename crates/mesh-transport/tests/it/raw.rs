@@ -8,14 +8,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::TokioIo;
-use mesh_crypto::{NodeKey, spki_der};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, ClientConfig};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use mesh_crypto::NodeKey;
+use rustls::client::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
@@ -25,112 +20,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) const LINK: &[u8] = b"mesh/1";
 pub(crate) const JOIN: &[u8] = b"mesh-join/1";
 
-#[derive(Debug)]
-struct TrustsAnybody;
-
-impl ServerCertVerifier for TrustsAnybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
-}
-
-impl ClientCertVerifier for TrustsAnybody {
-    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _cert: &CertificateDer<'_>,
-        _dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        true
-    }
-}
-
-/// Client settings with resumption left on: whether it happens is up to the server.
 pub(crate) fn config(key: Option<&NodeKey>, alpn: &[&[u8]]) -> Arc<ClientConfig> {
-    let kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768];
-    let provider = Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() });
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(TrustsAnybody));
-    let mut config = match key {
-        None => builder.with_no_client_auth(),
-        Some(key) => {
-            let der = key.to_pkcs8_der();
-            let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.to_vec()));
-            let signer = provider.key_provider.load_private_key(private).unwrap();
-            let public = CertificateDer::from(spki_der(&key.peer_id()));
-            let certified = Arc::new(CertifiedKey::new(vec![public], signer));
-            let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified));
-            builder.with_client_cert_resolver(resolver)
-        }
-    };
-    config.alpn_protocols = alpn.iter().map(|alpn| alpn.to_vec()).collect();
-    Arc::new(config)
+    Arc::new(mesh_testkit::tls::client(key, alpn).unwrap())
 }
 
 pub(crate) async fn tls(
@@ -213,19 +104,7 @@ pub(crate) async fn frame_of(
 /// A member's agent from before there were streams: it answers three lanes, and nothing else.
 /// Returns its port; whoever dials is answered by the given Welcome and then echoed on lane 0.
 pub(crate) async fn old_acceptor(key: &NodeKey, welcome: Bytes) -> SocketAddr {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_pkcs8_der().to_vec()));
-    let signer = provider.key_provider.load_private_key(private).unwrap();
-    let public = CertificateDer::from(spki_der(&key.peer_id()));
-    let identity = Arc::new(CertifiedKey::new(vec![public], signer));
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_client_cert_verifier(Arc::new(TrustsAnybody))
-        .with_cert_resolver(Arc::new(rustls::server::AlwaysResolvesServerRawPublicKeys::new(
-            identity,
-        )));
-    config.alpn_protocols = vec![LINK.to_vec()];
+    let config = mesh_testkit::tls::server(key, &[LINK]).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let tracker = TaskTracker::new();

@@ -253,3 +253,19 @@ fn a_snapshot_is_not_abandoned_when_somebody_becomes_whole_before_it_is_time() {
     desk.pass(seconds(29));
     assert_eq!(times_abandoned(&mut desk), 0, "it is waited for anew");
 }
+
+#[test]
+fn of_two_that_both_need_the_other_s_state_the_one_with_the_smaller_id_begins() {
+    for (me, waits) in [(0, false), (2, true)] {
+        let mut desk = Desk::new();
+        desk.engine = Exchange::new(id(me), ExchangeConfig::default(), 1, UnixMillis(1_000_000));
+        desk.engine.members([id(me), id(1)].into(), desk.now);
+        desk.own(&[floored(8, 5, 5)]);
+        desk.linked(1, &[floored(7, 5, 3)]);
+        assert_eq!(desk.snapshots().is_empty(), waits);
+        desk.pass(seconds(29));
+        assert_eq!(desk.snapshots(), []);
+        desk.pass(seconds(1));
+        assert_eq!(!desk.snapshots().is_empty(), waits, "the other one does not begin");
+    }
+}

@@ -212,7 +212,10 @@ impl Exchange {
         let wanted = self.wants_changes();
         let before = self.own.replace(Own { database, origins, in_snapshot });
         if self.is_taken && !in_snapshot {
-            (self.taking, self.is_taken) = (None, false);
+            self.is_taken = false;
+            if let Some(giver) = self.taking.take() {
+                self.judge_giver(&giver, now);
+            }
         }
         self.catch_up();
         let is_same = before.as_ref().is_some_and(|before| before.database == database);

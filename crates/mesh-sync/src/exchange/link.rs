@@ -172,6 +172,12 @@ impl Link {
         self.snapshots_in_vain = self.snapshots_in_vain.saturating_add(1);
     }
 
+    /// The last one brought what it was taken for.
+    pub(super) const fn snapshot_helped(&mut self, again_at: Instant) {
+        self.snapshots_in_vain = 0;
+        self.snapshot_after = Some(again_at);
+    }
+
     /// Until when no snapshot is taken from the peer. One that another has spoiled keeps all changes away until it
     /// is ended, so whoever gives whole ones ends it at once.
     pub(super) fn snapshot_waits(&self, is_begun: bool, now: Instant) -> Option<Instant> {

@@ -21,7 +21,21 @@ impl Exchange {
         self.is_taken = completed && self.own.as_ref().is_some_and(|own| own.in_snapshot);
         if !self.is_taken {
             self.taking = None;
+            if completed {
+                self.judge_giver(&peer, now);
+            }
             self.look_for_snapshot(false, now);
+        }
+    }
+
+    /// A snapshot is whole, and the database has told what it has since. Snapshots become rare from whoever gives them and
+    /// has more all the same, not from whoever is needed often.
+    pub(super) fn judge_giver(&mut self, peer: &PeerId, now: Instant) {
+        let (Some(own), Some(stated)) = (&self.own, self.known.get(peer)) else { return };
+        if !has_forgotten(stated, own)
+            && let Some(link) = self.links.get_mut(peer)
+        {
+            link.snapshot_helped(now + self.config.compare_every);
         }
     }
 

@@ -173,6 +173,28 @@ fn snapshots_that_do_not_help_become_rare() {
 }
 
 #[test]
+fn snapshots_that_help_do_not() {
+    for is_told_first in [true, false] {
+        let mut desk = Desk::new();
+        desk.own(&[origin(8, 1)]);
+        desk.linked(1, &[origin(8, 1)]);
+        for upto in 1..10 {
+            desk.pass(seconds(30));
+            desk.whole(1, &[floored(7, upto, upto)]);
+            assert_eq!(desk.snapshots(), [id(1)]);
+            desk.snapshot_begins(&[origin(8, 1)]);
+            if !is_told_first {
+                desk.engine.snapshot_ended(id(1), true, desk.now);
+            }
+            desk.own(&[origin(8, 1), floored(7, upto, upto)]);
+            if is_told_first {
+                desk.engine.snapshot_ended(id(1), true, desk.now);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_database_that_is_opened_in_the_middle_of_a_snapshot_goes_on_with_it() {
     let now = some_instant();
     let mut engine = Exchange::new(ME, ExchangeConfig::default(), 1, UnixMillis(0));

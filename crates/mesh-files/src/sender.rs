@@ -99,6 +99,8 @@ struct Line {
 pub struct SenderPush {
     config: SenderConfig,
     expires_at: UnixMillis,
+    /// The latest moment that was heard of.
+    now: UnixMillis,
     history: History,
     lines: BTreeMap<PeerId, Line>,
     /// Wished for in this run.
@@ -125,6 +127,7 @@ impl SenderPush {
         Self {
             config,
             expires_at,
+            now: UnixMillis(0),
             history,
             lines,
             is_preparing: false,
@@ -136,6 +139,7 @@ impl SenderPush {
 
     /// Takes in what happened.
     pub fn handle_input(&mut self, input: SenderInput, now: UnixMillis) {
+        self.look_at_clock(now);
         match input {
             SenderInput::Prepared { totals, manifest } => {
                 self.record(PushFact::Prepared { totals, manifest }, now);
@@ -223,6 +227,7 @@ impl SenderPush {
 
     /// Moves time forward. Early, late and repeated calls are all harmless.
     pub fn handle_timeout(&mut self, now: UnixMillis) {
+        self.look_at_clock(now);
         if !self.history.is_ended {
             self.expire(now);
             self.go_on(now);
@@ -231,6 +236,15 @@ impl SenderPush {
         if is_over && !std::mem::replace(&mut self.is_finished, true) {
             self.outputs.push_back(SenderOutput::Finished);
         }
+    }
+
+    /// The wall clock may be put back by any time: pauses begin again then, and do not grow by that.
+    fn look_at_clock(&mut self, now: UnixMillis) {
+        let back = self.now.0.saturating_sub(now.0);
+        for due in self.lines.values_mut().filter_map(|line| line.retry_at.as_mut()) {
+            due.0 = due.0.saturating_sub(back);
+        }
+        self.now = now;
     }
 
     fn go_on(&mut self, now: UnixMillis) {

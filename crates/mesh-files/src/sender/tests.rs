@@ -109,6 +109,20 @@ fn a_target_whose_stream_ends_or_that_is_busy_is_offered_it_again_later_and_late
 }
 
 #[test]
+fn a_clock_that_is_put_back_makes_no_pause_longer() {
+    let (mut push, mut events) = announced();
+    push.handle_input(SenderInput::Reached(ONE), at(50_000));
+    push.handle_input(SenderInput::StreamEnded(ONE), at(50_000));
+    drain(&mut push, &mut events);
+    push.handle_timeout(at(100));
+    assert_eq!(push.poll_timeout(), Some(at(1100)));
+    push.handle_timeout(at(1099));
+    assert_eq!(drain(&mut push, &mut events), []);
+    push.handle_timeout(at(1100));
+    assert_eq!(drain(&mut push, &mut events), [SenderOutput::Offer(ONE)]);
+}
+
+#[test]
 fn a_target_that_is_away_gets_it_within_the_lifetime_or_not_at_all() {
     let (mut push, mut events) = announced();
     assert_eq!(push.poll_timeout(), Some(LIFETIME));

@@ -134,8 +134,10 @@ impl Shared {
         let is_own = row.is_sender;
         let targets = offer.targets.iter().copied().filter(|peer| is_own || *peer == self.me);
         let mut story = Story::new(stored, targets, &view);
+        // What is counted here goes when the row has it.
         let mut wire = row.wire_bytes;
-        for (peer, progress) in self.pushes.ledger.progress_of(row.push_id) {
+        let under_way = row.is_open.then(|| self.pushes.ledger.progress_of(row.push_id));
+        for (peer, progress) in under_way.into_iter().flatten() {
             wire += progress.wire.load(Ordering::Relaxed);
             if let Some(target) = story.targets.get_mut(&peer) {
                 target.bytes_done = progress.done.load(Ordering::Relaxed);
@@ -152,13 +154,11 @@ impl Shared {
                 target.bytes_done = offer.totals.bytes;
             }
         }
-        let is_over =
-            story.error.is_some() || story.targets.values().all(|one| one.state.is_final());
         let is_ready = story.is_prepared || !is_own || row.rollback_of.is_some();
-        let state = match (is_over, is_ready) {
-            (true, _) => PushState::Ended,
-            (false, true) => PushState::Running,
-            (false, false) => PushState::Preparing,
+        let state = match (row.is_open, is_ready) {
+            (false, _) => PushState::Ended,
+            (true, true) => PushState::Running,
+            (true, false) => PushState::Preparing,
         };
         PushView {
             push_id: row.push_id,

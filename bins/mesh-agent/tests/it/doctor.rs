@@ -204,7 +204,7 @@ async fn an_agent_that_is_well_says_so_of_everything() {
     }
     let port = check(&checks, "port");
     assert!(port.detail.contains(&one.address().to_string()), "{port:?}");
-    assert!(check(&checks, "links").detail.contains("all 1 other"), "{checks:?}");
+    assert!(check(&checks, "links").detail.contains("all other members (1)"), "{checks:?}");
     drop(two);
     let is_named = "the member that is gone is named";
     eventually(crate::agent::PATIENCE, is_named, async || {

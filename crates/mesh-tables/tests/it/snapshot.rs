@@ -245,7 +245,7 @@ async fn two_that_want_each_other_s_state_at_once_do_not_wait_for_each_other() {
     one.tables.pause_snapshot(two.id()).await.unwrap();
     let two = two.restart().await;
     for (peer, other) in [(&one, &two), (&two, &one)] {
-        assert!(!peer.tables.have().borrow().in_snapshot);
+        peer.tables.have().wait_for(|have| !have.in_snapshot).await.unwrap();
         Passage::begin(other, peer).await.finish().await;
     }
     assert_same(&one, &two).await;
@@ -265,7 +265,8 @@ async fn what_nobody_can_give_to_its_end_is_abandoned() {
     let refused = two.try_run_all(&[write]).await.unwrap_err();
     assert!(matches!(refused, TablesError::TakingOver), "{refused:?}");
     two.tables.abandon_snapshot(two.now().await).await.unwrap();
-    assert!(!two.tables.have().borrow().in_snapshot);
+    // Told when it is on the disk.
+    two.tables.have().wait_for(|have| !have.in_snapshot).await.unwrap();
     assert_eq!(known_of_one(), known, "nothing counts as had that is not all here");
     two.run(write).await;
     // Also after a start, what came is passed over by changes that it holds.

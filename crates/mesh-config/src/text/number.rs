@@ -25,13 +25,12 @@ pub(super) fn number(text: &str) -> Result<Number, &'static str> {
         return Ok(number);
     }
     let value: f64 = digits.parse().map_err(|_| "this is no number")?;
-    let unsigned = Number::from_f64(value).ok_or(TOO_LARGE)?;
+    let number = Number::from_f64(if is_negative { -value } else { value }).ok_or(TOO_LARGE)?;
     // What is written back is the shortest text of the float, and of two that are as near the one that the library
     // takes. If that is another number than the user wrote, keeping it would alter it.
-    if decimal(digits) != decimal(&unsigned.to_string()) {
-        return Err(NOT_EXACT);
-    }
-    Ok(if is_negative { Number::from_f64(-value).ok_or(TOO_LARGE)? } else { unsigned })
+    let written = number.to_string();
+    let is_same = decimal(digits) == decimal(written.trim_start_matches('-'));
+    if is_same { Ok(number) } else { Err(NOT_EXACT) }
 }
 
 fn whole(is_negative: bool, value: u64) -> Option<Number> {

@@ -24,6 +24,14 @@ impl Agent {
         let (stream, _) = within(self.listener.accept()).await.unwrap();
         BufStream::new(stream)
     }
+
+    /// Takes a connection and answers one request on it.
+    async fn answer_one(&self) -> BufStream<UnixStream> {
+        let mut stream = self.accept().await;
+        assert!(read(&mut stream).await);
+        answer(&mut stream).await;
+        stream
+    }
 }
 
 /// Reads a request to its end; false when the client has closed.
@@ -75,12 +83,7 @@ async fn requests_one_after_the_other_share_a_connection() {
 async fn a_connection_that_the_agent_closed_is_replaced() {
     let (agent, client) = start();
     for _ in 0..3 {
-        let serve = async {
-            let mut stream = agent.accept().await;
-            assert!(read(&mut stream).await);
-            answer(&mut stream).await;
-        };
-        let (asked, ()) = tokio::join!(within(client.outbox()), serve);
+        let (asked, _closed) = tokio::join!(within(client.outbox()), agent.answer_one());
         assert!(asked.unwrap().is_empty());
     }
 }
@@ -88,35 +91,19 @@ async fn a_connection_that_the_agent_closed_is_replaced() {
 #[tokio::test]
 async fn a_connection_that_was_closed_while_the_program_was_busy_is_replaced() {
     let (agent, client) = start();
-    let serve = async {
-        let mut stream = agent.accept().await;
-        assert!(read(&mut stream).await);
-        answer(&mut stream).await;
-        stream.into_inner().into_std().unwrap()
-    };
-    let (asked, stream) = tokio::join!(within(client.outbox()), serve);
+    let (asked, stream) = tokio::join!(within(client.outbox()), agent.answer_one());
     assert!(asked.unwrap().is_empty());
+    let stream = stream.into_inner().into_std().unwrap();
     // Meanwhile nobody looks at sockets here.
     std::thread::spawn(move || drop(stream)).join().unwrap();
-    let serve = async {
-        let mut stream = agent.accept().await;
-        assert!(read(&mut stream).await);
-        answer(&mut stream).await;
-    };
-    let (asked, ()) = tokio::join!(within(client.outbox()), serve);
+    let (asked, _stream) = tokio::join!(within(client.outbox()), agent.answer_one());
     assert!(asked.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_request_that_may_have_arrived_is_not_sent_again() {
     let (agent, client) = start();
-    let first = async {
-        let mut stream = agent.accept().await;
-        assert!(read(&mut stream).await);
-        answer(&mut stream).await;
-        stream
-    };
-    let (asked, mut stream) = tokio::join!(within(client.outbox()), first);
+    let (asked, mut stream) = tokio::join!(within(client.outbox()), agent.answer_one());
     assert!(asked.unwrap().is_empty());
     let request = RenameRequest { hostname: String::from("mint") };
     let write = client.rename(&request);

@@ -81,9 +81,10 @@ fn decode_contexts(bytes: &[u8]) -> Contexts {
 /// Notes that everything that all views had applied is applied here. Rows of the later views are ahead of
 /// that; which these are stays known until this database has caught up.
 pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
-    let parts: Vec<Arc<Part>> = desk.state.covered.of_this_snapshot().cloned().collect();
+    let parts = desk.state.covered.of_this_snapshot().filter(|part| !part.is_empty());
+    let parts: Vec<Arc<Part>> = parts.cloned().collect();
     let (mut meet, mut contexts) = (None::<VersionVector>, None::<Contexts>);
-    for part in parts.iter().filter(|part| !part.is_empty()) {
+    for part in &parts {
         match &mut meet {
             Some(meet) => meet.meet(&part.known),
             None => meet = Some(part.known.clone()),
@@ -94,8 +95,7 @@ pub(super) async fn complete(desk: &mut Desk) -> Result<(), TablesError> {
             None => of_view,
         });
     }
-    let read = parts.iter().filter(|part| !part.is_empty());
-    let aside = first_of(read.flat_map(|part| part.known.holes()));
+    let aside = first_of(parts.iter().flat_map(|part| part.known.holes()));
     let (joined, limited) = joined(desk, meet.unwrap_or_default(), &aside);
     let mut contexts = contexts.unwrap_or_default();
     let before = std::mem::take(&mut contexts.aside).into_iter();
